@@ -103,7 +103,7 @@ export function struct<const F extends Fields>(name: string, version: number, fi
         const descriptor =
           typeof type === 'string'
             ? accessor(type, data, at)
-            : { value: new ARRAYS[type[0]](buffer, byteOffset + at, type[1]) };
+            : { value: new ARRAYS[type[0]](buffer as ArrayBuffer, byteOffset + at, type[1]) };
         Object.defineProperty(result, key, { ...descriptor, enumerable: true });
       }
       return result as StructView<F>;
