@@ -1,0 +1,70 @@
+/**
+ * IR nodes. A function body is a tree of blocks; a block is the list of its nodes in evaluation order. Pure nodes may be
+ * moved to their only use; all others happen where they stand.
+ */
+import type { PureOp } from './ops.ts';
+import type { Type } from './types.ts';
+
+/** A mutable variable of a function: a WebAssembly local. */
+export interface Variable {
+  readonly type: Type;
+  /** Set when the function is encoded; parameters have theirs from the start. */
+  index: number;
+}
+
+/** Somewhere `branch` can go: the end of a `block`, or the start of a `loop`. */
+export interface Label {
+  readonly kind: 'block' | 'loop';
+}
+
+export interface Block {
+  readonly nodes: Node[];
+}
+
+interface Base {
+  /** Type of the value; `undefined` for nodes made for their effect alone. */
+  readonly type: Type | undefined;
+  /** Number of uses as an operand; counted by the encoder. */
+  uses: number;
+  /** Local that holds the value, once the encoder has chosen one. */
+  local: number;
+}
+
+export type Node = Base &
+  (
+    | { readonly kind: 'const'; readonly value: number | bigint | Uint8Array }
+    | { readonly kind: 'pure'; readonly op: PureOp; readonly args: readonly Node[]; readonly lane: number }
+    | { readonly kind: 'select'; readonly args: readonly [Node, Node, Node] }
+    | { readonly kind: 'shuffle'; readonly args: readonly [Node, Node]; readonly lanes: readonly number[] }
+    | { readonly kind: 'get'; readonly variable: Variable }
+    | { readonly kind: 'set'; readonly variable: Variable; readonly args: readonly [Node] }
+    | { readonly kind: 'load'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node] }
+    | { readonly kind: 'store'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node, Node] }
+    | { readonly kind: 'atomic'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly Node[] }
+    | { readonly kind: 'copy'; readonly args: readonly [Node, Node, Node] }
+    | { readonly kind: 'fill'; readonly args: readonly [Node, Node, Node] }
+    | { readonly kind: 'call'; readonly callee: string; readonly args: readonly Node[] }
+    | { readonly kind: 'callTable'; readonly signature: Signature; readonly args: readonly Node[] }
+    | { readonly kind: 'jumpTable'; readonly signature: Signature; readonly args: readonly Node[] }
+    | { readonly kind: 'if'; readonly args: readonly [Node]; readonly then: Block; readonly else: Block }
+    | { readonly kind: 'scope'; readonly label: Label; readonly body: Block }
+    | { readonly kind: 'branch'; readonly label: Label; readonly args: readonly Node[] }
+    | { readonly kind: 'return'; readonly args: readonly Node[] }
+    | { readonly kind: 'unreachable' }
+  );
+
+/** A value: a node that has a type. */
+export type Value = Node & { readonly type: Type };
+
+export interface Signature {
+  readonly params: readonly Type[];
+  readonly result: Type | undefined;
+}
+
+/** A memory instruction: its opcode, the type it moves, its natural alignment as a power of two. */
+export interface MemoryOp {
+  readonly name: string;
+  readonly type: Type;
+  readonly code: readonly number[];
+  readonly align: number;
+}

@@ -1,0 +1,165 @@
+/** Builds a WebAssembly module from IR functions (core specification 5.5). */
+import { Builder } from '../builder.ts';
+import type { Signature } from '../node.ts';
+import type { Type } from '../types.ts';
+import { ByteWriter } from './bytes.ts';
+import { encodeFunction, type FunctionContext, TYPE_CODES } from './function.ts';
+
+/** Namespace of every import. */
+export const IMPORTS = 'env';
+
+const FUNCREF = 0x70;
+
+/** A module that shares `env.memory` and `env.table` and calls imported functions by name. */
+export class ModuleBuilder {
+  readonly #types: string[] = [];
+  readonly #typeBytes: Uint8Array[] = [];
+  readonly #imports: { name: string; type: number }[] = [];
+  readonly #functions: {
+    name: string;
+    type: number;
+    body: () => Builder;
+    table: number | undefined;
+    exported: boolean;
+  }[] = [];
+  readonly #signatures = new Map<string, Signature>();
+  readonly #indices = new Map<string, number>();
+
+  #typeIndex(signature: Signature): number {
+    const key = `${signature.params.join()}:${signature.result ?? ''}`;
+    const known = this.#types.indexOf(key);
+    if (known >= 0) return known;
+    const out = new ByteWriter();
+    const types = (list: readonly Type[]) => {
+      out.u32(list.length);
+      for (const type of list) out.byte(TYPE_CODES[type]);
+    };
+    out.byte(0x60);
+    types(signature.params);
+    types(signature.result === undefined ? [] : [signature.result]);
+    this.#typeBytes.push(out.done());
+    return this.#types.push(key) - 1;
+  }
+
+  /** Declares a function that the host provides as `env.name`. */
+  import(name: string, signature: Signature): void {
+    this.#signatures.set(name, signature);
+    this.#imports.push({ name, type: this.#typeIndex(signature) });
+  }
+
+  /**
+   * Declares a function of this module; `fill` builds its body when the module is encoded, so that functions may call
+   * each other in any order. `table` is the slot of `env.table` that gets it.
+   */
+  define(
+    name: string,
+    signature: Signature,
+    fill: (builder: Builder) => void,
+    options: { readonly table?: number; readonly exported?: boolean; readonly make?: MakeBuilder } = {},
+  ): void {
+    if (this.#signatures.has(name)) throw new TypeError(`function ${name} is defined twice`);
+    this.#signatures.set(name, signature);
+    const body = () => {
+      const builder = (options.make ?? plainBuilder)(signature, this.signatureOf);
+      fill(builder);
+      return builder;
+    };
+    const type = this.#typeIndex(signature);
+    this.#functions.push({ name, type, body, table: options.table, exported: options.exported ?? false });
+  }
+
+  /** The signature of a declared function. */
+  readonly signatureOf = (name: string): Signature => {
+    const signature = this.#signatures.get(name);
+    if (signature === undefined) throw new TypeError(`no function is called ${name}`);
+    return signature;
+  };
+
+  encode(): Uint8Array {
+    for (const { name } of this.#imports) this.#indices.set(name, this.#indices.size);
+    for (const { name } of this.#functions) this.#indices.set(name, this.#indices.size);
+    const context: FunctionContext = {
+      functionIndex: (name) => {
+        const index = this.#indices.get(name);
+        if (index === undefined) throw new TypeError(`no function is called ${name}`);
+        return index;
+      },
+      typeIndex: (signature) => this.#typeIndex(signature),
+    };
+    const bodies = this.#functions.map((f) => encodeFunction(f.body(), context));
+    const out = new ByteWriter();
+    out.bytes([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+    const section = (id: number, fill: (s: ByteWriter) => void) => {
+      const s = new ByteWriter();
+      fill(s);
+      out.byte(id);
+      out.u32(s.length);
+      out.bytes(s.done());
+    };
+    section(1, (s) => {
+      s.u32(this.#typeBytes.length);
+      for (const bytes of this.#typeBytes) s.bytes(bytes);
+    });
+    section(2, (s) => this.#importSection(s));
+    section(3, (s) => {
+      s.u32(this.#functions.length);
+      for (const f of this.#functions) s.u32(f.type);
+    });
+    section(7, (s) => this.#exportSection(s));
+    section(9, (s) => this.#elementSection(s));
+    section(10, (s) => {
+      s.u32(bodies.length);
+      for (const body of bodies) {
+        s.u32(body.length);
+        s.bytes(body);
+      }
+    });
+    return out.done().slice();
+  }
+
+  #importSection(s: ByteWriter): void {
+    s.u32(this.#imports.length + 2);
+    s.name(IMPORTS);
+    s.name('memory');
+    s.bytes([0x02, 0x03]);
+    s.u32(1);
+    s.u32(65536);
+    s.name(IMPORTS);
+    s.name('table');
+    s.bytes([0x01, FUNCREF, 0x00]);
+    s.u32(1);
+    for (const { name, type } of this.#imports) {
+      s.name(IMPORTS);
+      s.name(name);
+      s.byte(0x00);
+      s.u32(type);
+    }
+  }
+
+  #exportSection(s: ByteWriter): void {
+    const exported = this.#functions.filter((f) => f.exported);
+    s.u32(exported.length);
+    for (const { name } of exported) {
+      s.name(name);
+      s.byte(0x00);
+      s.u32(this.#indices.get(name) as number);
+    }
+  }
+
+  #elementSection(s: ByteWriter): void {
+    const placed = this.#functions.filter((f) => f.table !== undefined);
+    s.u32(placed.length);
+    for (const { name, table } of placed) {
+      s.byte(0x00);
+      s.byte(0x41);
+      s.s32(table as number);
+      s.byte(0x0b);
+      s.u32(1);
+      s.u32(this.#indices.get(name) as number);
+    }
+  }
+}
+
+export type MakeBuilder = (signature: Signature, signatureOf: (name: string) => Signature) => Builder;
+
+const plainBuilder: MakeBuilder = ({ params, result }, signatureOf) => new Builder(params, result, signatureOf);

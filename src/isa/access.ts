@@ -1,0 +1,9 @@
+/** How `translate` is told what an access is: its size in the low byte, these bits above. */
+export const MEMORY_ACCESS = {
+  write: 0x100,
+  execute: 0x200,
+  /** Through SS: a non-canonical address raises #SS instead of #GP. */
+  stack: 0x400,
+  /** Made by the processor itself (descriptor tables, TSS): supervisor rights whatever the CPL. */
+  system: 0x800,
+} as const;
