@@ -1,0 +1,122 @@
+/** The userland of the default guest: busybox and the few files that make it a system. */
+import type { CpioEntry } from './cpio.ts';
+import type { ModuleSet } from './modules.ts';
+
+/** Drivers that the default guest carries; each is loaded only where its device is. */
+export const MODULES: readonly string[] = [
+  'virtio_pci',
+  'virtio_console',
+  'virtio_rng',
+  'virtio_blk',
+  'virtio_net',
+  'virtio_balloon',
+  'button',
+  'evdev',
+];
+
+/** Process 1 until busybox's init takes over. The second round finds the devices that the first one's drivers brought. */
+const INIT = `#!/bin/busybox sh
+export PATH=/sbin:/bin HOME=/root
+/bin/busybox mount -t proc -o nosuid,nodev,noexec proc /proc
+/bin/busybox mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+/bin/busybox mount -t devtmpfs -o nosuid devtmpfs /dev
+/bin/busybox --install -s /bin
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+hostname virts
+ip link set lo up
+for round in 1 2; do
+  find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u | xargs -r modprobe -qab 2>/dev/null
+done
+exec /sbin/init
+`;
+
+/** cttyhack gives the shell the kernel's console as its controlling terminal, so that job control works. */
+const INITTAB = `::respawn:/bin/cttyhack /bin/sh -l
+::once:/bin/acpid -f -l /dev/null
+::ctrlaltdel:/sbin/reboot
+`;
+
+const PROFILE = `export PATH=/sbin:/bin HOME=/root PS1='virts# '
+cd
+echo
+echo "Linux $(uname -r) with busybox; poweroff ends this machine."
+`;
+
+/** Ends the machine at once: there is no service to wait for, only data to write. */
+const ending = (command: string): string => `#!/bin/sh
+sync
+exec /bin/busybox ${command} -f "$@"
+`;
+
+const DIRECTORIES = [
+  'bin',
+  'dev',
+  'etc',
+  'etc/acpi',
+  'etc/acpi/PWRF',
+  'lib',
+  'proc',
+  'root',
+  'run',
+  'sbin',
+  'sys',
+  'tmp',
+  'var',
+];
+
+/** Text of the userland by path; the mode is 755 below `sbin` and `etc/acpi` and for `init`. */
+const TEXTS: Readonly<Record<string, string>> = {
+  init: INIT,
+  'etc/inittab': INITTAB,
+  'etc/profile': PROFILE,
+  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n',
+  'etc/group': 'root:x:0:\n',
+  'etc/hostname': 'virts\n',
+  'etc/hosts': '127.0.0.1 localhost virts\n',
+  'etc/acpi/PWRF/00000080': '#!/bin/sh\nexec /sbin/poweroff\n',
+  'sbin/poweroff': ending('poweroff'),
+  'sbin/reboot': ending('reboot'),
+  'sbin/halt': ending('halt'),
+};
+
+/** Everything but busybox and the modules, as one text: it changes when the userland changes. */
+export function recipe(): string {
+  return JSON.stringify([DIRECTORIES, TEXTS, MODULES]);
+}
+
+const isExecutable = (path: string): boolean => path === 'init' || /^(sbin|etc\/acpi)\//.test(path);
+
+/** Directories above the module files, outermost first. */
+function parents(paths: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split('/').slice(0, -1);
+    for (const at of parts.keys()) found.add(parts.slice(0, at + 1).join('/'));
+  }
+  return [...found].toSorted();
+}
+
+/** The initramfs of the default guest. `version` is the kernel's, as `uname -r` says it. */
+export function guestEntries(busybox: Uint8Array, version: string, modules: ModuleSet): CpioEntry[] {
+  const base = `lib/modules/${version}`;
+  const inModules: [string, Uint8Array | string][] = [
+    ...modules.files,
+    ['modules.dep', modules.dep],
+    ['modules.alias', modules.alias],
+    ['modules.symbols', ''],
+  ].map(([path, content]) => [`${base}/${path as string}`, content!]);
+  const directories = parents(inModules.map(([path]) => path)).filter((path) => !DIRECTORIES.includes(path));
+  return [
+    ...[...DIRECTORIES, ...directories].map((path): CpioEntry => ({ type: 'directory', path })),
+    { type: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { type: 'file', path: 'bin/busybox', content: busybox, mode: 0o755 },
+    { type: 'symlink', path: 'bin/sh', target: 'busybox' },
+    { type: 'symlink', path: 'sbin/init', target: '../bin/busybox' },
+    ...Object.entries(TEXTS).map(
+      ([path, content]): CpioEntry => ({ type: 'file', path, content, mode: isExecutable(path) ? 0o755 : 0o644 }),
+    ),
+    ...inModules.map(([path, content]): CpioEntry => ({ type: 'file', path, content })),
+  ];
+}
