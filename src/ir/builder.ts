@@ -274,7 +274,7 @@ export class Builder {
   if(condition: Value, then: () => void, otherwise?: () => void): void {
     const a = this.#nested(then);
     const b = otherwise === undefined ? { nodes: [] } : this.#nested(otherwise);
-    this.#push({ kind: 'if', type: undefined, args: [condition], then: a, else: b, ...fresh });
+    this.#push({ kind: 'if', type: undefined, args: [condition], consequent: a, alternative: b, ...fresh });
   }
   /** `fill` may branch to the label: past the end of the block. */
   block(fill: (end: Label) => void): void {

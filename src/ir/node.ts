@@ -46,7 +46,7 @@ export type Node = Base &
     | { readonly kind: 'call'; readonly callee: string; readonly args: readonly Node[] }
     | { readonly kind: 'callTable'; readonly signature: Signature; readonly args: readonly Node[] }
     | { readonly kind: 'jumpTable'; readonly signature: Signature; readonly args: readonly Node[] }
-    | { readonly kind: 'if'; readonly args: readonly [Node]; readonly then: Block; readonly else: Block }
+    | { readonly kind: 'if'; readonly args: readonly [Node]; readonly consequent: Block; readonly alternative: Block }
     | { readonly kind: 'scope'; readonly label: Label; readonly body: Block }
     | { readonly kind: 'branch'; readonly label: Label; readonly args: readonly Node[] }
     | { readonly kind: 'return'; readonly args: readonly Node[] }

@@ -28,8 +28,8 @@ function countUses(block: Block): void {
     const node = block.nodes[i] as Node;
     if (!hasEffect(node) && node.uses === 0) continue;
     if (node.kind === 'if') {
-      countUses(node.else);
-      countUses(node.then);
+      countUses(node.alternative);
+      countUses(node.consequent);
     } else if (node.kind === 'scope') {
       countUses(node.body);
     }
@@ -174,10 +174,10 @@ class FunctionEncoder {
         this.#values(node.args);
         code.bytes([0x04, VOID]);
         this.#labels.push(undefined);
-        this.block(node.then);
-        if (node.else.nodes.length > 0) {
+        this.block(node.consequent);
+        if (node.alternative.nodes.length > 0) {
           code.byte(0x05);
-          this.block(node.else);
+          this.block(node.alternative);
         }
         this.#labels.pop();
         code.byte(0x0b);
