@@ -24,6 +24,8 @@ export const hpetSchema = struct('hpet', 1, {
   configuration: 'u32',
   /** Interrupt status, one bit for each level-triggered comparator. */
   status: 'u32',
+  /** Edge-triggered comparators whose legacy line is high. */
+  held: 'u32',
   /** TIMER bits that software wrote. */
   timer: ['u32', HPET_COMPARATORS],
   /** The next match, at the comparator's width. */

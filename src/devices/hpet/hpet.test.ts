@@ -171,7 +171,9 @@ test('legacy replacement takes IRQ 0 and IRQ 8 from PIT and RTC', () => {
   write(0x10, 3);
   timers.advance(5_000_000);
   assert.deepEqual([legacy[0].rises, lines[20].rises], [5, 0]);
+  assert.equal(legacy[0].level, true, 'a PIC would forget a request that falls');
   hpet.reset();
+  assert.equal(legacy[0].level, false);
   assert.deepEqual(replaced, [true, false]);
 });
 

@@ -55,22 +55,24 @@ export function createHpet(options: HpetOptions): Hpet {
   const routeMask = [...routes.keys()].reduce((mask, input) => mask | (1 << input), 0) >>> 0;
   const alarms = Array.from({ length: HPET_COMPARATORS }, (_, index) => timers.timer(() => fire(index)));
 
+  const isLegacy = (index: number) => (state.configuration & LEGACY) !== 0 && index < 2;
+
   /** The line a comparator drives with its present configuration. */
   function lineOf(index: number): Line | undefined {
-    if ((state.configuration & LEGACY) !== 0 && index < 2) return legacy[index];
+    if (isLegacy(index)) return legacy[index];
     return routes.get((state.timer[index] & TIMER.route) >>> 9);
   }
 
   const isLevel = (index: number) => (state.timer[index] & TIMER.level) !== 0;
   const isEnabled = (index: number) => running(state) && (state.timer[index] & TIMER.enable) !== 0;
 
-  /** Level-triggered comparators share a line by OR. */
+  /** Comparators share a line by OR: level-triggered ones, and legacy ones between their edges. */
   function driveLines(): void {
     const asserted = new Set<Line>();
     for (let index = 0; index < HPET_COMPARATORS; index++) {
       const line = lineOf(index);
-      const raised = isLevel(index) && isEnabled(index) && ((state.status >>> index) & 1) !== 0;
-      if (line !== undefined && raised) asserted.add(line);
+      const raised = ((isLevel(index) ? state.status : state.held) >>> index) & 1;
+      if (line !== undefined && isEnabled(index) && raised !== 0) asserted.add(line);
     }
     for (const line of [...legacy, ...routes.values()]) line.set(asserted.has(line));
   }
@@ -89,9 +91,23 @@ export function createHpet(options: HpetOptions): Hpet {
       state.status |= 1 << index;
       driveLines();
     } else if (isEnabled(index)) {
-      lineOf(index)?.set(true);
-      driveLines();
+      raiseEdge(index);
     }
+  }
+
+  /**
+   * A PIC forgets a request whose line falls before the acknowledge, so a legacy line falls only just before its next
+   * edge. An I/O APIC remembers: its inputs, which other devices may share, see a pulse.
+   */
+  function raiseEdge(index: number): void {
+    const line = lineOf(index);
+    if (isLegacy(index)) {
+      line?.set(false);
+      state.held |= 1 << index;
+    } else {
+      line?.set(true);
+    }
+    driveLines();
   }
 
   /** No alarm if a match would change nothing: no interrupt wanted, or a level already asserted. */
@@ -111,8 +127,11 @@ export function createHpet(options: HpetOptions): Hpet {
   }
 
   function update(): void {
+    for (let index = 0; index < HPET_COMPARATORS; index++) {
+      if (!isLegacy(index) || !isEnabled(index) || isLevel(index)) state.held &= ~(1 << index);
+      rearm(index);
+    }
     driveLines();
-    for (let index = 0; index < HPET_COMPARATORS; index++) rearm(index);
   }
 
   /** A 32-bit register; `offset` is a multiple of 4. */
@@ -238,6 +257,7 @@ export function createHpet(options: HpetOptions): Hpet {
     const wasLegacy = (state.configuration & LEGACY) !== 0;
     state.configuration = 0;
     state.status = 0;
+    state.held = 0;
     state.timer.fill(0);
     state.comparator.fill((1n << 64n) - 1n);
     state.period.fill(0n);
@@ -254,6 +274,7 @@ export function createHpet(options: HpetOptions): Hpet {
     checkState(name, {
       configuration: state.configuration <= 3,
       status: state.status >>> HPET_COMPARATORS === 0,
+      held: state.held <= 3,
       timer: state.timer.every((value) => (value & ~TIMER_WRITABLE) === 0),
       comparator: state.comparator.every((value, index) => value <= widthMask(state, index)),
       period: state.period.every((value, index) => value <= widthMask(state, index)),
