@@ -38,9 +38,12 @@ const INITTAB = `::respawn:/bin/cttyhack /bin/sh -l
 ::ctrlaltdel:/sbin/reboot
 `;
 
+/** The shell would run busybox's own applets before programs in /sbin, but functions come before both. */
 const PROFILE = `export PATH=/sbin:/bin HOME=/root PS1='virts# '
+poweroff() { /sbin/poweroff "$@"; }
+reboot() { /sbin/reboot "$@"; }
+halt() { /sbin/halt "$@"; }
 cd
-echo
 echo "Linux $(uname -r) with busybox; poweroff ends this machine."
 `;
 

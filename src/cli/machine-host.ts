@@ -1,0 +1,60 @@
+/** What the command line needs of a machine: to start it, talk to its first serial port, and learn how it ended. */
+import { VirtsError } from '../base/errors.ts';
+
+/** A file that the machine boots from, already read. */
+export interface BootFile {
+  /** How error messages call it. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface MachineOptions {
+  /** A bzImage, a PVH or a multiboot ELF kernel. */
+  readonly kernel: BootFile;
+  readonly initrd?: BootFile;
+  /** The kernel's command line. */
+  readonly append: string;
+  /** Guest RAM in bytes, a multiple of 4 KiB. */
+  readonly memory: number;
+  /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */
+  readonly reboot: boolean;
+  /** Takes what the guest did that was unexpected, one line (without its end) a call. */
+  readonly debugLog?: (line: string) => void;
+  /** Serve the GDB remote protocol on a TCP port of the loopback interface. */
+  readonly gdb?: {
+    readonly port: number;
+    /** Stand still before the first instruction until a debugger says to go on. */
+    readonly wait: boolean;
+  };
+}
+
+export type EndReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' | 'halted';
+
+export interface MachineEnd {
+  readonly reason: EndReason;
+  /** Exit status that the guest asked for; it counts for `debug-exit` only. */
+  readonly status: number;
+}
+
+export interface RunningMachine {
+  /** Bytes for the first serial port. A promise, if there is one, resolves when it can take more. */
+  input(bytes: Uint8Array): void | Promise<void>;
+  /**
+   * Called with what the guest wrote to its first serial port. A promise, if there is one, resolves when more can be
+   * taken; until then the transmitter should stay busy, so that the guest waits.
+   */
+  onOutput(callback: (bytes: Uint8Array) => void | Promise<void>): void;
+  /** Resolves when the guest is at its end; rejects with a VirtsError when the monitor cannot go on. */
+  readonly ended: Promise<MachineEnd>;
+  /** Ends the machine from outside; `ended` may then stay unresolved. */
+  stop(): Promise<void>;
+  /** Figures for `--stats`, by name. */
+  statistics?(): Readonly<Record<string, number | string>>;
+}
+
+export type StartMachine = (options: MachineOptions) => Promise<RunningMachine>;
+
+/** Starts a machine on this host. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
+export const startMachine: StartMachine = async () => {
+  throw new VirtsError('unsupported', 'This build of Virts has no machine yet.');
+};

@@ -1,0 +1,33 @@
+/** Values of command line options. */
+import { InvalidArgumentError } from 'commander';
+
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+const MIN_MEMORY = 2 ** 20;
+/** What fits below the 32-bit hole for devices and into one WebAssembly memory: 3.5 GiB. */
+const MAX_MEMORY = 3.5 * 2 ** 30;
+
+/** Reads an amount of memory such as `512M`, in bytes. */
+export function parseMemory(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,6})?)([KMG])(?:i?B)?$/i.exec(text);
+  if (match === null) throw new InvalidArgumentError(`It takes a size such as 512M or 1G.`);
+  const bytes = Number(match[1]) * UNITS[match[2]!.toUpperCase()]!;
+  if (bytes < MIN_MEMORY || bytes > MAX_MEMORY) throw new InvalidArgumentError('It must be from 1M to 3584M.');
+  if (bytes % 4096 !== 0) throw new InvalidArgumentError('It must be a multiple of 4K.');
+  return bytes;
+}
+
+/** Reads a TCP port. */
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) throw new InvalidArgumentError('It takes a TCP port from 1 to 65535.');
+  return port;
+}
+
+/** Reads the address of a mirror. */
+export function parseMirror(text: string): string {
+  const scheme = URL.canParse(text) ? new URL(text).protocol : '';
+  if (!['http:', 'https:', 'file:'].includes(scheme)) {
+    throw new InvalidArgumentError('It takes an http:, https: or file: address.');
+  }
+  return text;
+}

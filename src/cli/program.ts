@@ -1,0 +1,129 @@
+/** The command line `virts`. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { ERROR_KINDS, VirtsError } from '../base/errors.ts';
+import { doctor } from './doctor.ts';
+import type { Environment } from './environment.ts';
+import { Interrupted } from './interrupt.ts';
+import { parseMemory, parseMirror, parsePort } from './options.ts';
+import { type RunOptions, run } from './run.ts';
+
+const DEFAULT_GDB_PORT = 1234;
+const DEFAULT_MEMORY = 512 * 2 ** 20;
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+const RUN_NOTES = `
+Without --kernel the default guest runs: Debian's kernel with busybox. Its packages come from the Debian archive of this
+host's APT configuration, or from the one that --mirror names; signatures and checksums are verified, and the result is
+kept in the cache.
+
+The guest's first serial port is on this terminal; Ctrl-] leaves the guest. When standard input or output is a pipe, it
+carries the port's bytes instead, and the end of the input does not end the guest.
+
+The exit status is 0 when the guest switches itself off, or resets under --no-reboot; (V << 1) | 1 when it writes V to
+port 0xf4; an even number from 2 up for an error; 128 + N when signal N ended the run.`;
+
+/** Options of every command that starts a machine. */
+function withMachineOptions(command: Command): Command {
+  return command
+    .option('--kernel <file>', 'boot this kernel: a bzImage, or an ELF file with a PVH or multiboot header')
+    .option('--initrd <file>', "initial RAM disk; in place of the default guest's if no kernel is named")
+    .option('--append <text>', "kernel command line; added to the default guest's if no kernel is named")
+    .addOption(
+      new Option('--memory <size>', 'guest memory, such as 512M or 1G')
+        .argParser(parseMemory)
+        .default(DEFAULT_MEMORY, '512M'),
+    )
+    .option('--no-reboot', 'end the run when the guest resets or triple-faults, instead of starting it again')
+    .option(
+      '--debug-log [file]',
+      'write exceptions and unknown ports, MSRs and CPUID leaves to a file or to standard error',
+    )
+    .option('--stats', 'print figures about the run at its end')
+    .addOption(new Option('--arch <name>', 'architecture of the default guest').choices(['amd64', 'i386']))
+    .option('--mirror <url>', 'Debian archive for the default guest, the directory that holds dists', parseMirror)
+    .option('--keyring <file>', 'keys that the archive must be signed with, in place of the Debian keyring')
+    .option('--refresh', 'ask the archive for newer packages for the default guest')
+    .addHelpText('after', RUN_NOTES);
+}
+
+/** Builds the program; `finish` gets the exit status of the command that ran. */
+export function createProgram(environment: Environment, finish: (status: number) => void): Command {
+  const program = new Command('virts')
+    .description('Runs unmodified x86 systems in virtual machines, without a hypervisor.')
+    .version(version(), '-V, --version')
+    .helpCommand(true)
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void environment.stdout.write(text),
+      // Errors are reported once, as a sentence, by `main`.
+      outputError: () => {},
+      writeErr: (text) => void environment.stderr.write(text),
+    });
+  withMachineOptions(program.command('run').description('start a machine on this terminal'))
+    .option('--gdb <port>', 'serve the GDB remote protocol on this port of localhost', parsePort)
+    .action(async (options: RunOptions) => finish(await run(options, false, environment)));
+  withMachineOptions(program.command('debug').description('start a machine that waits for a debugger (GDB)'))
+    .addOption(
+      new Option('--gdb <port>', 'port of localhost for the GDB remote protocol')
+        .argParser(parsePort)
+        .default(DEFAULT_GDB_PORT),
+    )
+    .action(async (options: RunOptions) => finish(await run(options, true, environment)));
+  program
+    .command('doctor')
+    .description('say what this host offers for running guests')
+    .option('--json', 'print the findings as JSON')
+    .action(async (options: { json?: boolean }) => finish(await doctor(options.json === true, environment)));
+  return program;
+}
+
+/** Commander's message as one sentence that says where to read on. */
+function usageSentence(message: string): string {
+  const text = message
+    .replace(/^error: /, '')
+    .replace(/\n+/g, ' ')
+    .replace(/ is invalid\. It /, ' is wrong: it ')
+    .replace(/\. (?=\S)/g, ': ')
+    .replace(/\.?$/, '');
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}; 'virts help' and 'virts run --help' say what there is.`;
+}
+
+/** Reports an error as one sentence and returns its exit status. A stack trace appears only with VIRTS_DEBUG=1. */
+export function reportError(error: unknown, { stderr, env }: Pick<Environment, 'stderr' | 'env'>): number {
+  const trace = env.VIRTS_DEBUG === '1' && error instanceof Error ? `${error.stack}\n` : '';
+  if (error instanceof Interrupted) return error.status;
+  if (error instanceof CommanderError) {
+    // Help and version end by an exception too; so does a call without a command, which shows the help.
+    if (error.exitCode === 0) return 0;
+    if (error.code !== 'commander.help') stderr.write(`virts: ${usageSentence(error.message)}\n${trace}`);
+    return ERROR_KINDS.usage;
+  }
+  if (error instanceof VirtsError) {
+    stderr.write(`virts: ${error.message}\n${trace}`);
+    return ERROR_KINDS[error.kind];
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = trace === '' ? ' VIRTS_DEBUG=1 shows where.' : '';
+  stderr.write(`virts: Internal error, a defect in Virts: ${message.replace(/\s*\n\s*/g, ' ')}.${hint}\n${trace}`);
+  return ERROR_KINDS.internal;
+}
+
+/** Runs the command line `args` (without node and script) and returns the exit status. Never rejects. */
+export async function main(args: readonly string[], environment: Environment): Promise<number> {
+  let status = 0;
+  try {
+    const program = createProgram(environment, (value) => {
+      status = value;
+    });
+    await program.parseAsync(args, { from: 'user' });
+    return status;
+  } catch (error) {
+    return reportError(error, environment);
+  }
+}

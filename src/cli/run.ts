@@ -1,0 +1,113 @@
+/** `virts run` and `virts debug`: start a machine, put it on the terminal, wait for its end. */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { VirtsError } from '../base/errors.ts';
+import { fileError } from '../images/apt/cache.ts';
+import { type BootOptions, bootFiles } from './boot-files.ts';
+import type { Environment } from './environment.ts';
+import { aborted, interruptible } from './interrupt.ts';
+import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import { attach } from './terminal.ts';
+
+export interface RunOptions extends BootOptions {
+  /** Bytes. */
+  readonly memory: number;
+  readonly reboot: boolean;
+  /** A file, or `true` for standard error. */
+  readonly debugLog?: string | true;
+  readonly gdb?: number;
+  readonly stats?: boolean;
+}
+
+interface Log {
+  readonly write: (line: string) => void;
+  readonly close: () => void;
+}
+
+function openLog(target: string | true, { stderr, stdin }: Environment): Log {
+  if (target === true) {
+    // In raw mode the terminal does not return to the first column by itself.
+    const end = stdin.isTTY === true && stderr.isTTY === true ? '\r\n' : '\n';
+    return { write: (line) => void stderr.write(line + end), close: () => {} };
+  }
+  try {
+    const file = openSync(target, 'w');
+    return { write: (line) => void writeSync(file, `${line}\n`), close: () => closeSync(file) };
+  } catch (error) {
+    throw fileError(error, target, 'written');
+  }
+}
+
+/** The exit status for an end of the machine. @throws VirtsError `guest-stopped` when the guest hangs for ever. */
+function statusOf(end: MachineEnd, { stderr }: Environment): number {
+  switch (end.reason) {
+    case 'power-off':
+    case 'reset':
+      return 0;
+    case 'debug-exit':
+      return end.status;
+    case 'triple-fault':
+      stderr.write(
+        'virts: The guest ended by a triple fault: an exception that it could not handle reset its processor.\n',
+      );
+      return 0;
+    case 'halted':
+      throw new VirtsError('guest-stopped', 'The guest halted with interrupts disabled, so that nothing can wake it.');
+  }
+}
+
+function printStatistics(machine: RunningMachine, { stderr }: Environment): void {
+  for (const [name, value] of Object.entries(machine.statistics?.() ?? {})) stderr.write(`virts: ${name}: ${value}\n`);
+}
+
+/** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
+async function converse(machine: RunningMachine, environment: Environment, signal: AbortSignal): Promise<number> {
+  const terminal = attach(machine, environment);
+  try {
+    const end = await Promise.race([machine.ended, terminal.left, aborted(signal)]);
+    if (end === undefined) return 0;
+    await terminal.flush();
+    terminal.detach();
+    return statusOf(end, environment);
+  } finally {
+    terminal.detach();
+  }
+}
+
+function announce(options: RunOptions, wait: boolean, { stdin, stderr }: Environment): void {
+  if (options.gdb !== undefined) {
+    const state = wait ? 'waits for' : 'serves';
+    stderr.write(`virts: The machine ${state} GDB: target remote localhost:${options.gdb}\n`);
+  }
+  if (stdin.isTTY === true && stderr.isTTY === true) stderr.write('virts: Ctrl-] leaves the guest.\n');
+}
+
+/**
+ * Runs a machine. `wait`: it stands still until a debugger is there.
+ * @returns the exit status.
+ * @throws VirtsError; Interrupted after a signal.
+ */
+export function run(options: RunOptions, wait: boolean, environment: Environment): Promise<number> {
+  return interruptible(environment.signals, async (signal) => {
+    const boot = await bootFiles(options, environment, signal);
+    const log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
+    try {
+      const machineOptions: MachineOptions = {
+        ...boot,
+        memory: options.memory,
+        reboot: options.reboot,
+        ...(log === undefined ? {} : { debugLog: log.write }),
+        ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
+      };
+      const machine = await environment.startMachine(machineOptions);
+      try {
+        announce(options, wait, environment);
+        return await converse(machine, environment, signal);
+      } finally {
+        await machine.stop();
+        if (options.stats === true) printStatistics(machine, environment);
+      }
+    } finally {
+      log?.close();
+    }
+  });
+}
