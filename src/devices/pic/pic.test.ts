@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allocate } from '../../base/struct.ts';
-import { checkDevice, saveState } from '../conformance.test-helper.ts';
+import { checkDevice, restoreState, saveState } from '../conformance.test-helper.ts';
 import { createPic } from './pic.ts';
 
 function makePic(icw4 = 0x01) {
@@ -182,10 +182,7 @@ test('restored() drives INTR from the state', () => {
   const { pic } = makePic();
   pic.inputs[1].set(true);
   const other = makePic();
-  for (const [key, value] of Object.entries(saveState(pic))) {
-    (other.pic.state as Record<string, Uint8Array>)[key].set(value as number[]);
-  }
-  other.pic.restored();
+  restoreState(other.pic, saveState(pic));
   assert.equal(other.pins.intr, true);
   assert.equal(other.pic.acknowledge(), 0x21);
 });
