@@ -14,6 +14,8 @@ export class Builder {
   readonly params: readonly Variable[];
   readonly result: Type | undefined;
   readonly body: Block = { nodes: [] };
+  /** Names of the functions that the body calls. */
+  readonly callees = new Set<string>();
   #block: Block = this.body;
   readonly #signatures: (callee: string) => Signature;
 
@@ -238,6 +240,7 @@ export class Builder {
   /** Calls a function of the same module or an import. */
   call(callee: string, ...args: Value[]): Value {
     const { params, result } = this.#signatures(callee);
+    this.callees.add(callee);
     if (params.length !== args.length || params.some((type, i) => args[i]?.type !== type)) {
       throw new TypeError(`${callee} does not take (${args.map((a) => a?.type).join(', ')})`);
     }

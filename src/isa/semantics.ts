@@ -46,6 +46,8 @@ export interface Operand {
   address(): Value;
   /** Memory: the linear address plus `offset` bytes for an access of `bytes` bytes; checks the segment. */
   linear(bytes: number, access: 'read' | 'write', offset?: number): Value;
+  /** As `linear`, `displacement` bytes (i64) further; the sum wraps at the address size. */
+  linearAt(bytes: number, access: 'read' | 'write', displacement: Value): Value;
   /** Segment, control, debug or x87 register: its number as i32. */
   index(): Value;
 }
@@ -140,6 +142,10 @@ export abstract class InstructionBuilder extends Builder {
   /** Notes a change of architectural state. */
   protected commit(): void {
     this.#committed = true;
+  }
+  /** For operands: notes that one changes architectural state. */
+  noteCommit(): void {
+    this.commit();
   }
   /** The state so far is one from which the instruction can be started again. */
   restartPoint(): void {

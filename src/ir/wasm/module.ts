@@ -48,19 +48,20 @@ export class ModuleBuilder {
   }
 
   /**
-   * Declares a function of this module; `fill` builds its body when the module is encoded, so that functions may call
-   * each other in any order. `table` is the slot of `env.table` that gets it.
+   * Declares a function of this module: a finished body, or a function that builds it when the module is encoded, so
+   * that functions may call each other in any order. `table` is the slot of `env.table` that gets it.
    */
   define(
     name: string,
     signature: Signature,
-    fill: (builder: Builder) => void,
-    options: { readonly table?: number; readonly exported?: boolean; readonly make?: MakeBuilder } = {},
+    fill: Builder | ((builder: Builder) => void),
+    options: { readonly table?: number; readonly exported?: boolean } = {},
   ): void {
     if (this.#signatures.has(name)) throw new TypeError(`function ${name} is defined twice`);
     this.#signatures.set(name, signature);
     const body = () => {
-      const builder = (options.make ?? plainBuilder)(signature, this.signatureOf);
+      if (typeof fill !== 'function') return fill;
+      const builder = new Builder(signature.params, signature.result, this.signatureOf);
       fill(builder);
       return builder;
     };
@@ -159,7 +160,3 @@ export class ModuleBuilder {
     }
   }
 }
-
-export type MakeBuilder = (signature: Signature, signatureOf: (name: string) => Signature) => Builder;
-
-const plainBuilder: MakeBuilder = ({ params, result }, signatureOf) => new Builder(params, result, signatureOf);

@@ -1,0 +1,140 @@
+/**
+ * Instruction meanings as interpreter handlers: operands come from the record, everything else from the state block.
+ * A handler takes the state block's and the record's address and returns a reason from `exits.ts`.
+ */
+import type { Signature, Value } from '../../ir/node.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { InstructionBuilder, type InstructionContext, type Operand, type Width } from '../../isa/semantics.ts';
+import { SEGMENT, VCPU } from '../../isa/state.ts';
+import { EXIT } from './exits.ts';
+import { InterpreterOperand } from './operand.ts';
+import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import type { Shape } from './shape.ts';
+
+export const HANDLER: Signature = { params: ['i32', 'i32'], result: 'i32' };
+
+/** How an implicit or explicit data address becomes linear. */
+export type Addressing = 'long' | 'flat' | 'checked';
+
+export class InterpreterBuilder extends InstructionBuilder {
+  readonly record: Value;
+  readonly #shape: Shape;
+
+  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, shape: Shape) {
+    super(HANDLER, signatures, helpers);
+    this.record = this.param(1);
+    this.#shape = shape;
+    const context: InstructionContext = {
+      operandSize: shape.operandSize,
+      addressSize: shape.addressSize,
+      mode: shape.mode,
+      repeat: shape.repeat,
+      locked: shape.locked,
+      dataSegment: shape.dataSegment,
+    };
+    this.begin(context);
+  }
+
+  /** Writes the whole handler. */
+  fill(): void {
+    const { definition } = this.#shape.encoding;
+    const operands = this.#shape.operands.map((o, i) => new InterpreterOperand(this, o, i));
+    definition.semantics(this, ...operands);
+    if (definition.ends !== true) this.continueWith(this.add(this.record, this.i32(RECORD_SIZE)));
+  }
+
+  /** An unsigned 16-bit field of the record. */
+  recordField(offset: number): Value {
+    return this.loadHost('i32.load16_u', this.record, offset);
+  }
+
+  /** Jumps to a record's handler. */
+  continueWith(record: Value): void {
+    this.jumpTable(HANDLER, this.loadHost('i32.load16_u', record, RECORD.handler), this.cpu, record);
+  }
+
+  #ip(offset: Value): Value {
+    const ip = this.add(this.field('ipBase'), offset);
+    return this.zeroExtend(ip, this.mode.codeSize);
+  }
+  nextIp(): Value {
+    return this.#ip(this.loadHost('i64.load16_u', this.record, RECORD.next));
+  }
+  currentIp(): Value {
+    return this.#ip(this.loadHost('i64.load16_u', this.record, RECORD.offset));
+  }
+  target(operand: Operand): Value {
+    const ip = this.add(this.field('ipBase'), this.loadHost('i64.load32_s', this.record, RECORD.displacement));
+    return this.zeroExtend(ip, operand.size as Width);
+  }
+
+  fault(): void {
+    this.setScratchField('current', this.record);
+    this.return(this.i32(EXIT.fault));
+  }
+
+  /** Takes the instructions of the block so far, this one included, off the budget. */
+  spend(): void {
+    this.setField('budget', this.sub(this.field('budget'), this.recordField(RECORD.count)));
+  }
+  /** As `spend`, this instruction not included. */
+  spendBefore(): void {
+    this.setField('budget', this.sub(this.field('budget'), this.sub(this.recordField(RECORD.count), this.i32(1))));
+  }
+  jump(ip: Value): void {
+    this.setField('rip', ip);
+    this.spend();
+    this.return(this.i32(EXIT.dispatch));
+  }
+  resume(): void {
+    this.jump(this.nextIp());
+  }
+  branchTo(operand: Operand, condition?: Value): void {
+    if (condition === undefined) {
+      this.#follow(operand);
+      return;
+    }
+    this.leaveIf(condition, () => this.#follow(operand));
+    this.continueWith(this.add(this.record, this.i32(RECORD_SIZE)));
+  }
+  /** Goes to a jump's target: straight to its record where that is known and nothing waits. */
+  #follow(operand: Operand): void {
+    this.spend();
+    const link = this.loadHost('i32.load', this.record, RECORD.link);
+    const quiet = this.and(this.gtS(this.field('budget'), this.i32(0)), this.eqz(this.field('poll')));
+    this.leaveIf(this.and(this.gtU(link, this.i32(LINK_OUTSIDE)), quiet), () => this.continueWith(link));
+    this.setField('rip', this.target(operand));
+    this.setField('current', this.record);
+    this.return(this.select(this.eqz(link), this.i32(EXIT.link), this.i32(EXIT.dispatch)));
+  }
+  yieldPoint(): void {
+    const budget = this.sub(this.field('budget'), this.i32(1));
+    this.setScratchField('budget', budget);
+    const wanted = this.or(this.leS(budget, this.i32(0)), this.ne(this.field('poll'), this.i32(0)));
+    this.leaveIf(wanted, () => {
+      this.setField('rip', this.currentIp());
+      // The instruction is not complete: it does not count.
+      this.spendBefore();
+      this.return(this.i32(EXIT.dispatch));
+    });
+  }
+
+  linear(segment: number, offset: Value, bytes: number, access: 'read' | 'write'): Value {
+    const addressing: Addressing = this.mode.codeSize === 8 ? 'long' : this.#shape.flat ? 'flat' : 'checked';
+    if (addressing === 'checked') return this.checkedLinear(this.i32(segment), offset, bytes, access);
+    const hasBase = addressing === 'flat' || segment === SEGMENT.fs || segment === SEGMENT.gs;
+    const linear = hasBase ? this.add(offset, this.field('segmentBase', segment)) : offset;
+    return addressing === 'flat' ? this.zeroExtend(linear, 4) : linear;
+  }
+  /** Linear address in a segment whose limit and rights must be looked at. */
+  checkedLinear(segment: Value, offset: Value, bytes: number, access: 'read' | 'write'): Value {
+    return this.helper('segmentCheck', segment, offset, this.i32(bytes | (access === 'write' ? 0x100 : 0)));
+  }
+  /** Base of a memory operand's segment. */
+  operandSegmentBase(): Value {
+    return this.loadHost('i64.load', this.add(this.cpu, this.recordField(RECORD.segmentBase)), 0);
+  }
+}
+
+/** Fields that handlers reach through 16-bit offsets must lie in the first 64 KiB of the state block. */
+if (VCPU.size > 0xffff) throw new RangeError('the state block is too large for record offsets');

@@ -1,0 +1,147 @@
+/** Makes handlers as their shapes turn up, a module for each batch, and puts them into the shared function table. */
+
+import type { Signature } from '../../ir/node.ts';
+import { IMPORTS, ModuleBuilder } from '../../ir/wasm/module.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { HANDLER, InterpreterBuilder } from './builder.ts';
+import { EXIT } from './exits.ts';
+import type { Shape } from './shape.ts';
+
+/** Handlers that no instruction has. */
+export const SPECIAL = ['end', 'stale', 'undefined', 'deviceMissing', 'tooLong'] as const;
+export type Special = (typeof SPECIAL)[number];
+
+export interface Handlers {
+  /** Table index for a shape; the handler exists once `publish` was called. */
+  index(shape: Shape): number;
+  readonly special: Readonly<Record<Special, number>>;
+  /** Compiles what `index` was asked for since the last call. */
+  publish(): void;
+  /** Handlers made so far, and modules. */
+  readonly stats: { handlers: number; modules: number };
+}
+
+export interface HandlerLinkage {
+  readonly memory: WebAssembly.Memory;
+  readonly table: WebAssembly.Table;
+  /** Every helper by name, as a function that WebAssembly can import. */
+  readonly functions: Readonly<Record<string, unknown>>;
+  readonly helpers: ReadonlyMap<string, Helper>;
+}
+
+function emptyShape(): Shape {
+  return {
+    key: '',
+    encoding: undefined as never,
+    operandSize: 4,
+    addressSize: 8,
+    mode: { codeSize: 8, stackSize: 8, protected: true },
+    repeat: 0,
+    locked: false,
+    dataSegment: 3,
+    flat: false,
+    operands: [],
+  };
+}
+
+/** Leaves the block at this record: the instruction there is reached through the run loop. */
+function fillLeave(b: InterpreterBuilder, counted: boolean): void {
+  if (counted) b.spend();
+  else b.spendBefore();
+  b.setField('rip', b.currentIp());
+  b.return(b.i32(EXIT.dispatch));
+}
+
+function fillSpecial(b: InterpreterBuilder, special: Special): void {
+  switch (special) {
+    case 'end':
+      fillLeave(b, true);
+      break;
+    case 'stale':
+      fillLeave(b, false);
+      break;
+    case 'undefined':
+      b.raise(6);
+      break;
+    case 'deviceMissing':
+      b.raise(7);
+      break;
+    case 'tooLong':
+      b.raise(13, b.i32(0));
+      break;
+  }
+}
+
+export function createHandlers(link: HandlerLinkage): Handlers {
+  const { memory, table, functions, helpers } = link;
+  const indices = new Map<string, number>();
+  let waiting: { shape: Shape; index: number }[] = [];
+  const stats = { handlers: 0, modules: 0 };
+  const signatureOf = (name: string): Signature => {
+    const helper = helpers.get(name);
+    if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
+    return helper.signature;
+  };
+  const helperOf = (name: string): Helper => {
+    const helper = helpers.get(name);
+    if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
+    return helper;
+  };
+
+  function compile(entries: readonly { index: number; builder: () => InterpreterBuilder }[]): void {
+    const module = new ModuleBuilder();
+    const builders = entries.map((e) => ({ index: e.index, builder: e.builder() }));
+    const used = new Set<string>();
+    for (const { builder } of builders) for (const name of builder.callees) used.add(name);
+    for (const name of used) module.import(name, signatureOf(name));
+    for (const { index, builder } of builders) module.define(`h${index}`, HANDLER, builder, { table: index });
+    const needed = Math.max(...entries.map((e) => e.index)) + 1;
+    if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
+    const env: Record<string, unknown> = { memory, table };
+    for (const name of used) env[name] = functions[name];
+    new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { [IMPORTS]: env });
+    stats.modules++;
+    stats.handlers += entries.length;
+  }
+
+  const special = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
+  let next = SPECIAL.length + 1;
+  compile(
+    SPECIAL.map((name) => ({
+      index: special[name],
+      builder: () => {
+        const b = new InterpreterBuilder(signatureOf, helperOf, emptyShape());
+        fillSpecial(b, name);
+        return b;
+      },
+    })),
+  );
+  return {
+    special,
+    stats,
+    index(shape) {
+      const known = indices.get(shape.key);
+      if (known !== undefined) return known;
+      const index = next++;
+      if (index > 0xffff) throw new RangeError('more handlers than a record can name');
+      indices.set(shape.key, index);
+      waiting.push({ shape, index });
+      return index;
+    },
+    publish() {
+      if (waiting.length === 0) return;
+      const batch = waiting;
+      waiting = [];
+      compile(
+        batch.map(({ shape, index }) => ({
+          index,
+          builder: () => {
+            const b = new InterpreterBuilder(signatureOf, helperOf, shape);
+            b.fill();
+            return b;
+          },
+        })),
+      );
+    },
+  };
+}

@@ -1,0 +1,131 @@
+/**
+ * Shapes: all that a handler is specialised for. Instructions of equal shape share a handler and differ only in their
+ * records.
+ */
+import type { Encoding } from '../../isa/encoding.ts';
+import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from '../../isa/instruction.ts';
+import type { CodeMode, Width } from '../../isa/semantics.ts';
+import { SEGMENT } from '../../isa/state.ts';
+import type { Addressing } from './builder.ts';
+
+export interface OperandShape {
+  readonly kind: DecodedOperand['kind'];
+  readonly size: number;
+  /** Register that the encoding itself implies, or -1. */
+  readonly fixed: number;
+  /** Immediate that the encoding itself implies. */
+  readonly constant: bigint | undefined;
+  /** The immediate takes the record's 64-bit field. */
+  readonly wide: boolean;
+  readonly address: 'based' | 'indexed' | 'rip' | 'absolute';
+  readonly addressing: Addressing;
+  /** The segment's base counts. */
+  readonly based: boolean;
+  /** Addressed through SS. */
+  readonly stack: boolean;
+}
+
+export interface Shape {
+  readonly key: string;
+  readonly encoding: Encoding;
+  readonly operandSize: Width;
+  readonly addressSize: Width;
+  readonly mode: CodeMode;
+  readonly repeat: number;
+  readonly locked: boolean;
+  readonly dataSegment: number;
+  /** Outside 64-bit mode: all of CS, DS, ES and SS can be used without looking at limits. */
+  readonly flat: boolean;
+  readonly operands: readonly OperandShape[];
+}
+
+/** What shapes depend on besides the instruction. */
+export interface ShapeMode extends CodeMode {
+  /** By segment number: true where no limit or right needs checking. */
+  readonly flatSegments: readonly boolean[];
+}
+
+function memoryShape(o: MemoryOperand, mode: ShapeMode): OperandShape {
+  const long = mode.codeSize === 8;
+  const address =
+    o.base === RIP_BASE ? 'rip' : o.index >= 0 ? 'indexed' : isWide(o.displacement) ? 'absolute' : 'based';
+  return {
+    ...PLAIN,
+    kind: 'memory',
+    size: o.size,
+    address,
+    addressing: long ? 'long' : mode.flatSegments[o.segment] ? 'flat' : 'checked',
+    based: !long || o.segment >= SEGMENT.fs,
+    stack: o.segment === SEGMENT.ss,
+  };
+}
+
+function isWide(value: bigint): boolean {
+  return value !== BigInt.asIntN(32, value);
+}
+
+const PLAIN: OperandShape = {
+  kind: 'gpr',
+  size: 0,
+  fixed: -1,
+  constant: undefined,
+  wide: false,
+  address: 'based',
+  addressing: 'long',
+  based: false,
+  stack: false,
+};
+
+function operandShape(o: DecodedOperand, position: number, instruction: Instruction, mode: ShapeMode): OperandShape {
+  const fixed = instruction.encoding.operands[position]?.letter === 'fixed';
+  switch (o.kind) {
+    case 'memory':
+      return memoryShape(o, mode);
+    case 'immediate':
+      return { ...PLAIN, kind: o.kind, size: o.size, constant: fixed ? o.value : undefined, wide: isWideImmediate(o) };
+    case 'relative':
+      return { ...PLAIN, kind: o.kind, size: o.size };
+    default:
+      return { ...PLAIN, kind: o.kind, size: o.size, fixed: fixed ? o.index : -1 };
+  }
+}
+
+/** True where the value needs more than a sign-extended (8 bytes) or zero-extended (less) 32-bit field. */
+function isWideImmediate(o: { value: bigint; size: Width }): boolean {
+  return o.size === 8 && BigInt.asIntN(64, o.value) !== BigInt.asIntN(32, o.value);
+}
+
+function operandKey(o: OperandShape): string {
+  switch (o.kind) {
+    case 'memory':
+      return `m${o.address[0]}${o.addressing[0]}${o.based ? 's' : ''}${o.stack ? 't' : ''}${o.size}`;
+    case 'immediate':
+      return o.wide ? 'w' : 'i';
+    default:
+      return o.kind[0] as string;
+  }
+}
+
+/** The shape of an instruction in a mode. */
+export function shapeOf(instruction: Instruction, mode: ShapeMode): Shape {
+  const { encoding, operandSize, addressSize, repeat, locked } = instruction;
+  const operands = instruction.operands.map((o, i) => operandShape(o, i, instruction, mode));
+  const hasMemory = operands.some((o) => o.kind === 'memory');
+  const dataSegment = hasMemory || instruction.segmentOverride < 0 ? SEGMENT.ds : instruction.segmentOverride;
+  const flat =
+    mode.codeSize !== 8 && mode.flatSegments.slice(0, 4).every(Boolean) && mode.flatSegments[dataSegment] === true;
+  const modeKey = `${mode.codeSize}${mode.stackSize}${mode.protected ? 'p' : 'r'}${flat ? 'f' : ''}`;
+  const key = `${encoding.id}.${operandSize}${addressSize}.${modeKey}.${repeat}${locked ? 'l' : ''}.${dataSegment}.${operands.map(operandKey).join()}`;
+  return {
+    key,
+    encoding,
+    operandSize,
+    addressSize,
+    mode,
+    repeat: encoding.prefix === 0xf2 || encoding.prefix === 0xf3 ? 0 : repeat,
+    locked,
+    dataSegment,
+    flat,
+    operands,
+  };
+}

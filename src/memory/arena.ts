@@ -1,0 +1,23 @@
+/** Hands out shared memory below the frames: state blocks, tables, caches. Nothing is given back before the end. */
+import { VirtsError } from '../base/errors.ts';
+import { ARENA_SIZE, ARENA_START } from './layout.ts';
+
+export interface Arena {
+  readonly buffer: SharedArrayBuffer;
+  /** Address of `size` zeroed bytes, aligned to `align` (a power of two). */
+  allocate(size: number, align?: number): number;
+}
+
+/** Throws VirtsError 'no-space' when the arena is used up. */
+export function createArena(buffer: SharedArrayBuffer): Arena {
+  let next = ARENA_START;
+  return {
+    buffer,
+    allocate(size, align = 64) {
+      const at = Math.ceil(next / align) * align;
+      if (at + size > ARENA_SIZE) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });
+      next = at + size;
+      return at;
+    },
+  };
+}

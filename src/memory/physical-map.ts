@@ -1,0 +1,132 @@
+/**
+ * The guest-physical map: for each 4 KiB page of guest-physical memory, what is behind it. One 32-bit entry a page: the
+ * frame's address in the upper 20 bits, its state and flags below.
+ */
+import type { Arena } from './arena.ts';
+import type { FramePool } from './frame-pool.ts';
+import type { GuestMemory, Span } from './guest-memory.ts';
+import { PAGE_SIZE } from './layout.ts';
+
+/** States of a page, in the low three bits of its entry. From `zero` up the frame can be read. */
+export const PAGE_STATE = {
+  /** No RAM: a device or nothing. */
+  device: 0,
+  /** RAM whose contents have yet to be fetched. */
+  absent: 1,
+  /** RAM that was never written: shows the zero frame. */
+  zero: 2,
+  /** A frame that others see too; copied before the first write. */
+  shared: 3,
+  /** A frame of this map alone. */
+  private: 4,
+} as const;
+
+export const STATE_MASK = 7;
+
+export const PAGE_FLAG = {
+  /** Code was translated from it: writes must be seen. */
+  code: 8,
+  /** Written since dirty tracking last began. Writes to a page without it must be seen. */
+  dirty: 16,
+} as const;
+
+/** Bits that must hold exactly for a page to be written directly. */
+export const WRITABLE_MASK = STATE_MASK | PAGE_FLAG.code | PAGE_FLAG.dirty;
+export const WRITABLE = PAGE_STATE.private | PAGE_FLAG.dirty;
+
+export interface PhysicalMap extends GuestMemory {
+  /** Address of the first entry in shared memory. */
+  readonly base: number;
+  /** Entries: pages from guest-physical address 0 up that may be RAM. */
+  readonly pages: number;
+  entry(page: number): number;
+  setFlag(page: number, flag: number): void;
+  clearFlag(page: number, flag: number): void;
+  /** Makes a RAM page private, dirty and free of code; returns the host address of its frame, or 0 if it is no RAM. */
+  makeWritable(page: number): number;
+  /** Host address of a RAM page for reading, or 0 if it is no RAM. */
+  readable(page: number): number;
+  /** Pages that are RAM and have a frame of their own. */
+  resident(): number;
+}
+
+export interface MapEvents {
+  /** Bytes of a page from which code was translated are about to change. */
+  codeWritten(page: number, from: number, to: number): void;
+  /** Grants handed out for a page no longer hold: TLBs must forget it. */
+  revoked(page: number): void;
+}
+
+/** A map of `size` bytes of RAM from address 0, all zero pages. */
+export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, events: MapEvents): PhysicalMap {
+  const pages = size / PAGE_SIZE;
+  const base = arena.allocate(pages * 4, PAGE_SIZE);
+  const entries = new Uint32Array(arena.buffer, base, pages);
+  const bytes = new Uint8Array(arena.buffer);
+  const zeroEntry = (pool.zeroFrame * PAGE_SIZE + PAGE_STATE.zero) >>> 0;
+  entries.fill(zeroEntry);
+
+  const stateOf = (page: number) => (entries[page] as number) & STATE_MASK;
+  const frameOf = (page: number) => (entries[page] as number) >>> 12;
+
+  function ownFrame(page: number): number {
+    const before = page > 0 && stateOf(page - 1) === PAGE_STATE.private ? frameOf(page - 1) + 1 : 0;
+    const frame = pool.allocate(before);
+    if (stateOf(page) === PAGE_STATE.shared) {
+      const old = frameOf(page);
+      bytes.copyWithin(frame * PAGE_SIZE, old * PAGE_SIZE, (old + 1) * PAGE_SIZE);
+      pool.release(old);
+    }
+    return frame;
+  }
+
+  const map: PhysicalMap = {
+    size,
+    base,
+    pages,
+    entry: (page) => (page < pages ? (entries[page] as number) : 0),
+    setFlag(page, flag) {
+      if (((entries[page] as number) & flag) === flag) return;
+      entries[page] = (entries[page] as number) | flag;
+      events.revoked(page);
+    },
+    clearFlag(page, flag) {
+      entries[page] = (entries[page] as number) & ~flag;
+    },
+    makeWritable(page) {
+      if (page >= pages || stateOf(page) === PAGE_STATE.device) return 0;
+      if (stateOf(page) !== PAGE_STATE.private) {
+        const code = (entries[page] as number) & PAGE_FLAG.code;
+        entries[page] = (ownFrame(page) * PAGE_SIZE + PAGE_STATE.private + code) >>> 0;
+        events.revoked(page);
+      }
+      entries[page] = (entries[page] as number) | PAGE_FLAG.dirty;
+      return frameOf(page) * PAGE_SIZE;
+    },
+    readable(page) {
+      return page < pages && stateOf(page) >= PAGE_STATE.zero ? frameOf(page) * PAGE_SIZE : 0;
+    },
+    resident() {
+      let count = 0;
+      for (let page = 0; page < pages; page++) if (stateOf(page) === PAGE_STATE.private) count++;
+      return count;
+    },
+    spans(address, length, access) {
+      if (address < 0 || !Number.isSafeInteger(address) || address + length > size) return undefined;
+      const spans: Span[] = [];
+      for (let at = address; at < address + length; ) {
+        const page = Math.floor(at / PAGE_SIZE);
+        const offset = at % PAGE_SIZE;
+        const take = Math.min(PAGE_SIZE - offset, address + length - at);
+        const host = access === 'read' ? map.readable(page) : map.makeWritable(page);
+        if (host === 0) return undefined;
+        if (access === 'write' && (entries[page] as number) & PAGE_FLAG.code)
+          events.codeWritten(page, offset, offset + take);
+        spans.push(bytes.subarray(host + offset, host + offset + take));
+        at += take;
+      }
+      return spans;
+    },
+  };
+  return map;
+}

@@ -1,0 +1,214 @@
+/**
+ * Address translation in WebAssembly: the path that a TLB miss takes. `translate` turns a linear address into a host
+ * address; accesses that no page backs as they stand (devices, two pages) go through the vCPU's scratch area, and
+ * `finishWrite` brings what was stored there to its place.
+ */
+import type { Builder } from '../ir/builder.ts';
+import type { Value } from '../ir/node.ts';
+import { MEMORY_ACCESS } from '../isa/access.ts';
+import { type Helper, helper, routine } from '../isa/helpers.ts';
+import { fieldAt } from '../isa/semantics.ts';
+import { CR0, EFER, EFLAGS, VCPU, type VcpuField, VECTOR } from '../isa/state.ts';
+import { PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
+import { walkRoutines } from './walk.ts';
+
+/** Kinds of pending write (`VCPU.pendingKind`). */
+export const PENDING = { none: 0, device: 1, split: 2 } as const;
+
+/** Reads a scalar field of the state block. */
+export function field(b: Builder, cpu: Value, name: VcpuField, index = 0): Value {
+  const [type, offset] = fieldAt(name, index);
+  const load = {
+    u8: 'i32.load8_u',
+    u16: 'i32.load16_u',
+    u32: 'i32.load',
+    i32: 'i32.load',
+    u64: 'i64.load',
+    f64: 'f64.load',
+  };
+  return b.loadHost(load[type], cpu, offset);
+}
+export function setField(b: Builder, cpu: Value, name: VcpuField, value: Value, index = 0): void {
+  const [type, offset] = fieldAt(name, index);
+  const store = {
+    u8: 'i32.store8',
+    u16: 'i32.store16',
+    u32: 'i32.store',
+    i32: 'i32.store',
+    u64: 'i64.store',
+    f64: 'f64.store',
+  };
+  b.storeHost(store[type], cpu, value, offset);
+}
+
+/** Sets the fault fields and returns 0. */
+function fail(b: Builder, cpu: Value, vector: number | Value, error?: Value): void {
+  setField(b, cpu, 'faultVector', typeof vector === 'number' ? b.i32(vector) : vector);
+  setField(b, cpu, 'faultHasError', b.i32(error === undefined ? 0 : 1));
+  if (error !== undefined) setField(b, cpu, 'faultError', error);
+  b.return(b.i32(0));
+}
+
+/** True (i32) where `flags` has a bit of `mask`. */
+const has = (b: Builder, flags: Value, mask: number) => b.ne(b.and(flags, b.i32(mask)), b.i32(0));
+
+/** `page` (cpu, linear, flags) -> host address of one page's byte, 1 for a device, 0 for a fault. Fills the TLB. */
+const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, flags) => {
+  const physical = b.variable('i64', b.call('walk', cpu, linear, flags));
+  b.if(b.ltS(b.get(physical), b.i64(0)), () => b.return(b.i32(0)));
+  setField(b, cpu, 'pendingAddress', b.get(physical));
+  const number = b.variable('i64', b.shrU(b.get(physical), b.i64(12)));
+  b.if(b.geU(b.get(number), b.extendU(field(b, cpu, 'mapPages'))), () => b.return(b.i32(1)));
+  const at = b.variable('i32', b.add(field(b, cpu, 'mapBase'), b.shl(b.wrap(b.get(number)), b.i32(2))));
+  const entry = b.variable('i32', b.loadHost('i32.load', b.get(at)));
+  const write = has(b, flags, MEMORY_ACCESS.write);
+  b.if(
+    write,
+    () => {
+      b.if(b.ne(b.and(b.get(entry), b.i32(WRITABLE_MASK)), b.i32(WRITABLE)), () => {
+        const size = b.and(flags, b.i32(0xff));
+        const host = b.variable('i32', b.call('writePage', cpu, b.wrap(b.get(number)), b.wrap(b.get(physical)), size));
+        b.if(b.eqz(b.get(host)), () => b.return(b.i32(1)));
+        b.set(entry, b.loadHost('i32.load', b.get(at)));
+      });
+    },
+    () => {
+      b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.zero)), () => {
+        b.if(b.eqz(b.call('fetchPage', cpu, b.wrap(b.get(number)))), () => b.return(b.i32(1)));
+        b.set(entry, b.loadHost('i32.load', b.get(at)));
+      });
+    },
+  );
+  b.call('fillTlb', cpu, linear, flags, b.get(entry));
+  b.return(b.or(b.and(b.get(entry), b.i32(-4096)), b.and(b.wrap(linear), b.i32(4095))));
+});
+
+/** Canonical and alignment checks that come before any translation. */
+function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void {
+  const canonical = b.shrS(b.shl(linear, b.i64(16)), b.i64(16));
+  b.if(b.ne(canonical, linear), () => {
+    const vector = b.select(has(b, flags, MEMORY_ACCESS.stack), b.i32(VECTOR.ss), b.i32(VECTOR.gp));
+    fail(b, cpu, vector, b.i32(0));
+  });
+  const checked = b.and(b.eq(field(b, cpu, 'cpl'), b.i32(3)), has(b, field(b, cpu, 'eflags'), EFLAGS.ac));
+  const enabled = b.and(checked, has(b, b.wrap(field(b, cpu, 'cr0')), CR0.am));
+  b.if(b.and(enabled, b.eqz(has(b, flags, MEMORY_ACCESS.system | MEMORY_ACCESS.execute))), () => {
+    const size = b.and(flags, b.i32(0xff));
+    const isPower = b.and(b.leU(size, b.i32(8)), b.eqz(b.and(size, b.sub(size, b.i32(1)))));
+    const odd = b.ne(b.and(b.wrap(linear), b.sub(size, b.i32(1))), b.i32(0));
+    b.if(b.and(isPower, odd), () => fail(b, cpu, VECTOR.ac, b.i32(0)));
+  });
+}
+
+const SCRATCH = VCPU.offsets.scratch;
+
+/** Copies `count` bytes between host places, one at a time: the slow path of a slow path. */
+const copyBytes = routine('copyBytes', ['i32', 'i32', 'i32'], undefined, (b, _cpu, to, from, count) => {
+  b.copyHost(to, from, count);
+});
+
+/** `translate` (cpu, linear, size | flags) -> host address, or 0 with the fault fields set. */
+const translate = routine(
+  'translate',
+  ['i64', 'i32'],
+  'i32',
+  (b, cpu, linear, flags) => {
+    checkAddress(b, cpu, linear, flags);
+    const size = b.and(flags, b.i32(0xff));
+    const offset = b.and(b.wrap(linear), b.i32(4095));
+    b.if(b.gtU(b.add(offset, size), b.i32(4096)), () => {
+      b.return(b.call('translateSplit', cpu, linear, flags, b.sub(b.i32(4096), offset)));
+    });
+    const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
+    b.if(b.ne(b.get(host), b.i32(1)), () => b.return(b.get(host)));
+    setField(b, cpu, 'pendingSize', size);
+    b.call(
+      'readDevice',
+      cpu,
+      field(b, cpu, 'pendingAddress'),
+      size,
+      b.add(cpu, b.i32(SCRATCH)),
+      has(b, flags, MEMORY_ACCESS.write),
+    );
+    b.if(has(b, flags, MEMORY_ACCESS.write), () => setField(b, cpu, 'pendingKind', b.i32(PENDING.device)));
+    b.return(b.add(cpu, b.i32(SCRATCH)));
+  },
+  true,
+);
+
+/** An access across two pages: both are translated before anything is read or written. */
+const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, linear, flags, first) => {
+  const size = b.and(flags, b.i32(0xff));
+  const one = b.variable('i32', b.call('translatePage', cpu, linear, b.or(b.and(flags, b.i32(-256)), first)));
+  b.if(b.eqz(b.get(one)), () => b.return(b.i32(0)));
+  const oneAddress = b.variable('i64', field(b, cpu, 'pendingAddress'));
+  const rest = b.sub(size, first);
+  const next = b.call('wrapLinear', cpu, b.add(linear, b.extendU(first)));
+  const two = b.variable('i32', b.call('translatePage', cpu, next, b.or(b.and(flags, b.i32(-256)), rest)));
+  b.if(b.eqz(b.get(two)), () => b.return(b.i32(0)));
+  setField(b, cpu, 'pendingAddress2', field(b, cpu, 'pendingAddress'));
+  setField(b, cpu, 'pendingAddress', b.get(oneAddress));
+  const scratch = b.add(cpu, b.i32(SCRATCH));
+  const write = has(b, flags, MEMORY_ACCESS.write);
+  const bring = (host: Value, address: Value, to: Value, count: Value) =>
+    b.if(
+      b.eq(host, b.i32(1)),
+      () => b.call('readDevice', cpu, address, count, to, write),
+      () => b.call('copyBytes', cpu, to, host, count),
+    );
+  bring(b.get(one), b.get(oneAddress), scratch, first);
+  bring(b.get(two), field(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
+  b.if(write, () => {
+    setField(b, cpu, 'pendingKind', b.i32(PENDING.split));
+    setField(b, cpu, 'pendingSize', size);
+    setField(b, cpu, 'pendingSplit', first);
+    setField(b, cpu, 'pendingFirst', b.get(one));
+    setField(b, cpu, 'pendingSecond', b.get(two));
+  });
+  b.return(scratch);
+});
+
+/** Linear addresses wrap at 4 GiB outside 64-bit mode. */
+const wrapLinear = routine('wrapLinear', ['i64'], 'i64', (b, cpu, linear) => {
+  const long = b.ne(b.and(field(b, cpu, 'efer'), b.i64(EFER.lma)), b.i64(0));
+  b.return(b.select(long, linear, b.zeroExtend(linear, 4)));
+});
+
+/** Brings a write from the scratch area to memory or to its device. */
+const finishWrite = routine('finishWrite', [], undefined, (b, cpu) => {
+  const kind = b.variable('i32', field(b, cpu, 'pendingKind'));
+  setField(b, cpu, 'pendingKind', b.i32(PENDING.none));
+  const scratch = b.add(cpu, b.i32(SCRATCH));
+  b.if(b.eq(b.get(kind), b.i32(PENDING.device)), () => {
+    b.call('writeDevice', cpu, field(b, cpu, 'pendingAddress'), field(b, cpu, 'pendingSize'), scratch);
+    b.return();
+  });
+  const first = field(b, cpu, 'pendingSplit');
+  const rest = b.sub(field(b, cpu, 'pendingSize'), first);
+  const put = (host: Value, address: Value, from: Value, count: Value) =>
+    b.if(
+      b.eq(host, b.i32(1)),
+      () => b.call('writeDevice', cpu, address, count, from),
+      () => b.call('copyBytes', cpu, host, from, count),
+    );
+  put(field(b, cpu, 'pendingFirst'), field(b, cpu, 'pendingAddress'), scratch, first);
+  put(field(b, cpu, 'pendingSecond'), field(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
+});
+
+/** What a TLB miss calls, in WebAssembly or provided by the engine. */
+export const memoryHelpers: readonly Helper[] = [
+  /** Makes a page private and writable for a write of `size` bytes at `offset`; host address or 0 for a device. */
+  helper('writePage', ['i32', 'i32', 'i32'], 'i32'),
+  /** Brings an absent page; 0 if it is a device. */
+  helper('fetchPage', ['i32'], 'i32'),
+  /** Reads a device into host memory; `forWrite`: the contents do not matter, a write follows. */
+  helper('readDevice', ['i64', 'i32', 'i32', 'i32']),
+  helper('writeDevice', ['i64', 'i32', 'i32']),
+  ...walkRoutines,
+  wrapLinear,
+  copyBytes,
+  page,
+  split,
+  translate,
+  finishWrite,
+];
