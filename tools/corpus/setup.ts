@@ -18,6 +18,7 @@ import {
   WINDOW_SIZE,
 } from './layout.ts';
 import type { Random } from './prng.ts';
+import type { Theme } from './values.ts';
 import * as values from './values.ts';
 
 /** A register that is (part of) an address: it is set so that `register + bias` is in the window. */
@@ -75,7 +76,7 @@ function codeAddress(random: Random, mode: Mode): bigint {
 }
 
 /** The last instruction's pointers are zero unless an exception is pending: some processors load them only then. */
-function writeImageOfFpu(random: Random, view: DataView, at: number, kind: 'f80' | 'mmx'): void {
+function writeImageOfFpu(random: Random, view: DataView, at: number, kind: 'f80' | 'mmx', theme: Theme): void {
   const control = values.randomControl(random);
   const status = values.randomStatus(random, control);
   const top = (status >> 11) & 7;
@@ -89,7 +90,7 @@ function writeImageOfFpu(random: Random, view: DataView, at: number, kind: 'f80'
   }
   for (let i = 0; i < 8; i++) {
     const st = at + IMAGE.st - IMAGE.fx + 16 * i;
-    if (kind === 'f80') values.writeFloat(random, view, st, 'f80');
+    if (kind === 'f80') values.writeFloat(random, view, st, 'f80', theme);
     else {
       values.writeIntegers(random, view, st, 8);
       view.setUint16(st + 8, random.once(4) ? random.u32() & 0xffff : 0xffff, true);
@@ -97,21 +98,27 @@ function writeImageOfFpu(random: Random, view: DataView, at: number, kind: 'f80'
   }
 }
 
-function writeFpu(random: Random, view: DataView, kind: Setup['fpu']): void {
+function writeFpu(random: Random, view: DataView, kind: Setup['fpu'], theme: Theme): void {
   const at = TEST.image + IMAGE.fx;
-  if (kind !== undefined) writeImageOfFpu(random, view, at, kind);
+  if (kind !== undefined) writeImageOfFpu(random, view, at, kind, theme);
   else view.setUint16(at, 0x37f, true);
 }
 
 /** Any kind but `noise` in elements of its size; `bytes` is a multiple of 16. */
-function writeElements(random: Random, view: DataView, at: number, bytes: number, kind: Elements): void {
+function writeElements(random: Random, view: DataView, at: number, bytes: number, kind: Elements, theme: Theme): void {
   const step = kind === 'f32' ? 4 : kind === 'f64' ? 8 : 16;
   for (let i = 0; i < bytes; i += step) {
-    if (kind === 'f32' || kind === 'f64' || kind === 'f80') values.writeFloat(random, view, at + i, kind);
+    if (kind === 'f32' || kind === 'f64' || kind === 'f80') values.writeFloat(random, view, at + i, kind, theme);
     else if (kind === 'text') values.writeText(random, view, at + i, 16);
     else if (kind === 'decimal') values.writePackedDecimal(random, view, at + i);
     else values.writeIntegers(random, view, at + i, 16);
   }
+}
+
+/** One integer of a random size in each eight bytes, the rest noise: enough for operands of general registers. */
+function writeScalars(random: Random, view: DataView, at: number, bytes: number): void {
+  values.writeNoise(random, view, at, bytes);
+  for (let i = 0; i < bytes; i += 8) values.writeInteger(random, view, at + i, 1 << random.below(4));
 }
 
 function writeCodeAddresses(random: Random, view: DataView, mode: Mode): void {
@@ -123,17 +130,20 @@ function writeCodeAddresses(random: Random, view: DataView, mode: Mode): void {
   }
 }
 
-function writeWindow(random: Random, view: DataView, mode: Mode, kind: NonNullable<Setup['memory']>): void {
+function writeWindow(random: Random, view: DataView, mode: Mode, setup: Setup, theme: Theme): void {
   const at = TEST.window;
-  if (kind === 'code') writeCodeAddresses(random, view, mode);
+  const kind = setup.memory ?? 'int';
+  const wide = setup.vector !== undefined || setup.fpu !== undefined;
+  if (kind === 'int' && !wide) writeScalars(random, view, at, WINDOW_SIZE);
+  else if (kind === 'code') writeCodeAddresses(random, view, mode);
   else if (kind === 'env16' || kind === 'env32') writeEnvironment(random, view, at, kind === 'env16' ? 2 : 4);
   else if (kind === 'fxsave') {
     values.writeNoise(random, view, at, WINDOW_SIZE);
-    writeImageOfFpu(random, view, at, 'f80');
+    writeImageOfFpu(random, view, at, 'f80', 'any');
     view.setUint32(at + 24, random.once(16) ? random.u32() : values.randomMxcsr(random), true);
   } else {
     if (kind === 'f80' || kind === 'decimal') values.writeNoise(random, view, at, WINDOW_SIZE);
-    writeElements(random, view, at, WINDOW_SIZE, kind);
+    writeElements(random, view, at, WINDOW_SIZE, kind, theme);
   }
 }
 
@@ -144,7 +154,7 @@ function writeEnvironment(random: Random, view: DataView, at: number, step: numb
   const status = values.randomStatus(random, control);
   view.setUint16(at, control, true);
   view.setUint16(at + step, status, true);
-  for (let i = 0; i < 8; i++) values.writeFloat(random, view, at + 7 * step + 10 * i, 'f80');
+  for (let i = 0; i < 8; i++) values.writeFloat(random, view, at + 7 * step + 10 * i, 'f80', 'any');
 }
 
 /** Where a pointer points, as an offset from DATA: mostly into the window, at times to where something faults. */
@@ -176,28 +186,26 @@ function writeRange(random: Random, view: DataView, range: Range): void {
   view.setBigInt64(TEST.image + 8 * range.register, BigInt(value), true);
 }
 
+/** Copies one of `count` slots over half of the others, with a bit of byte `sign` or of byte 0 changed in some. */
+function relateSlots(random: Random, view: DataView, at: number, count: number, bytes: number, sign: number): void {
+  const stride = bytes === 8 ? 8 : 16;
+  const from = at + stride * random.below(count);
+  for (let i = 0; i < count; i++) {
+    const to = at + stride * i;
+    if (to === from || random.once(2)) continue;
+    for (let j = 0; j < bytes; j++) view.setUint8(to + j, view.getUint8(from + j));
+    const change = random.below(4);
+    if (change === 0) view.setUint8(to + sign, view.getUint8(to + sign) ^ 0x80);
+    if (change === 1) view.setUint8(to, view.getUint8(to) ^ 1);
+  }
+}
+
 /** Makes operands equal, opposite or adjacent, which independent values hardly ever are. */
 function relate(random: Random, view: DataView, setup: Setup): void {
   const image = TEST.image;
-  const copy = (from: number, to: number, bytes: number): void => {
-    for (let i = 0; i < bytes; i++) view.setUint8(to + i, view.getUint8(from + i));
-  };
-  if (setup.vector !== undefined) {
-    const to = image + IMAGE.xmm + 16 * random.below(16);
-    copy(image + IMAGE.xmm + 16 * random.below(16), to, 16);
-    const byte = to + random.below(16);
-    if (random.once(2)) view.setUint8(byte, view.getUint8(byte) ^ (1 << random.below(8)));
-  }
-  if (setup.fpu !== undefined) {
-    const to = image + IMAGE.st + 16 * random.below(8);
-    copy(image + IMAGE.st + 16 * random.below(8), to, 10);
-    if (random.once(2)) view.setUint8(to + 9, view.getUint8(to + 9) ^ 0x80);
-    if (random.once(3)) view.setUint8(to, view.getUint8(to) ^ 1);
-  }
-  const to = image + 8 * random.below(16);
-  copy(image + 8 * random.below(16), to, 8);
-  if (random.once(3)) view.setBigUint64(to, BigInt.asUintN(64, -view.getBigUint64(to, true)), true);
-  else if (random.once(2)) view.setUint8(to, view.getUint8(to) ^ 1);
+  if (setup.vector !== undefined) relateSlots(random, view, image + IMAGE.xmm, 16, 16, random.pick([3, 7, 11, 15]));
+  if (setup.fpu !== undefined) relateSlots(random, view, image + IMAGE.st, 8, 10, 9);
+  relateSlots(random, view, image, 16, 8, 7);
 }
 
 /** Where a pointer points in the input `view` (layout TEST), as an offset from DATA of the mapping it is meant for. */
@@ -240,13 +248,14 @@ export function writeInput(random: Random, view: DataView, mode: Mode, code: Uin
     if (setup.gpr === 'digits') values.writeDigits(random, view, at, 2);
     else values.writeInteger(random, view, at, size);
   }
-  writeFpu(random, view, setup.fpu);
+  const theme = values.randomTheme(random);
+  writeFpu(random, view, setup.fpu, theme);
   if (setup.vector === undefined) values.writeNoise(random, view, image + IMAGE.xmm, 256);
-  else writeElements(random, view, image + IMAGE.xmm, 256, setup.vector);
+  else writeElements(random, view, image + IMAGE.xmm, 256, setup.vector, theme);
   const floats = setup.vector === 'f32' || setup.vector === 'f64';
   view.setUint32(image + IMAGE.mxcsr, floats ? values.randomMxcsr(random) : 0x1f80, true);
-  writeWindow(random, view, mode, setup.memory ?? 'int');
-  if (random.once(4)) relate(random, view, setup);
+  writeWindow(random, view, mode, setup, theme);
+  if (random.once(8)) relate(random, view, setup);
   for (const range of setup.ranges ?? []) writeRange(random, view, range);
   for (const register of setup.targets ?? []) {
     view.setBigUint64(image + 8 * register, codeAddress(random, mode), true);

@@ -17,59 +17,61 @@ function put(view: DataView, at: number, bytes: number, low: number, high: numbe
   }
 }
 
-/** A value as two 32-bit halves; only the bits of its size are used. */
-type Halves = readonly [low: number, high: number];
+/** The integer being made, as two 32-bit halves (no allocation: this runs a hundred times a case). */
+let integerLow = 0;
+let integerHigh = 0;
+
+function setInteger(low: number, high: number): void {
+  integerLow = low;
+  integerHigh = high;
+}
 
 /** 0, 1, -1, the borders of the signed range and their neighbours. */
-function borderInteger(random: Random, bits: number): Halves {
-  const [top, topHigh] = bits === 64 ? [0, 0x80000000] : [2 ** (bits - 1), 0];
-  switch (random.below(6)) {
-    case 0:
-      return [0, 0];
-    case 1:
-      return [1, 0];
-    case 2:
-      return [-1, -1];
-    case 3:
-      return [top, topHigh];
-    case 4:
-      return bits === 64 ? [-1, 0x7fffffff] : [top - 1, 0];
-    default: {
-      const near = random.below(5) - 2;
-      return bits === 64 ? [near, near < 0 ? 0x7fffffff : 0x80000000] : [top + near, 0];
-    }
+function borderInteger(random: Random, bits: number): void {
+  const kind = random.below(6);
+  const top = bits === 64 ? 0 : 2 ** (bits - 1);
+  const topHigh = bits === 64 ? 0x80000000 : 0;
+  if (kind < 2) setInteger(kind, 0);
+  else if (kind === 2) setInteger(-1, -1);
+  else if (kind === 3) setInteger(top, topHigh);
+  else {
+    const near = kind === 4 ? -1 : random.below(5) - 2;
+    setInteger(top + near, near < 0 ? topHigh - 1 : topHigh);
   }
 }
 
 /** One bit, all bits but one, or all bits below one. */
-function bitInteger(random: Random, bits: number): Halves {
+function bitInteger(random: Random, bits: number): void {
   const bit = random.below(bits);
   const low = bit < 32 ? 1 << bit : 0;
   const high = bit < 32 ? 0 : 1 << (bit - 32);
   const kind = random.below(3);
-  if (kind === 0) return [low, high];
-  if (kind === 1) return [~low, ~high];
-  return bit < 32 ? [low - 1, 0] : [-1, high - 1];
+  if (kind === 0) setInteger(low, high);
+  else if (kind === 1) setInteger(~low, ~high);
+  else setInteger(low - 1, bit < 32 ? 0 : high - 1);
 }
 
 /** Shift counts and bit offsets up to and past the operand size, their negatives, and bit patterns. */
-function smallInteger(random: Random, bits: number): Halves {
+function smallInteger(random: Random, bits: number): void {
   const kind = random.below(3);
-  if (kind === 0) return [random.below(2 * bits + 3), 0];
-  if (kind === 1) return [-1 - random.below(2 * bits), -1];
-  const pattern = random.pick([0x55555555, 0xaaaaaaaa, 0x00ff00ff, 0x0f0f0f0f, 0x80808080, 0x7f7f7f7f]);
-  return [pattern, pattern];
+  if (kind === 0) setInteger(random.below(2 * bits + 3), 0);
+  else if (kind === 1) setInteger(-1 - random.below(2 * bits), -1);
+  else {
+    const pattern = random.pick(PATTERNS);
+    setInteger(pattern, pattern);
+  }
 }
+
+const PATTERNS = [0x55555555, 0xaaaaaaaa, 0x00ff00ff, 0x0f0f0f0f, 0x80808080, 0x7f7f7f7f];
 
 /** An integer of 1, 2, 4 or 8 bytes; the value is chosen for that size. Half of them are plain random bits. */
 export function writeInteger(random: Random, view: DataView, at: number, bytes: number): void {
   const kind = random.below(8);
-  let value: Halves;
-  if (kind < 4) value = [random.u32(), bytes === 8 ? random.u32() : 0];
-  else if (kind < 6) value = borderInteger(random, bytes * 8);
-  else if (kind === 6) value = bitInteger(random, bytes * 8);
-  else value = smallInteger(random, bytes * 8);
-  put(view, at, bytes, value[0], value[1]);
+  if (kind < 4) setInteger(random.u32(), bytes === 8 ? random.u32() : 0);
+  else if (kind < 6) borderInteger(random, bytes * 8);
+  else if (kind === 6) bitInteger(random, bytes * 8);
+  else smallInteger(random, bytes * 8);
+  put(view, at, bytes, integerLow, integerHigh);
 }
 
 /** `bytes` bytes made of integers of one random size. */
@@ -79,9 +81,13 @@ export function writeIntegers(random: Random, view: DataView, at: number, bytes:
   for (let i = 0; i < bytes; i += size) writeInteger(random, view, at + i, size);
 }
 
-/** Random bits, no edge values: for state that an instruction should leave alone. `bytes` is a multiple of 4. */
+/** Words that differ from each other and from case to case, cheaply: for state that an instruction should leave alone. */
 export function writeNoise(random: Random, view: DataView, at: number, bytes: number): void {
-  for (let i = 0; i < bytes; i += 4) view.setUint32(at + i, random.u32(), true);
+  let word = 0;
+  for (let i = 0; i < bytes; i += 4) {
+    word = i % 16 === 0 ? random.u32() : Math.imul(word, 0x2c1b3c6d) + 0x297a2d39;
+    view.setUint32(at + i, word, true);
+  }
 }
 
 /** Two binary-coded digits a byte, now and then an invalid one. */
@@ -164,11 +170,34 @@ function randomFraction(random: Random, bits: number): void {
   } else if (kind === 5) keepFraction(1 + random.below(12));
 }
 
+/**
+ * What the numbers of one case have in common, so that sums and products overflow, underflow or cancel: nothing, all
+ * near the largest, all near the smallest, near the square roots of those, or all near one.
+ */
+export type Theme = 'any' | 'large' | 'small' | 'rootLarge' | 'rootSmall' | 'one';
+
+const THEMES: readonly Theme[] = ['any', 'any', 'any', 'any', 'large', 'small', 'rootLarge', 'rootSmall', 'one', 'one'];
+
+export function randomTheme(random: Random): Theme {
+  return random.pick(THEMES);
+}
+
+function themeExponent(random: Random, theme: Theme, format: FloatFormat): number {
+  const { maximum, bias } = SHAPE[format];
+  const near = random.below(4);
+  if (theme === 'large') return maximum - 1 - (near & 1);
+  if (theme === 'small') return near;
+  if (theme === 'rootLarge') return bias + (bias >> 1) + near - 1;
+  if (theme === 'rootSmall') return (bias >> 1) + near - 1;
+  return bias + near - 2;
+}
+
 /** Chooses an exponent field and leaves a fraction behind. */
-function randomMagnitude(random: Random, format: FloatFormat): number {
+function randomMagnitude(random: Random, format: FloatFormat, theme: Theme): number {
   const { fraction, maximum, bias } = SHAPE[format];
   const kind = random.below(32);
   randomFraction(random, fraction);
+  if (theme !== 'any' && !random.once(4)) return themeExponent(random, theme, format);
   if (kind < 3) {
     setFraction(0, 0);
     return 0;
@@ -212,8 +241,8 @@ function randomMagnitude(random: Random, format: FloatFormat): number {
 }
 
 /** A floating-point number; 4, 8 or 10 bytes. */
-export function writeFloat(random: Random, view: DataView, at: number, format: FloatFormat): void {
-  const exponent = randomMagnitude(random, format);
+export function writeFloat(random: Random, view: DataView, at: number, format: FloatFormat, theme: Theme): void {
+  const exponent = randomMagnitude(random, format, theme);
   const sign = random.u32() >>> 31;
   if (format === 'f32') {
     view.setUint32(at, ((sign << 31) | (exponent << 23) | (fractionHigh >>> 9)) >>> 0, true);
