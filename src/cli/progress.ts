@@ -23,7 +23,7 @@ export function drawStep(step: Step, columns: number): string {
   const figures = `${Math.floor(part * 100)
     .toString()
     .padStart(3)} % of ${megabytes(step.total)}`;
-  return `${bar} ${figures}  ${step.label}`.slice(0, columns);
+  return `${step.label}  ${bar} ${figures}`.slice(0, columns);
 }
 
 function terminalProgress(output: Output): Progress {
