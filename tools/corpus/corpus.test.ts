@@ -194,8 +194,8 @@ test('differences are found, and what is undefined is not one', () => {
     );
     assert.equal(compareOutcome(read, wrongFlag).length, 1);
     const wrongByte = copyOf(read.expected);
-    const value = initialByte(read.input, 9) ^ 1;
-    wrongByte.memory = [...wrongByte.memory, { offset: 9, bytes: Uint8Array.of(value) }];
+    const value = initialByte(read.input, 0x300) ^ 1;
+    wrongByte.memory = [...wrongByte.memory, { offset: 0x300, bytes: Uint8Array.of(value) }];
     assert.match(compareOutcome(read, wrongByte).join(), /^memory/);
     const faults: Outcome = { ...copyOf(read.expected), fault: { vector: 6, error: 0, address: 0n } };
     assert.match(compareOutcome(read, faults).join(), /expected no fault, got exception 6/);
