@@ -35,7 +35,7 @@ export const ATTRIBUTE = {
  * | 7 | virtual-8086 mode |
  * | 8–13 | ES, CS, SS, DS, FS, GS flat |
  * | 14–17 | CR0.EM, CR0.TS, CR0.MP, CR4.OSFXSR |
- * | 18 | each instruction is followed by a look at debug conditions: TF, RF or a breakpoint in DR7 |
+ * | 18 | each instruction is followed by a look at debug conditions: TF, RF, a breakpoint in DR7, a trap that waits |
  * | 19 | misaligned accesses raise #AC |
  */
 export const MODE = {
@@ -118,7 +118,8 @@ export function modeKey(state: VcpuState): number {
   if ((cr0 & CR0.ts) !== 0) key |= MODE.taskSwitched;
   if ((cr0 & CR0.mp) !== 0) key |= MODE.monitor;
   if ((Number(state.cr4) & CR4.osfxsr) !== 0) key |= MODE.osfxsr;
-  if ((eflags & (EFLAGS.tf | EFLAGS.rf)) !== 0 || (Number(state.dr[7]) & 0xff) !== 0) key |= MODE.debug;
+  if ((eflags & (EFLAGS.tf | EFLAGS.rf)) !== 0 || (Number(state.dr[7]) & 0xff) !== 0 || state.debugPending !== 0)
+    key |= MODE.debug;
   if ((eflags & EFLAGS.ac) !== 0 && (cr0 & CR0.am) !== 0 && state.cpl === 3) key |= MODE.alignment;
   return key;
 }
