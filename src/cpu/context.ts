@@ -86,6 +86,8 @@ export interface CpuContext {
    * PCID), CR4, EFER, EFLAGS.TF/AC/VM, DR7. `modeKey(state)` and the TLB in use are to be looked up anew.
    */
   modeChanged(): void;
+  /** An interrupt may have become deliverable, or the vCPU stopped running: the engine looks after this instruction. */
+  signal(): void;
   /** Says that a guest did something unknown; the engine shows it once under `--debug-log`. */
   log(message: string): void;
 }

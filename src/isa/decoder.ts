@@ -3,7 +3,7 @@ import type { Definition } from './definition.ts';
 import { type Encoding, type OpcodeMap, type OperandCode, parseEncoding } from './encoding.ts';
 import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from './instruction.ts';
 import type { Width } from './semantics.ts';
-import { SEGMENT } from './state.ts';
+import { GPR, SEGMENT } from './state.ts';
 
 /** How code at hand is to be read. */
 export interface DecodeMode {
@@ -24,7 +24,8 @@ type Tables = Record<OpcodeMap, (readonly Encoding[] | undefined)[]>;
 const SPECIFICITY = { 242: 0, 243: 0, 102: 1, np: 2, any: 3 } as const;
 
 function rank(e: Encoding): number {
-  return SPECIFICITY[e.prefix] * 8 + (e.fixedModRm >= 0 ? 0 : 2) + (e.form === 'any' ? 1 : 0);
+  const narrow = (e.fixedModRm >= 0 ? 0 : 2) + (e.form === 'any' ? 1 : 0);
+  return SPECIFICITY[e.prefix] * 8 + narrow + (e.opcodeRegister ? 4 : 0);
 }
 
 function buildTables(encodings: readonly Encoding[]): Tables {
@@ -233,6 +234,8 @@ function matches(e: Encoding, c: Cursor, mode: DecodeMode): boolean {
     if (e.extension >= 0 && ((modrm >> 3) & 7) !== e.extension) return false;
     if (e.form !== 'any' && (e.form === 'register') !== modrm >= 0xc0 && !isControlMove(e)) return false;
   }
+  // With REX.B, 90 is XCHG R8 and no NOP or PAUSE.
+  if (e.opcode === 0x90 && e.map === 'one' && !e.opcodeRegister && (c.rex & 1) !== 0) return false;
   if (e.onlyAddressSize !== 0 && e.onlyAddressSize !== c.addressSize) return false;
   return e.onlyOperandSize === 0 || e.onlyOperandSize === operandSizeFor(e, c);
 }
@@ -349,11 +352,16 @@ function fixedOperand(name: string, operandSize: Width): DecodedOperand {
   return { kind: 'gpr', index: FIXED_GPR[name] as number, size, high: false };
 }
 
-function readOperand(o: OperandCode, c: Cursor, operandSize: Width): DecodedOperand {
+function readOperand(o: OperandCode, e: Encoding, c: Cursor, operandSize: Width): DecodedOperand {
   const reg = ((c.modrm >> 3) & 7) | ((c.rex & 4) << 1);
   const rm = (c.modrm & 7) | ((c.rex & 1) << 3);
   const size = sizeBytes(o.size, operandSize);
-  const memory = () => ({ ...(c.memory as MemoryOperand), size: sizeBytes(o.memorySize, operandSize) });
+  const memory = () => {
+    const m = c.memory as MemoryOperand;
+    // POP to memory takes its address after the stack pointer has moved.
+    const moved = e.qualifiers.has('pop') && m.base === GPR.rsp ? m.displacement + BigInt(operandSize) : m.displacement;
+    return { ...m, displacement: moved, size: sizeBytes(o.memorySize, operandSize) };
+  };
   switch (o.letter) {
     case 'E':
       return c.memory ? memory() : gpr(rm, size as Width, c);
@@ -438,7 +446,7 @@ function decodeWith(tables: Tables, c: Cursor, mode: DecodeMode): DecodeResult {
     c.modrm = c.byte();
     if (c.modrm < 0xc0 && !isControlMove(encoding)) readMemory(c);
   }
-  for (const o of encoding.operands) operands.push(readOperand(o, c, operandSize));
+  for (const o of encoding.operands) operands.push(readOperand(o, encoding, c, operandSize));
   if (c.lock && !lockAllowed(encoding, c)) return 'undefined';
   if (c.vex && c.vexRegister !== 0 && !encoding.operands.some((o) => o.letter === 'B' || o.letter === 'H'))
     return 'undefined';

@@ -76,7 +76,7 @@ function parseOperand(text: string): OperandCode {
 }
 
 const QUALIFIERS = new Set(
-  'i64 o64 d64 f64 lock rep real prot os16 os32 os64 as16 as32 as64 np any w0 w1 wig l0 lig rexw'.split(' '),
+  'i64 o64 d64 f64 lock pop rep real prot os16 os32 os64 as16 as32 as64 np any w0 w1 wig l0 lig rexw'.split(' '),
 );
 
 interface Draft {
@@ -128,10 +128,10 @@ function takeMap(draft: Draft): OpcodeMap {
   if (draft.vexMap !== undefined) return draft.vexMap;
   if (draft.bytes[0] !== 0x0f) return 'one';
   draft.bytes.shift();
-  const escape = draft.bytes.length > 1 ? (draft.bytes[0] as number) : 0;
-  if (escape !== 0x38 && escape !== 0x3a) return '0f';
+  const second = draft.bytes.length > 1 ? (draft.bytes[0] as number) : 0;
+  if (second !== 0x38 && second !== 0x3a) return '0f';
   draft.bytes.shift();
-  return escape === 0x38 ? '0f38' : '0f3a';
+  return second === 0x38 ? '0f38' : '0f3a';
 }
 
 function sizeOf(qualifiers: ReadonlySet<string>, kind: 'os' | 'as'): number {

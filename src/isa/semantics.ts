@@ -273,6 +273,8 @@ export abstract class InstructionBuilder extends Builder {
 
   /** Linear address of `bytes` bytes at `offset` (i64) in a segment; checks the segment where it is not flat. */
   abstract linear(segment: number, offset: Value, bytes: number, access: 'read' | 'write'): Value;
+  /** Notes which instruction runs, before anything outside this code can ask. */
+  protected abstract noteCurrent(): void;
   /** A branch to the exit that delivers the fault described by the fault fields. */
   abstract fault(): void;
   /** Address after this instruction, cut to the code size, as i64. */
@@ -316,6 +318,7 @@ export abstract class InstructionBuilder extends Builder {
   helper(name: string, ...args: Value[]): Value {
     const { faults } = this.#helpers(name);
     if (faults) this.access();
+    this.noteCurrent();
     const result = this.call(name, this.cpu, ...args);
     if (faults) this.#faultIfRaised();
     return result;
@@ -347,6 +350,7 @@ export abstract class InstructionBuilder extends Builder {
       this.eq(this.loadHost('i64.load', entry, tag), page),
       () => this.set(host, this.add(this.wrap(linear), this.loadHost('i32.load', entry, 24))),
       () => {
+        this.noteCurrent();
         this.set(host, this.call('translate', this.cpu, linear, this.i32(bytes | flags)));
         this.leaveIf(this.eqz(this.get(host)), () => this.fault());
       },

@@ -28,6 +28,8 @@ export const PAGE_FLAG = {
   code: 8,
   /** Written since dirty tracking last began. Writes to a page without it must be seen. */
   dirty: 16,
+  /** Read grants were handed out while the frame was not its own. */
+  seen: 32,
 } as const;
 
 /** Bits that must hold exactly for a page to be written directly. */
@@ -53,8 +55,8 @@ export interface PhysicalMap extends GuestMemory {
 export interface MapEvents {
   /** Bytes of a page from which code was translated are about to change. */
   codeWritten(page: number, from: number, to: number): void;
-  /** Grants handed out for a page no longer hold: TLBs must forget it. */
-  revoked(page: number): void;
+  /** Write grants for the frame at a host address no longer hold; where the page moved away from it, no grant does. */
+  revoked(host: number, moved: boolean): void;
 }
 
 /** A map of `size` bytes of RAM from address 0, all zero pages. */
@@ -88,7 +90,7 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     setFlag(page, flag) {
       if (((entries[page] as number) & flag) === flag) return;
       entries[page] = (entries[page] as number) | flag;
-      events.revoked(page);
+      events.revoked(frameOf(page) * PAGE_SIZE, false);
     },
     clearFlag(page, flag) {
       entries[page] = (entries[page] as number) & ~flag;
@@ -96,9 +98,9 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     makeWritable(page) {
       if (page >= pages || stateOf(page) === PAGE_STATE.device) return 0;
       if (stateOf(page) !== PAGE_STATE.private) {
-        const code = (entries[page] as number) & PAGE_FLAG.code;
-        entries[page] = (ownFrame(page) * PAGE_SIZE + PAGE_STATE.private + code) >>> 0;
-        events.revoked(page);
+        const before = entries[page] as number;
+        entries[page] = (ownFrame(page) * PAGE_SIZE + PAGE_STATE.private + (before & PAGE_FLAG.code)) >>> 0;
+        if ((before & PAGE_FLAG.seen) !== 0) events.revoked((before & ~(PAGE_SIZE - 1)) >>> 0, true);
       }
       entries[page] = (entries[page] as number) | PAGE_FLAG.dirty;
       return frameOf(page) * PAGE_SIZE;

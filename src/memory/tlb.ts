@@ -1,6 +1,3 @@
-import type { Value } from '../ir/node.ts';
-import { type Helper, routine } from '../isa/helpers.ts';
-
 /**
  * The software TLB. Each vCPU has one table for each address-space slot and each set of rights, so that a look-up needs
  * no tag beside the page number: switching rights or address space switches tables.
@@ -9,6 +6,8 @@ import { type Helper, routine } from '../isa/helpers.ts';
  * with low bits set never matches), i32 what to add to the low half of a linear address to get the host address; the i32
  * after that in a table's first entry is `TLB_HAS_LARGE` once a page larger than 4 KiB was entered.
  */
+import type { Value } from '../ir/node.ts';
+import { type Helper, routine } from '../isa/helpers.ts';
 export const TLB_ENTRY = { read: 0, write: 8, execute: 16, addend: 24, mark: 28, size: 32 } as const;
 
 export const TLB_HAS_LARGE = 1;

@@ -9,7 +9,7 @@ import { MEMORY_ACCESS } from '../isa/access.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
 import { fieldAt } from '../isa/semantics.ts';
 import { CR0, EFER, EFLAGS, VCPU, type VcpuField, VECTOR } from '../isa/state.ts';
-import { PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
+import { PAGE_FLAG, PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
 import { walkRoutines } from './walk.ts';
 
 /** Kinds of pending write (`VCPU.pendingKind`). */
@@ -76,6 +76,9 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
       b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.zero)), () => {
         b.if(b.eqz(b.call('fetchPage', cpu, b.wrap(b.get(number)))), () => b.return(b.i32(1)));
         b.set(entry, b.loadHost('i32.load', b.get(at)));
+      });
+      b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private)), () => {
+        b.storeHost('i32.store', b.get(at), b.or(b.get(entry), b.i32(PAGE_FLAG.seen)));
       });
     },
   );

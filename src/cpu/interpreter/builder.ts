@@ -64,12 +64,16 @@ export class InterpreterBuilder extends InstructionBuilder {
     return this.#ip(this.loadHost('i64.load16_u', this.record, RECORD.offset));
   }
   target(operand: Operand): Value {
-    const ip = this.add(this.field('ipBase'), this.loadHost('i64.load32_s', this.record, RECORD.displacement));
+    const next = this.add(this.field('ipBase'), this.loadHost('i64.load16_u', this.record, RECORD.next));
+    const ip = this.add(next, this.loadHost('i64.load32_s', this.record, RECORD.displacement));
     return this.zeroExtend(ip, operand.size as Width);
   }
 
-  fault(): void {
+  protected noteCurrent(): void {
     this.setScratchField('current', this.record);
+  }
+  fault(): void {
+    this.noteCurrent();
     this.return(this.i32(EXIT.fault));
   }
 

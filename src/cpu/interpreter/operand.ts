@@ -46,8 +46,8 @@ export class InterpreterOperand implements Operand {
         return b.load(this.linear(this.size, 'read'), this.#width(), this.#flags());
       case 'immediate':
         if (this.#shape.constant !== undefined) return b.i64(this.#shape.constant);
-        if (this.#shape.wide) return b.loadHost('i64.load', b.record, RECORD.displacement);
-        return b.loadHost(this.size === 8 ? 'i64.load32_s' : 'i64.load32_u', b.record, RECORD.immediate);
+        if (this.#shape.place === 'wide') return b.loadHost('i64.load', b.record, RECORD.displacement);
+        return b.loadHost(this.size === 8 ? 'i64.load32_s' : 'i64.load32_u', b.record, RECORD[this.#shape.place]);
       default:
         throw new TypeError(`an operand of kind ${this.#shape.kind} has no value`);
     }

@@ -15,8 +15,8 @@ export interface OperandShape {
   readonly fixed: number;
   /** Immediate that the encoding itself implies. */
   readonly constant: bigint | undefined;
-  /** The immediate takes the record's 64-bit field. */
-  readonly wide: boolean;
+  /** Where the record has the immediate: its own field, that of the displacement, or that as 64 bits. */
+  readonly place: 'immediate' | 'displacement' | 'wide';
   readonly address: 'based' | 'indexed' | 'rip' | 'absolute';
   readonly addressing: Addressing;
   /** The segment's base counts. */
@@ -69,7 +69,7 @@ const PLAIN: OperandShape = {
   size: 0,
   fixed: -1,
   constant: undefined,
-  wide: false,
+  place: 'immediate',
   address: 'based',
   addressing: 'long',
   based: false,
@@ -82,7 +82,13 @@ function operandShape(o: DecodedOperand, position: number, instruction: Instruct
     case 'memory':
       return memoryShape(o, mode);
     case 'immediate':
-      return { ...PLAIN, kind: o.kind, size: o.size, constant: fixed ? o.value : undefined, wide: isWideImmediate(o) };
+      return {
+        ...PLAIN,
+        kind: o.kind,
+        size: o.size,
+        constant: fixed ? o.value : undefined,
+        place: isWideImmediate(o) ? 'wide' : isSecondImmediate(instruction, position) ? 'displacement' : 'immediate',
+      };
     case 'relative':
       return { ...PLAIN, kind: o.kind, size: o.size };
     default:
@@ -95,12 +101,17 @@ function isWideImmediate(o: { value: bigint; size: Width }): boolean {
   return o.size === 8 && BigInt.asIntN(64, o.value) !== BigInt.asIntN(32, o.value);
 }
 
+/** ENTER has two immediates and no memory operand. */
+function isSecondImmediate(instruction: Instruction, position: number): boolean {
+  return instruction.operands.slice(0, position).some((o) => o.kind === 'immediate');
+}
+
 function operandKey(o: OperandShape): string {
   switch (o.kind) {
     case 'memory':
       return `m${o.address[0]}${o.addressing[0]}${o.based ? 's' : ''}${o.stack ? 't' : ''}${o.size}`;
     case 'immediate':
-      return o.wide ? 'w' : 'i';
+      return o.place[0] as string;
     default:
       return o.kind[0] as string;
   }

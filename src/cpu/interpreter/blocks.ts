@@ -1,0 +1,302 @@
+/**
+ * The block cache: guest code decoded into records, found by guest-physical page, offset and mode. Links between blocks
+ * stay inside a page, so that they hold whatever the page's linear address is.
+ */
+import type { Decoder } from '../../isa/decoder.ts';
+import type { Instruction } from '../../isa/instruction.ts';
+import { PAGE_SIZE } from '../../memory/layout.ts';
+import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
+import { keyCodeSize, keyFlat, keyProtected, keyStackSize, keyUnitFault, MODE } from '../mode.ts';
+import type { Handlers, Special } from './handlers.ts';
+import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { createRecordWriter } from './record-writer.ts';
+import { type ShapeMode, shapeOf } from './shape.ts';
+
+/** Mode bit beside those of `cpu/mode.ts`: blocks of one instruction. */
+export const MODE_SINGLE = 1 << 20;
+
+/** What decoded code depends on. */
+const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
+
+/** Most instructions in a block. */
+export const BLOCK_LIMIT = 64;
+
+export interface Block {
+  /** Address of the first record. */
+  readonly record: number;
+  readonly records: number;
+  /** Offsets in its page of the first byte and past the last; the latter passes the page's end if code does. */
+  readonly start: number;
+  readonly end: number;
+  /** Page that the last instruction continues in, or -1. */
+  readonly nextPage: number;
+  /** Limit of CS that it was built under, where CS is not flat. */
+  readonly limit: number;
+  readonly linkable: boolean;
+}
+
+/** Where a block starts and how it is to be read. */
+export interface CodePosition {
+  /** Guest-physical page and offset in it. */
+  readonly page: number;
+  readonly offset: number;
+  readonly modeKey: number;
+  /** Instruction pointer, and limit of CS. */
+  readonly ip: number;
+  readonly limit: number;
+  /** Page after this one in the linear address space; -1 with the fault fields set. Asked for only when needed. */
+  nextPage(): number;
+}
+
+export interface BlockCache {
+  /** The block at a position, made if need be; `undefined` when the fetch faults (the fault fields are set). */
+  find(position: CodePosition): Block | undefined;
+  /** Lets a jump record go straight to a block. */
+  link(record: number, block: Block): void;
+  /** Drops the blocks that have bytes at `[from, to)` of a page. */
+  invalidate(page: number, from: number, to: number): void;
+  clear(): void;
+  readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
+}
+
+export interface BlockCacheOptions {
+  readonly buffer: SharedArrayBuffer;
+  /** Memory for records. */
+  readonly area: { readonly base: number; readonly size: number };
+  readonly map: PhysicalMap;
+  readonly decode: Decoder;
+  readonly handlers: Handlers;
+  /** Addresses that were looked up before may now lead elsewhere. */
+  forgetJumps(): void;
+}
+
+interface CodePage {
+  readonly blocks: Map<number, Block>;
+}
+
+interface Draft {
+  readonly position: CodePosition;
+  readonly mode: ShapeMode;
+  readonly first: number;
+  at: number;
+  offset: number;
+  count: number;
+  nextPage: number;
+}
+
+function shapeMode(key: number): ShapeMode {
+  return {
+    codeSize: keyCodeSize(key),
+    stackSize: keyStackSize(key),
+    protected: keyProtected(key),
+    flatSegments: [0, 1, 2, 3, 4, 5].map((segment) => keyFlat(key, segment)),
+  };
+}
+
+export function createBlockCache(options: BlockCacheOptions): BlockCache {
+  const { buffer, area, map, decode, handlers } = options;
+  const data = new DataView(buffer);
+  const bytes = new Uint8Array(buffer);
+  const writer = createRecordWriter(data);
+  const pages = new Map<number, CodePage>();
+  const modes = new Map<number, ShapeMode>();
+  const stats = { blocks: 0, instructions: 0, invalidated: 0, flushes: 0 };
+  let next = area.base;
+
+  const blockKey = (offset: number, modeKey: number) => (modeKey & BLOCK_MODE) * PAGE_SIZE + offset;
+
+  function modeOf(key: number): ShapeMode {
+    const masked = key & BLOCK_MODE;
+    let mode = modes.get(masked);
+    if (mode === undefined) {
+      mode = shapeMode(masked);
+      modes.set(masked, mode);
+    }
+    return mode;
+  }
+
+  function codePage(page: number): CodePage {
+    let entry = pages.get(page);
+    if (entry === undefined) {
+      entry = { blocks: new Map() };
+      pages.set(page, entry);
+    }
+    map.setFlag(page, PAGE_FLAG.code);
+    return entry;
+  }
+
+  function special(d: Draft, name: Special, length: number): void {
+    writer.special(d.at, handlers.special[name], d.offset, d.offset + length, d.count);
+    d.at += RECORD_SIZE;
+  }
+
+  /** Writes one instruction's record. */
+  function emit(d: Draft, instruction: Instruction): void {
+    const { unit } = instruction.encoding.definition;
+    const fault = unit === undefined ? undefined : keyUnitFault(d.position.modeKey, unit);
+    d.count++;
+    if (fault !== undefined) {
+      special(d, fault === 6 ? 'undefined' : 'deviceMissing', instruction.length);
+    } else {
+      const shape = shapeOf(instruction, d.mode);
+      writer.instruction(d.at, handlers.index(shape), instruction, shape, d.offset, d.count);
+      d.at += RECORD_SIZE;
+    }
+    d.offset += instruction.length;
+    stats.instructions++;
+  }
+
+  /** Bytes from `offset` of the page to the end of the page after it; `undefined` where fetching that faults. */
+  function acrossPages(d: Draft): Uint8Array | undefined {
+    d.nextPage = d.position.nextPage();
+    if (d.nextPage < 0) return undefined;
+    const joined = new Uint8Array(32);
+    const tail = PAGE_SIZE - d.offset;
+    const host = map.readable(d.position.page);
+    joined.set(bytes.subarray(host + d.offset, host + PAGE_SIZE));
+    const nextHost = map.readable(d.nextPage);
+    if (nextHost === 0) joined.fill(0xff, tail);
+    else joined.set(bytes.subarray(nextHost, nextHost + 32 - tail), tail);
+    return joined;
+  }
+
+  /** Decodes the first instruction when it does not fit its page. `false`: the fetch faults. */
+  function emitCrossing(d: Draft): boolean {
+    const joined = acrossPages(d);
+    if (joined === undefined) return false;
+    const result = decode(joined, 0, d.mode);
+    if (typeof result !== 'string') emit(d, result);
+    else {
+      d.count++;
+      special(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
+    }
+    return true;
+  }
+
+  /** Decodes up to the end of the block; `false`: the fetch of its first instruction faults. */
+  function fill(d: Draft): boolean {
+    const host = map.readable(d.position.page);
+    const code = bytes.subarray(host, host + PAGE_SIZE);
+    const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;
+    while (d.count < limit && d.offset < PAGE_SIZE) {
+      const result = decode(code, d.offset, d.mode);
+      if (result === 'short') {
+        if (d.count > 0) break;
+        if (!emitCrossing(d)) return false;
+        break;
+      }
+      if (result === 'undefined' || result === 'long') {
+        d.count++;
+        special(d, result === 'long' ? 'tooLong' : 'undefined', 1);
+        return true;
+      }
+      // An instruction past the limit of CS faults by itself, as the first of its block.
+      const end = d.position.ip + (d.offset - d.position.offset) + result.length - 1;
+      if (end > d.position.limit) {
+        if (d.count > 0) break;
+        d.count++;
+        special(d, 'tooLong', result.length);
+        return true;
+      }
+      emit(d, result);
+      const { definition, operands } = result.encoding;
+      if (definition.ends === true && !fallsThrough(definition.name, operands.length)) return true;
+    }
+    special(d, 'end', 0);
+    return true;
+  }
+
+  /** Whether the handler of a block-ending instruction may go on at the next record: conditional jumps do. */
+  function fallsThrough(name: string, operands: number): boolean {
+    return operands === 1 && (name.startsWith('j') || name.startsWith('loop')) && name !== 'jmp' && name !== 'jmpf';
+  }
+
+  function build(position: CodePosition): Block | undefined {
+    if (next + (BLOCK_LIMIT + 2) * RECORD_SIZE > area.base + area.size) {
+      stats.flushes++;
+      cache.clear();
+    }
+    const draft: Draft = {
+      position,
+      mode: modeOf(position.modeKey),
+      first: next,
+      at: next,
+      offset: position.offset,
+      count: 0,
+      nextPage: -1,
+    };
+    if (!fill(draft)) return undefined;
+    handlers.publish();
+    next = draft.at;
+    const block: Block = {
+      record: draft.first,
+      records: (draft.at - draft.first) / RECORD_SIZE,
+      start: position.offset,
+      end: draft.offset,
+      nextPage: draft.nextPage,
+      limit: position.limit,
+      linkable: draft.nextPage < 0 && (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0,
+    };
+    const key = blockKey(position.offset, position.modeKey);
+    codePage(position.page).blocks.set(key, block);
+    if (block.nextPage >= 0) codePage(block.nextPage).blocks.set(-1 - key - position.page * 2 ** 34, block);
+    stats.blocks++;
+    return block;
+  }
+
+  /** Turns a block's records into exits, so that a run inside it or a link to it goes no further. */
+  function retire(block: Block): void {
+    for (let i = 0; i < block.records; i++) {
+      data.setUint16(block.record + i * RECORD_SIZE + RECORD.handler, handlers.special.stale, true);
+    }
+    stats.invalidated++;
+  }
+
+  /** Whether a block has bytes at `[from, to)` of a page that it lies in. */
+  function touches(block: Block, isNext: boolean, from: number, to: number): boolean {
+    const start = isNext ? 0 : block.start;
+    const end = isNext ? block.end - PAGE_SIZE : block.end;
+    // An undefined opcode leaves `end` where it starts: its bytes count all the same.
+    return from < Math.max(end, start + 15) && to > start;
+  }
+
+  const cache: BlockCache = {
+    stats,
+    find(position) {
+      const known = pages.get(position.page)?.blocks.get(blockKey(position.offset, position.modeKey));
+      if (known !== undefined && known.limit === position.limit) {
+        if (known.nextPage < 0) return known;
+        const nextPage = position.nextPage();
+        if (nextPage < 0) return undefined;
+        if (nextPage === known.nextPage) return known;
+      }
+      return build(position);
+    },
+    link(record, block) {
+      data.setUint32(record + RECORD.link, block.linkable ? block.record : LINK_OUTSIDE, true);
+    },
+    invalidate(page, from, to) {
+      const entry = pages.get(page);
+      if (entry === undefined) return;
+      let dropped = false;
+      for (const [key, block] of entry.blocks) {
+        if (!touches(block, key < 0, from, to)) continue;
+        retire(block);
+        entry.blocks.delete(key);
+        dropped = true;
+      }
+      if (dropped) options.forgetJumps();
+      if (entry.blocks.size === 0) {
+        pages.delete(page);
+        map.clearFlag(page, PAGE_FLAG.code);
+      }
+    },
+    clear() {
+      for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);
+      pages.clear();
+      next = area.base;
+      options.forgetJumps();
+    },
+  };
+  return cache;
+}

@@ -1,0 +1,158 @@
+/** The functions that address translation needs from outside WebAssembly, and access to guest memory for the engine. */
+import type { AccessSize } from '../../cpu/context.ts';
+import { MEMORY_ACCESS } from '../../isa/access.ts';
+import { VCPU, type VcpuState } from '../../isa/state.ts';
+import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
+import type { MemoryBus } from './environment.ts';
+
+/** Routines of the runtime module that reach guest memory. */
+export interface MemoryRoutines {
+  translate(cpu: number, linear: bigint, flags: number): number;
+  translatePage(cpu: number, linear: bigint, flags: number): number;
+  finishWrite(cpu: number): void;
+}
+
+export interface GuestAccess {
+  readLinear(address: bigint, size: AccessSize, flags: number): bigint | undefined;
+  writeLinear(address: bigint, size: AccessSize, value: bigint, flags: number): boolean;
+  probeWrite(address: bigint, size: number, flags: number): boolean;
+  readPhysical(address: bigint, size: AccessSize): bigint;
+  writePhysical(address: bigint, size: AccessSize, value: bigint): void;
+  /** Guest-physical address of a linear one for instruction fetch, or -1 with the fault fields set. */
+  fetchAddress(linear: bigint): number;
+}
+
+/** Largest piece of at most `limit` bytes that is aligned at `address`: 1, 2 or 4. */
+function piece(address: number, limit: number): 1 | 2 | 4 {
+  if (limit >= 4 && (address & 3) === 0) return 4;
+  return limit >= 2 && (address & 1) === 0 ? 2 : 1;
+}
+
+/** Imports of the runtime module for pages that cannot be reached in place. */
+export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio: MemoryBus, codeWritten: CodeWritten) {
+  const data = new DataView(buffer);
+  const put = { 1: 'setUint8', 2: 'setUint16', 4: 'setUint32' } as const;
+  const get = { 1: 'getUint8', 2: 'getUint16', 4: 'getUint32' } as const;
+  function eachPiece(size: number, address: number, visit: (offset: number, bytes: 1 | 2 | 4) => void): void {
+    for (let offset = 0; offset < size; ) {
+      const bytes = piece(address + offset, size - offset);
+      visit(offset, bytes);
+      offset += bytes;
+    }
+  }
+  return {
+    writePage(_cpu: number, page: number, offset: number, size: number): number {
+      const number = page >>> 0;
+      const host = map.makeWritable(number);
+      const from = offset & 4095;
+      if (host !== 0 && (map.entry(number) & PAGE_FLAG.code) !== 0) codeWritten(number, from, from + size);
+      return host | 0;
+    },
+    fetchPage(_cpu: number, page: number): number {
+      return map.readable(page >>> 0) | 0;
+    },
+    readDevice(_cpu: number, address: bigint, size: number, to: number, forWrite: number): void {
+      if (forWrite !== 0) return;
+      const base = Number(address);
+      eachPiece(size, base, (offset, bytes) => {
+        data[put[bytes]]((to >>> 0) + offset, mmio.read(base + offset, bytes), true);
+      });
+    },
+    writeDevice(_cpu: number, address: bigint, size: number, from: number): void {
+      const base = Number(address);
+      eachPiece(size, base, (offset, bytes) => {
+        mmio.write(base + offset, bytes, data[get[bytes]]((from >>> 0) + offset, true));
+      });
+    },
+  };
+}
+
+export type CodeWritten = (page: number, from: number, to: number) => void;
+
+export function createGuestAccess(
+  state: VcpuState,
+  cpu: number,
+  buffer: SharedArrayBuffer,
+  routines: MemoryRoutines,
+  mmio: MemoryBus,
+  map: PhysicalMap,
+): GuestAccess {
+  const data = new DataView(buffer);
+
+  function load(host: number, size: AccessSize): bigint {
+    switch (size) {
+      case 1:
+        return BigInt(data.getUint8(host));
+      case 2:
+        return BigInt(data.getUint16(host, true));
+      case 4:
+        return BigInt(data.getUint32(host, true));
+      case 8:
+        return data.getBigUint64(host, true);
+    }
+  }
+  function store(host: number, size: AccessSize, value: bigint): void {
+    switch (size) {
+      case 1:
+        data.setUint8(host, Number(value & 0xffn));
+        break;
+      case 2:
+        data.setUint16(host, Number(value & 0xffffn), true);
+        break;
+      case 4:
+        data.setUint32(host, Number(value & 0xffffffffn), true);
+        break;
+      case 8:
+        data.setBigUint64(host, value, true);
+        break;
+    }
+  }
+  /** Host address for a physical access inside one page of RAM, or 0. */
+  function physicalHost(address: bigint, size: number, write: boolean): number {
+    const page = Number(address >> 12n);
+    const offset = Number(address & 4095n);
+    if (offset + size > 4096 || page >= map.pages) return 0;
+    const host = write ? map.makeWritable(page) : map.readable(page);
+    return host === 0 ? 0 : host + offset;
+  }
+  return {
+    readLinear(address, size, flags) {
+      const host = routines.translate(cpu, BigInt.asIntN(64, address), size | flags) >>> 0;
+      return host === 0 ? undefined : load(host, size);
+    },
+    writeLinear(address, size, value, flags) {
+      const host = routines.translate(cpu, BigInt.asIntN(64, address), size | flags | MEMORY_ACCESS.write) >>> 0;
+      if (host === 0) return false;
+      store(host, size, value);
+      if (state.pendingKind !== 0) routines.finishWrite(cpu);
+      return true;
+    },
+    probeWrite(address, size, flags) {
+      for (let at = address; at < address + BigInt(size); at = (at | 4095n) + 1n) {
+        const host = routines.translate(cpu, BigInt.asIntN(64, at), 1 | flags | MEMORY_ACCESS.write);
+        state.pendingKind = 0;
+        if (host === 0) return false;
+      }
+      const last = BigInt.asIntN(64, address + BigInt(size) - 1n);
+      const host = routines.translate(cpu, last, 1 | flags | MEMORY_ACCESS.write);
+      state.pendingKind = 0;
+      return host !== 0;
+    },
+    readPhysical(address, size) {
+      const host = physicalHost(address, size, false);
+      if (host !== 0) return load(host, size);
+      let value = 0n;
+      for (let i = 0; i < size; i++) value |= BigInt(mmio.read(Number(address) + i, 1)) << BigInt(8 * i);
+      return value;
+    },
+    writePhysical(address, size, value) {
+      const host = physicalHost(address, size, true);
+      if (host !== 0) store(host, size, value);
+    },
+    fetchAddress(linear) {
+      const host = routines.translatePage(cpu, BigInt.asIntN(64, linear), 1 | MEMORY_ACCESS.execute) >>> 0;
+      if (host === 0) return -1;
+      return Number(data.getBigUint64(cpu + VCPU.offsets.pendingAddress, true));
+    },
+  };
+}

@@ -1,0 +1,380 @@
+/** One vCPU on the translating engine: runs guest code block by block and delivers what interrupts it. */
+import type { CpuContext } from '../../cpu/context.ts';
+import { instructionBreakpoints, noteDebug, takeDebugTrap } from '../../cpu/debug.ts';
+import { BLOCK_LIMIT, type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
+import { EXIT } from '../../cpu/interpreter/exits.ts';
+import { createHandlers } from '../../cpu/interpreter/handlers.ts';
+import { RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
+import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
+import { deliver, deliverFault } from '../../cpu/interrupt.ts';
+import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { IMPORTS } from '../../ir/wasm/module.ts';
+import { createDecoder, listEncodings } from '../../isa/decoder.ts';
+import type { Definition } from '../../isa/definition.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
+import type { Arena } from '../../memory/arena.ts';
+import { PAGE_SIZE } from '../../memory/layout.ts';
+import type { PhysicalMap } from '../../memory/physical-map.ts';
+import { TLB_AREA_BYTES, tlbRoutines } from '../../memory/tlb.ts';
+import { memoryHelpers } from '../../memory/translate.ts';
+import type { VcpuEnvironment } from './environment.ts';
+import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
+import { createTlb, type TlbRoutines } from './tlb.ts';
+
+/** Bytes for records of decoded code. */
+const RECORD_AREA = 64 * 1024 * 1024;
+
+/** Values of `VcpuState.activity`. */
+export const ACTIVITY = { running: 0, halted: 1, waitForStart: 2, shutdown: 3 } as const;
+
+/** Why `run` came back: the count is used up, the vCPU is not running (see `state.activity`), or somebody asked. */
+export type RunResult = 'count' | 'inactive' | 'stopped';
+
+export interface Vcpu {
+  readonly state: VcpuState;
+  readonly context: CpuContext;
+  /** Instructions retired since the machine started. */
+  retired(): number;
+  /** Runs about `count` instructions; exactly so many if `exact`. */
+  run(count: number, exact?: boolean): RunResult;
+  /** Something may have to be served: an interrupt, a stop. Callable from devices while guest code runs. */
+  signal(): void;
+  /** `run` returns 'stopped' at the next instruction boundary. */
+  stop(): void;
+  /** A non-maskable interrupt arrives. */
+  nmi(): void;
+  /** After registers were set from outside (reset, restore, debugger). */
+  stateReplaced(): void;
+  /** Everything decoded or cached from guest memory is forgotten. */
+  memoryReplaced(): void;
+  stats(): Record<string, number>;
+}
+
+/** What events of the physical map mean to the vCPU; the map is made before it. */
+export interface VcpuMemoryEvents {
+  codeWritten(page: number, from: number, to: number): void;
+  revoked(host: number, moved: boolean): void;
+}
+
+export interface InstructionSet {
+  readonly definitions: readonly Definition[];
+  readonly helpers: readonly Helper[];
+  /** The helpers without a body, for a vCPU. Each takes the address of the state block first. */
+  implementation(context: CpuContext): Readonly<Record<string, (...args: never[]) => unknown>>;
+}
+
+export interface VcpuOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly arena: Arena;
+  readonly map: PhysicalMap;
+  readonly instructionSet: InstructionSet;
+  readonly environment: VcpuEnvironment;
+}
+
+interface Runtime extends MemoryRoutines, TlbRoutines {
+  run(cpu: number): number;
+}
+
+export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
+  const { memory, arena, map, instructionSet, environment } = options;
+  const { buffer } = memory;
+  const data = new DataView(buffer);
+  const cpu = arena.allocate(VCPU.size, PAGE_SIZE);
+  const state = VCPU.view(buffer, cpu);
+  state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
+  state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
+  state.mapBase = map.base;
+  state.mapPages = map.pages;
+  state.faultVector = NO_FAULT;
+
+  let retired = 0;
+  let sliceBudget = 0;
+  let running = false;
+  let single = false;
+  let stopping = false;
+  let brake: { at: number; handler: number } | undefined;
+
+  const helpers = [...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
+  const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+  const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
+  const imports: Record<string, unknown> = {
+    memory,
+    table,
+    ...memoryImports(buffer, map, environment.mmio, (page, from, to) => blocks.invalidate(page, from, to)),
+    ...instructionSet.implementation(context),
+  };
+  const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), { [IMPORTS]: imports })
+    .exports as unknown as Runtime;
+  const handlers = createHandlers({
+    memory,
+    table,
+    functions: { ...imports, ...(runtime as object) },
+    helpers: new Map(helpers.map((h) => [h.name, h])),
+  });
+  const forgetJumps = () => {
+    state.jumpGeneration = (state.jumpGeneration + 1) >>> 0;
+  };
+  const blocks = createBlockCache({
+    buffer,
+    area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
+    map,
+    decode: createDecoder(listEncodings(instructionSet.definitions)),
+    handlers,
+    forgetJumps,
+  });
+  const tlb = createTlb(state, cpu, buffer, runtime, forgetJumps);
+  const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
+
+  /** Instructions retired, exact even while one runs. */
+  function retiredNow(): number {
+    if (!running) return retired;
+    return retired + (sliceBudget - state.budget) + countBefore(state.current);
+  }
+  function countBefore(record: number): number {
+    return record === 0 ? 0 : data.getUint16(record + RECORD.count, true) - 1;
+  }
+
+  /** Makes the run come back after the instruction that runs now. */
+  function signal(): void {
+    state.poll = 1;
+    if (!running || brake !== undefined || state.current === 0) return;
+    const at = state.current + RECORD_SIZE + RECORD.handler;
+    brake = { at, handler: data.getUint16(at, true) };
+    data.setUint16(at, handlers.special.stale, true);
+  }
+  function releaseBrake(): void {
+    if (brake === undefined) return;
+    // Code that was overwritten meanwhile stays retired.
+    const now = data.getUint16(brake.at, true);
+    if (now === handlers.special.stale) data.setUint16(brake.at, brake.handler, true);
+    brake = undefined;
+  }
+
+  function modeChanged(): void {
+    const before = state.modeKey;
+    state.modeKey = modeKey(state) | (single ? MODE_SINGLE : 0);
+    tlb.select();
+    if (((before ^ state.modeKey) & MODE.debug) !== 0) signal();
+  }
+
+  Object.assign(context, {
+    state,
+    topology: environment.topology,
+    readLinear: access.readLinear,
+    writeLinear: access.writeLinear,
+    probeWrite: access.probeWrite,
+    readPhysical: access.readPhysical,
+    writePhysical: access.writePhysical,
+    readPort: (port, size) => environment.ports.read(port, size),
+    writePort: (port, size, value) => environment.ports.write(port, size, value),
+    apic: environment.apic,
+    clock: environment.clock,
+    random: environment.random,
+    hypercall: environment.hypercall,
+    flushTlb: (kind, address, pcid) => tlb.flush(kind, address, pcid),
+    modeChanged,
+    signal,
+    log: environment.log,
+  } satisfies CpuContext);
+
+  function position(linear: bigint, physical: number) {
+    const ip = Number(state.rip & 0xffff_ffffn);
+    const flat = keyCodeSize(state.modeKey) === 8 || (state.modeKey & (1 << (MODE.flatShift + SEGMENT.cs))) !== 0;
+    return {
+      page: Math.floor(physical / PAGE_SIZE),
+      offset: physical % PAGE_SIZE,
+      modeKey: state.modeKey,
+      ip,
+      limit: flat ? Number.MAX_SAFE_INTEGER : state.segmentLimit[SEGMENT.cs],
+      nextPage() {
+        const next = access.fetchAddress((linear | 4095n) + 1n);
+        return next < 0 ? -1 : Math.floor(next / PAGE_SIZE);
+      },
+    };
+  }
+
+  /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set. */
+  function findBlock(): { block: Block; page: number } | undefined {
+    const long = keyCodeSize(state.modeKey) === 8;
+    const linear = long ? state.rip : (state.rip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
+    const physical = access.fetchAddress(linear);
+    if (physical < 0) return undefined;
+    const at = position(linear, physical);
+    if (at.page >= map.pages) {
+      // Nothing executable is outside RAM.
+      state.faultVector = VECTOR.ud;
+      state.faultHasError = 0;
+      return undefined;
+    }
+    const block = blocks.find(at);
+    if (block === undefined) return undefined;
+    const entry = state.jumpCache + jumpCacheOffset(state.rip);
+    data.setBigUint64(entry + JUMP_CACHE.address, state.rip, true);
+    data.setUint32(entry + JUMP_CACHE.key, state.modeKey, true);
+    data.setUint32(entry + JUMP_CACHE.key + 4, state.jumpGeneration, true);
+    data.setUint32(entry + JUMP_CACHE.record, block.record, true);
+    data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
+    return { block, page: at.page };
+  }
+
+  function raiseFault(): void {
+    environment.onException?.(state.faultVector, state.faultHasError !== 0 ? state.faultError : undefined);
+    state.pendingKind = 0;
+    state.budget--;
+    state.current = 0;
+    deliverFault(context);
+  }
+
+  /** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
+  function backToCurrent(): void {
+    const record = state.current;
+    const ip = state.ipBase + BigInt(data.getUint16(record + RECORD.offset, true));
+    state.rip = BigInt.asUintN(keyCodeSize(state.modeKey) * 8, ip);
+    state.budget -= countBefore(record);
+  }
+
+  function resolve(link: boolean): void {
+    const from = state.current;
+    const { flushes } = blocks.stats;
+    const found = findBlock();
+    if (found === undefined) raiseFault();
+    else if (link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
+  }
+
+  /** Runs compiled code until the budget is used up or something waits. */
+  function enter(budget: number): void {
+    sliceBudget = budget;
+    state.budget = budget;
+    state.current = 0;
+    running = true;
+    for (;;) {
+      const exit = runtime.run(cpu);
+      releaseBrake();
+      if (exit === EXIT.poll) break;
+      if (exit === EXIT.fault) {
+        backToCurrent();
+        raiseFault();
+        if (state.activity !== ACTIVITY.running) break;
+      } else {
+        resolve(exit === EXIT.link);
+      }
+      state.current = 0;
+    }
+    running = false;
+    retired += sliceBudget - state.budget;
+    state.instructions = BigInt(retired);
+  }
+
+  function setSingle(value: boolean): void {
+    if (single === value) return;
+    single = value;
+    state.modeKey = value ? state.modeKey | MODE_SINGLE : state.modeKey & ~MODE_SINGLE;
+  }
+
+  /** Delivers an NMI or interrupt that may be delivered now. */
+  function deliverPending(): void {
+    if (state.nmiPending !== 0 && state.nmiBlocked === 0) {
+      state.nmiPending = 0;
+      state.activity = ACTIVITY.running;
+      deliver(context, VECTOR.nmi, 'nmi');
+    } else if ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending()) {
+      const vector = environment.interrupts.acknowledge();
+      if (vector < 0) return;
+      state.activity = ACTIVITY.running;
+      deliver(context, vector, 'hardware');
+    }
+  }
+
+  /** One instruction with a look at debug conditions before and after it. */
+  function stepDebug(): void {
+    const code = keyCodeSize(state.modeKey) === 8 ? state.rip : state.rip + state.segmentBase[SEGMENT.cs];
+    const hits = instructionBreakpoints(state, code);
+    if (hits !== 0) {
+      noteDebug(state, hits);
+      deliver(context, VECTOR.db, 'exception');
+      return;
+    }
+    const stepped = (state.eflags & EFLAGS.tf) !== 0;
+    const resumed = (state.eflags & EFLAGS.rf) !== 0;
+    const shadow = state.interruptShadow;
+    const before = state.rip;
+    enter(1);
+    if (shadow !== 0 && state.interruptShadow === shadow) state.interruptShadow = 0;
+    // RF covers one instruction; IRET and task switches may set it anew.
+    if (resumed && state.rip !== before) {
+      state.eflags &= ~EFLAGS.rf;
+      modeChanged();
+    }
+    const trap = takeDebugTrap(state, stepped);
+    if (trap !== 0) {
+      noteDebug(state, trap);
+      deliver(context, VECTOR.db, 'exception');
+    }
+  }
+
+  function stepShadowed(): void {
+    setSingle(true);
+    const shadow = state.interruptShadow;
+    enter(1);
+    if (state.interruptShadow === shadow) state.interruptShadow = 0;
+    setSingle(false);
+  }
+
+  const interruptsWait = () =>
+    (state.nmiPending !== 0 && state.nmiBlocked === 0) ||
+    ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending());
+
+  /** Runs up to `count` instructions, or fewer where something has to be looked at first. */
+  function slice(count: number, exact: boolean): void {
+    state.poll = 0;
+    if ((state.modeKey & MODE.debug) !== 0) {
+      stepDebug();
+    } else if (state.interruptShadow !== 0 && interruptsWait()) {
+      stepShadowed();
+    } else {
+      state.interruptShadow = 0;
+      setSingle(exact && count <= BLOCK_LIMIT);
+      enter(single || !exact ? count : count - BLOCK_LIMIT);
+      setSingle(false);
+    }
+  }
+
+  return {
+    state,
+    context,
+    retired: retiredNow,
+    signal,
+    run(count, exact = false) {
+      const end = retired + count;
+      stopping = false;
+      while (retired < end) {
+        if (stopping) return 'stopped';
+        if (state.activity === ACTIVITY.halted || state.interruptShadow === 0) deliverPending();
+        if (state.activity !== ACTIVITY.running) return 'inactive';
+        slice(end - retired, exact);
+      }
+      return 'count';
+    },
+    stop() {
+      stopping = true;
+      signal();
+    },
+    nmi() {
+      state.nmiPending = 1;
+      signal();
+    },
+    stateReplaced() {
+      retired = Number(state.instructions);
+      tlb.flush('all');
+      modeChanged();
+    },
+    memoryReplaced() {
+      blocks.clear();
+      tlb.flush('all');
+    },
+    codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
+    revoked: (host, moved) => tlb.revoke(host, moved),
+    stats: () => ({ ...blocks.stats, ...handlers.stats }),
+  };
+}
