@@ -355,6 +355,7 @@ function fixedOperand(name: string, operandSize: Width): DecodedOperand {
 function readOperand(o: OperandCode, e: Encoding, c: Cursor, operandSize: Width): DecodedOperand {
   const reg = ((c.modrm >> 3) & 7) | ((c.rex & 4) << 1);
   const rm = (c.modrm & 7) | ((c.rex & 1) << 3);
+  if (o.letter === 'fixed') return fixedOperand(o.size, operandSize);
   const size = sizeBytes(o.size, operandSize);
   const memory = () => {
     const m = c.memory as MemoryOperand;
@@ -396,8 +397,6 @@ function readOperand(o: OperandCode, e: Encoding, c: Cursor, operandSize: Width)
       return { kind: 'index', index: c.lock && reg === 0 ? 8 : reg, size: 8 };
     case 'D':
       return { kind: 'index', index: reg, size: 8 };
-    case 'fixed':
-      return fixedOperand(o.size, operandSize);
     default:
       return readConstant(o, c, operandSize);
   }
