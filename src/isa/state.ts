@@ -249,6 +249,37 @@ export const VCPU = struct('vcpu', 1, {
   scratch: ['u8', 128],
 });
 
+/** Fields that belong to the engine that runs the vCPU now: no part of its saved state. */
+export const ENGINE_FIELDS = [
+  'zero',
+  'ipBase',
+  'faultVector',
+  'faultError',
+  'faultHasError',
+  'faultAddress',
+  'poll',
+  'epoch',
+  'budget',
+  'exitInfo',
+  'current',
+  'modeKey',
+  'jumpGeneration',
+  'tlbBase',
+  'tlbMask',
+  'tlbArea',
+  'jumpCache',
+  'mapBase',
+  'mapPages',
+  'pendingKind',
+  'pendingSize',
+  'pendingSplit',
+  'pendingFirst',
+  'pendingSecond',
+  'pendingAddress',
+  'pendingAddress2',
+  'scratch',
+] as const satisfies readonly VcpuField[];
+
 export type VcpuFields = (typeof VCPU)['fields'];
 export type VcpuState = StructView<VcpuFields>;
 export type VcpuField = keyof VcpuFields;
