@@ -1,0 +1,54 @@
+/** Boots a kernel directly: the tables that firmware would leave, the kernel, and the registers that it starts with. */
+import { writeFlags } from '../cpu/flags.ts';
+import type { BoardDescription } from '../firmware/board-description.ts';
+import { installBoardTables } from '../firmware/board-tables.ts';
+import { type EntryState, GENERAL_REGISTERS, type SegmentState } from '../firmware/entry.ts';
+import { loadKernel } from '../firmware/kernel.ts';
+import type { BootRequest } from '../firmware/loader.ts';
+import { SEGMENT, type VcpuState } from '../isa/state.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { ACTIVITY } from './vcpu-reset.ts';
+
+/** What to boot; where the tables are and whether there is a display follows from the board. */
+export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga'>;
+
+/**
+ * Puts tables and kernel into memory, at the first boot and at every later one; returns how the bootstrap processor
+ * starts. Throws VirtsError 'bad-input' and 'unsupported' for the kernel, 'no-space' for too little memory, 'usage' for
+ * the command line or an impossible board.
+ */
+export function bootKernel(memory: GuestMemory, board: BoardDescription, request: KernelRequest): EntryState {
+  const rsdp = installBoardTables(memory, board);
+  return loadKernel(memory, { ...request, rsdp, vga: board.vga }).entry;
+}
+
+/**
+ * Writes an entry state over a vCPU that was just reset; registers that the boot protocol does not name keep their reset
+ * values. The engine must look up the mode anew.
+ */
+export function applyEntryState(state: VcpuState, entry: EntryState): void {
+  for (const [index, name] of GENERAL_REGISTERS.entries()) state.gpr[index] = entry.registers[name];
+  state.rip = entry.rip;
+  writeFlags(state, Number(entry.rflags));
+  state.cr0 = entry.cr0;
+  state.cr3 = entry.cr3;
+  state.cr4 = entry.cr4;
+  state.efer = entry.efer;
+  state.gdtrBase = BigInt(entry.gdt.base);
+  state.gdtrLimit = entry.gdt.limit;
+  state.idtrBase = BigInt(entry.idt.base);
+  state.idtrLimit = entry.idt.limit;
+  for (const [name, segment] of Object.entries(entry.segments)) {
+    writeSegment(state, SEGMENT[name as keyof typeof SEGMENT], segment);
+  }
+  state.cpl = (state.segmentAttributes[SEGMENT.ss] >> 5) & 3;
+  state.activity = ACTIVITY.running;
+}
+
+/** The state block keeps attributes as VMX does: bits 8–23 of a descriptor's high half, and bit 16 for "unusable". */
+function writeSegment(state: VcpuState, index: number, segment: SegmentState): void {
+  state.segmentSelector[index] = segment.selector;
+  state.segmentBase[index] = BigInt(segment.base);
+  state.segmentLimit[index] = segment.limit;
+  state.segmentAttributes[index] = segment.accessRights;
+}
