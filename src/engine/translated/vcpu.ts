@@ -44,6 +44,8 @@ export interface Vcpu {
   stop(): void;
   /** A non-maskable interrupt arrives. */
   nmi(): void;
+  /** Whether an interrupt or NMI would be taken now. */
+  interruptsWait(): boolean;
   /** After registers were set from outside (reset, restore, debugger). */
   stateReplaced(): void;
   /** Everything decoded or cached from guest memory is forgotten. */
@@ -364,6 +366,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.nmiPending = 1;
       signal();
     },
+    interruptsWait,
     stateReplaced() {
       retired = Number(state.instructions);
       tlb.flush('all');

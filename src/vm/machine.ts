@@ -1,0 +1,251 @@
+/**
+ * A machine: memory, one vCPU, the board. Whoever owns it calls `advance` again and again from one thread; between calls
+ * it stands at an instruction boundary and can be saved, inspected or thrown away.
+ */
+import { VirtsError } from '../base/errors.ts';
+import type { SerialBackend } from '../devices/serial/serial.ts';
+import { x86 } from '../engine/translated/instruction-set.ts';
+import { ACTIVITY, createVcpu, type Vcpu } from '../engine/translated/vcpu.ts';
+import { STANDARD_BOARD } from '../firmware/board-description.ts';
+import { type Board, createBoard } from '../machine/board.ts';
+import { applyEntryState, bootKernel, resetVcpu } from '../machine/boot.ts';
+import { countedClock, realClock } from '../machine/clock.ts';
+import { createTimers } from '../machine/timers.ts';
+import { createArena } from '../memory/arena.ts';
+import { createFramePool } from '../memory/frame-pool.ts';
+import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
+import { createPhysicalMap, type PhysicalMap } from '../memory/physical-map.ts';
+import { readContainer, type Section, writeContainer } from '../snapshot/container.ts';
+import { restoreMachine, saveMachine } from './machine-snapshot.ts';
+import { createPacer } from './pacer.ts';
+
+/** TSC ticks a nanosecond: the TSC counts nanoseconds. */
+export const TSC_FREQUENCY = 1_000_000_000;
+
+/** What boots. */
+export interface BootRequest {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array | undefined;
+  readonly commandLine: string;
+}
+
+export interface MachineOptions {
+  /** Guest RAM in bytes, a multiple of 4 KiB. */
+  readonly memory: number;
+  /**
+   * `real`: the host's time. A number: each instruction takes so many nanoseconds and idle time is skipped, so that a run
+   * repeats exactly; a multiple of 1/1024.
+   */
+  readonly clock: 'real' | number;
+  /** Nanoseconds from any origin, never stepping back. */
+  hostNow(): number;
+  /** Milliseconds since 1970 at the machine's time 0. */
+  readonly epoch: number;
+  random(bytes: Uint8Array): void;
+  /** First serial port, transmit side. */
+  readonly serial: SerialBackend;
+  /** The first serial port has room for input again. */
+  onSerialRoom?(): void;
+  /** What the guest did that is unknown or malformed. */
+  log?(message: string): void;
+  /** Where given, every exception is told. */
+  onException?(vector: number, error: number | undefined, rip: bigint): void;
+}
+
+export type MachineEnd =
+  | { readonly reason: 'power-off' | 'reset' | 'triple-fault' | 'halted' }
+  | { readonly reason: 'debug-exit'; readonly status: number };
+
+/** What an `advance` left: more to do at once, nothing before `until` (machine time, ns), or the end. */
+export type Progress =
+  | { readonly kind: 'running' }
+  | { readonly kind: 'idle'; readonly until: number }
+  | { readonly kind: 'ended'; readonly end: MachineEnd };
+
+export interface Machine {
+  readonly vcpu: Vcpu;
+  readonly board: Board;
+  readonly memory: PhysicalMap;
+  /** Loads what boots and puts the vCPU at its entry. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
+  boot(request: BootRequest): void;
+  /** Machine time in nanoseconds. */
+  now(): number;
+  /** Runs guest code for about `ns` nanoseconds of host time, or until there is nothing to run. */
+  advance(ns: number): Progress;
+  /** Runs exactly `count` instructions, or fewer to the end. Counted clock only. */
+  advanceInstructions(count: number): Progress;
+  /** Input for the first serial port; returns how many bytes it took. */
+  input(bytes: Uint8Array): number;
+  /** Starts over after an end by reset or triple fault. */
+  reset(): void;
+  save(): Uint8Array;
+  /** Puts a new machine of equal configuration where the saved one was. @throws VirtsError `bad-input`. */
+  restore(snapshot: Uint8Array): void;
+  stats(): Record<string, number>;
+}
+
+function checkMemory(size: number): void {
+  if (size % PAGE_SIZE === 0 && size > 0) return;
+  throw new VirtsError('usage', 'The memory size must be a multiple of 4 KiB.', { size });
+}
+
+export function createMachine(options: MachineOptions): Machine {
+  checkMemory(options.memory);
+  const log = options.log ?? (() => {});
+  const memory = createSharedMemory();
+  const arena = createArena(memory.buffer);
+  const pool = createFramePool(arena);
+  const map = createPhysicalMap(arena, pool, options.memory, {
+    codeWritten: (page, from, to) => vcpu.codeWritten(page, from, to),
+    revoked: (host, moved) => vcpu.revoked(host, moved),
+  });
+  // The board reads the clock before there is a vCPU.
+  let retired = () => 0;
+  const counted =
+    options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired: () => retired() });
+  const clock = counted ?? realClock(() => options.hostNow());
+  const timers = createTimers(clock);
+  let end: MachineEnd | undefined;
+  let request: BootRequest | undefined;
+
+  const finish = (reached: MachineEnd) => {
+    end ??= reached;
+    vcpu.stop();
+  };
+  const tscToNs = (ticks: bigint) => Number(BigInt.asIntN(64, ticks - vcpu.state.tscOffset));
+  const random64 = () => {
+    const bytes = new Uint8Array(8);
+    options.random(bytes);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  };
+  const board = createBoard({
+    arena,
+    memory: map,
+    clock,
+    timers,
+    wall: { epoch: options.epoch },
+    description: STANDARD_BOARD,
+    random: (bytes) => options.random(bytes),
+    serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
+    tscToNs,
+    log,
+    powerOff: () => finish({ reason: 'power-off' }),
+    reset: () => finish({ reason: 'reset' }),
+    debugExit: (status) => finish({ reason: 'debug-exit', status }),
+    vcpus: [
+      {
+        interrupt: () => vcpu.signal(),
+        nmi: () => vcpu.nmi(),
+        smi: () => {},
+        init: () => {},
+        startup: () => {},
+      },
+    ],
+  });
+  const vcpu = createVcpu({
+    memory,
+    arena,
+    map,
+    instructionSet: x86,
+    environment: {
+      topology: { apicId: 0, count: 1 },
+      ports: board.ports,
+      mmio: board.mmio,
+      interrupts: board.interrupts[0],
+      apic: board.localApics[0],
+      clock: {
+        ticks: () => BigInt(clock.now()),
+        frequency: TSC_FREQUENCY,
+        ticksToNs: (ticks) => ticks,
+        epochNs: BigInt(options.epoch) * 1_000_000n,
+      },
+      random: random64,
+      hypercall: () => -1000n,
+      log,
+      onException: options.onException && ((v, e) => options.onException?.(v, e, vcpu.state.rip)),
+    },
+  });
+  retired = vcpu.retired;
+  const pacer = createPacer();
+  resetVcpu(vcpu.state);
+  vcpu.stateReplaced();
+
+  function boot(next: BootRequest): void {
+    request = next;
+    board.reset();
+    resetVcpu(vcpu.state);
+    const entry = bootKernel(map, board.description, next);
+    applyEntryState(vcpu.state, entry);
+    vcpu.state.instructions = BigInt(vcpu.retired());
+    vcpu.memoryReplaced();
+    vcpu.stateReplaced();
+  }
+
+  /** What the vCPU's state means after it came back. */
+  function progress(): Progress {
+    if (end !== undefined) return { kind: 'ended', end };
+    const { state } = vcpu;
+    if (state.activity === ACTIVITY.shutdown) return { kind: 'ended', end: { reason: 'triple-fault' } };
+    if (state.activity === ACTIVITY.running) return { kind: 'running' };
+    const deaf = (state.eflags & 0x200) === 0 && state.nmiPending === 0;
+    if (deaf) return { kind: 'ended', end: { reason: 'halted' } };
+    return { kind: 'idle', until: timers.next() };
+  }
+
+  function advance(ns: number): Progress {
+    timers.run();
+    if (counted !== undefined) return advanceInstructions(pacer.instructions(ns));
+    const until = Math.min(ns, Math.max(0, timers.next() - clock.now()));
+    const before = vcpu.retired();
+    const started = options.hostNow();
+    vcpu.run(pacer.instructions(until));
+    pacer.measured(vcpu.retired() - before, options.hostNow() - started);
+    timers.run();
+    return end === undefined && vcpu.interruptsWait() ? { kind: 'running' } : progress();
+  }
+
+  /** Counted clock: stops exactly where a timer is due, so that interrupts come at the same instruction every time. */
+  function advanceInstructions(count: number): Progress {
+    if (counted === undefined) throw new VirtsError('internal', 'Only a counted clock runs a number of instructions.');
+    const rate = options.clock as number;
+    const target = vcpu.retired() + count;
+    while (vcpu.retired() < target) {
+      timers.run();
+      const due = Math.ceil((timers.next() - counted.exact()) / rate);
+      vcpu.run(Math.max(1, Math.min(target - vcpu.retired(), due)), true);
+      const state = progress();
+      if (state.kind === 'ended') return state;
+      if (state.kind === 'idle' && !vcpu.interruptsWait()) {
+        if (state.until === Number.POSITIVE_INFINITY) return state;
+        counted.skipTo(state.until);
+      }
+    }
+    return { kind: 'running' };
+  }
+
+  return {
+    vcpu,
+    board,
+    memory: map,
+    boot,
+    now: () => clock.now(),
+    advance,
+    advanceInstructions,
+    input: (bytes) => board.serial[0].receive(bytes),
+    reset() {
+      if (request === undefined) throw new VirtsError('internal', 'A machine that never booted cannot be reset.');
+      end = undefined;
+      boot(request);
+    },
+    save: () => writeContainer(saveMachine({ vcpu, board, map, clock })),
+    restore(snapshot) {
+      const sections: Section[] = readContainer(snapshot);
+      restoreMachine({ vcpu, board, map, clock }, sections);
+    },
+    stats: () => ({
+      ...vcpu.stats(),
+      'instructions retired': vcpu.retired(),
+      'resident guest memory (KiB)': map.resident() * 4,
+    }),
+  };
+}
