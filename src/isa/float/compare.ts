@@ -61,16 +61,17 @@ function selection(format: Format, name: string, wanted: number): Helper {
     const c = new FloatContext(b, cpu, format, mxcsr);
     const x = c.parts([first]);
     const y = c.parts([second]);
+    const give = (takeFirst: Value) => {
+      const exponent = b.select(takeFirst, x.exponent, y.exponent);
+      const flushed = b.and(b.eqz(exponent), b.op('i32.ne', c.bit(1 << 6), b.i32(0)));
+      b.if(flushed, () => c.returnZero(b.select(takeFirst, x.sign, y.sign)));
+      b.return(b.select(takeFirst, first, second));
+    };
     b.if(b.or(c.isNan(x), c.isNan(y)), () => {
       c.raise(EXCEPTION.invalid);
-      b.return(second);
+      give(b.i32(0));
     });
-    const takeFirst = b.eq(relation(c, x, y), b.i32(wanted));
-    const taken = b.select(takeFirst, first, second);
-    const exponent = b.select(takeFirst, x.exponent, y.exponent);
-    const flushed = b.and(b.eqz(exponent), b.op('i32.ne', c.bit(1 << 6), b.i32(0)));
-    b.if(flushed, () => c.returnZero(b.select(takeFirst, x.sign, y.sign)));
-    b.return(taken);
+    give(b.eq(relation(c, x, y), b.i32(wanted)));
   });
 }
 

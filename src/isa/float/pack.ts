@@ -122,9 +122,13 @@ function underflow(c: FloatContext, d: Draft, r: Rounding): void {
   b.set(d.tiny, tiny);
   b.if(b.and(tiny, b.eqz(c.masked(EXCEPTION.underflow))), () => {
     c.raise(EXCEPTION.underflow);
+    // An SSE result, or one on its way to memory, is not written: only whether it is inexact counts.
+    b.set(d.e, c.extended ? b.add(b.get(d.e), b.i32(BIAS_ADJUST)) : b.i32(1));
     if (!c.extended) return;
-    b.set(d.e, b.add(b.get(d.e), b.i32(BIAS_ADJUST)));
-    b.if(b.leS(b.get(d.e), b.i32(0)), () => c.returnZero(d.sign));
+    b.if(b.leS(b.get(d.e), b.i32(0)), () => {
+      c.raise(EXCEPTION.inexact);
+      c.returnZero(d.sign);
+    });
   });
   if (!c.extended) {
     const flush = b.and(
@@ -163,14 +167,14 @@ function overflow(c: FloatContext, sign: Value, e: Variable, r: Rounding): void 
     });
     c.returnParts(sign, b.i32(c.format.maxExponent - 1), b.not(r.mask));
   };
-  if (!c.extended) {
-    masked();
-    return;
-  }
   b.if(c.masked(EXCEPTION.overflow), masked, () => {
     c.raise(EXCEPTION.overflow);
+    if (!c.extended) c.returnInfinity(sign);
     b.set(e, b.sub(b.get(e), b.i32(BIAS_ADJUST)));
-    b.if(b.geS(b.get(e), b.i32(c.format.maxExponent)), () => c.returnInfinity(sign));
+    b.if(b.geS(b.get(e), b.i32(c.format.maxExponent)), () => {
+      c.raise(EXCEPTION.inexact | EXCEPTION.c1);
+      c.returnInfinity(sign);
+    });
   });
 }
 
