@@ -1,0 +1,160 @@
+/**
+ * A driver out to break the device: registers and rings are written at random, half sound and half not. Whatever it
+ * does, the device neither throws nor hangs, keeps to guest memory, says when it needs a reset and works after one.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { randomNumbers, restoreState, saveState } from '../conformance.test-helper.ts';
+import { createVirtioConsole } from '../virtio-console/virtio-console.ts';
+import { createVirtioRng } from '../virtio-rng/virtio-rng.ts';
+import { createEcho, type Echo } from './echo.test-helper.ts';
+import {
+  type Driver,
+  EVENT_IDX,
+  type Guest,
+  guestWith,
+  INDIRECT,
+  startDriver,
+  VERSION_1,
+} from './guest-driver.test-helper.ts';
+import type { VirtioDevice, VirtioPciOptions } from './pci-transport.ts';
+
+const SEEDS = 10;
+const OPERATIONS = 5_000;
+
+interface Attack {
+  readonly guest: Guest;
+  readonly random: () => number;
+  driver: Driver;
+}
+
+const pick = <T>(random: () => number, values: readonly T[]): T => values[random() % values.length]!;
+
+/** An address in RAM more often than not. */
+function anyAddress(random: () => number): bigint {
+  const near = BigInt(0x9_0000 + (random() % 0x6_0000));
+  return pick(random, [near, near, near, near, 0xf_fff8n, 0x10_0000n, 0xfffn, 0xffff_ffff_ffff_fff0n, 1n << 53n]);
+}
+
+function writeDescriptor({ guest, random }: Attack, at: number, size: number): void {
+  guest.view.setBigUint64(at, anyAddress(random), true);
+  guest.view.setUint32(at + 8, pick(random, [1, 8, 16, 64, 512, 16, 64, 0, 4096, 0xffff_fff0, random()]), true);
+  guest.view.setUint16(at + 12, pick(random, [0, 1, 2, 3, 0, 2, 2, 4, 5, random() & 0xffff]), true);
+  guest.view.setUint16(at + 14, random() % (size + 1), true);
+}
+
+/** Fills a queue's rings with a few chains, sound or not, and rings the bell. */
+function offerChains(attack: Attack): void {
+  const { guest, random, driver } = attack;
+  const queue = pick(random, driver.queues);
+  for (let i = random() % 4; i >= 0; i--)
+    writeDescriptor(attack, queue.descriptors + 16 * (random() % queue.size), queue.size);
+  for (let i = random() % 4; i >= 0; i--) writeDescriptor(attack, 0x9_0000 + (random() % 64) * 16, 8);
+  const index = guest.view.getUint16(queue.available + 2, true);
+  guest.view.setUint16(
+    queue.available + 4 + 2 * (index % queue.size),
+    random() % (queue.size + (random() % 50 === 0 ? 1 : 0)),
+    true,
+  );
+  guest.view.setUint16(queue.available + 2, index + (random() % 50 === 0 ? random() : 1), true);
+  queue.notify();
+}
+
+/** One chain as an honest driver would offer it. */
+function offerSound({ random, driver }: Attack): void {
+  const queue = pick(random, driver.queues);
+  queue.add([Uint8Array.of(random(), random(), 3, 0, 6, 0, 1, 0), 1 + (random() % 64)], random() % 2 === 0);
+  queue.notify();
+}
+
+function poke({ guest, random, driver }: Attack): void {
+  const size = pick(random, [1, 2, 4] as const);
+  const value = pick(random, [random(), 0, 1, 15, 0xffff_ffff, random() % 8]) & (size === 4 ? -1 : 2 ** (8 * size) - 1);
+  const base = pick(random, [
+    driver.common,
+    driver.common,
+    driver.notify,
+    driver.isr,
+    driver.device ?? 0,
+    driver.msixTable,
+  ]);
+  if (base !== 0) guest.map.write(base + (random() % 61), size, value >>> 0);
+  else guest.setConfig(0x40 + 4 * (random() % 48), 4, value >>> 0);
+}
+
+function restart(attack: Attack): void {
+  const { guest, random } = attack;
+  // Give the driver a sound board again: BARs as they were, clean rings.
+  guest.memory.bytes.fill(0);
+  const features = VERSION_1 | pick(random, [0n, EVENT_IDX, INDIRECT, EVENT_IDX | INDIRECT]) | pick(random, [0n, 2n]);
+  const masked = features & (attack.driver.offered() | VERSION_1);
+  attack.driver = startDriver(guest, { features: masked, msix: random() % 4 !== 0 });
+  assert.equal(attack.driver.status(), 15, 'works after a reset');
+}
+
+function attackOn(make: (options: VirtioPciOptions) => VirtioDevice, hostWork: (random: () => number) => void): void {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const random = randomNumbers(seed);
+    const guest = guestWith(make);
+    const attack: Attack = { guest, random, driver: startDriver(guest, { features: VERSION_1, msix: true }) };
+    let resets = 0;
+    for (let i = 0; i < OPERATIONS; i++) {
+      const kind = random() % 32;
+      if (kind < 16) offerChains(attack);
+      else if (kind < 26) offerSound(attack);
+      else if (kind < 28) poke(attack);
+      else if (kind < 30) hostWork(random);
+      else if (kind === 30) guest.timers.advance(1000);
+      else if (random() % 32 === 0) restoreState(guest.device, saveState(guest.device));
+      if (attack.driver.status() !== 15 && random() % 4 === 0) {
+        resets++;
+        restart(attack);
+      }
+    }
+    assert.ok(resets > 10, `seed ${seed} reached faults and came back, ${resets} times`);
+    assert.ok(guest.log.length < 32, 'the log is bounded');
+    assert.equal(guest.memory.bytes.length, guest.memory.size);
+  }
+}
+
+test('hostile driver: echo device that answers at once', () => {
+  attackOn(
+    (options) => createEcho(options).device,
+    () => {},
+  );
+});
+
+test('hostile driver: echo device that answers late', () => {
+  let echo: Echo | undefined;
+  attackOn(
+    (options) => {
+      echo = createEcho(options, true);
+      return echo.device;
+    },
+    () => {
+      while (echo!.waiting.length > 0) echo!.answer();
+    },
+  );
+});
+
+test('hostile driver: entropy source', () => {
+  attackOn(
+    (options) => createVirtioRng({ ...options, random: (bytes) => bytes.fill(0xa5) }),
+    () => {},
+  );
+});
+
+test('hostile driver: console with two ports', () => {
+  let give: (bytes: Uint8Array) => void = () => {};
+  attackOn(
+    (options) => {
+      const backend = { write() {}, ready: () => give(Uint8Array.of(1, 2, 3)) };
+      const console = createVirtioConsole({ ...options, ports: [{ backend }, { backend, name: 'agent' }] });
+      give = (bytes) => {
+        for (const port of console.ports) assert.ok(port.receive(bytes) <= bytes.length);
+      };
+      return console.device;
+    },
+    (random) => give(new Uint8Array(random() % 300)),
+  );
+});
