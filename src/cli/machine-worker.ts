@@ -113,7 +113,11 @@ function run(machine: Machine): MachineEnd | undefined {
 
 function main(): void {
   const machine = create();
-  machine.boot({ kernel: options.kernel, initrd: options.initrd, commandLine: options.append });
+  machine.boot({
+    kernel: options.kernel,
+    ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
+    commandLine: options.append,
+  });
   post({ kind: 'started' });
   const end = run(machine);
   flushOutput();

@@ -8,7 +8,7 @@ import { x86 } from '../engine/translated/instruction-set.ts';
 import { ACTIVITY, createVcpu, type Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
-import { applyEntryState, bootKernel, resetVcpu } from '../machine/boot.ts';
+import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
 import { createTimers } from '../machine/timers.ts';
 import { createArena } from '../memory/arena.ts';
@@ -21,13 +21,6 @@ import { createPacer } from './pacer.ts';
 
 /** TSC ticks a nanosecond: the TSC counts nanoseconds. */
 export const TSC_FREQUENCY = 1_000_000_000;
-
-/** What boots. */
-export interface BootRequest {
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array | undefined;
-  readonly commandLine: string;
-}
 
 export interface MachineOptions {
   /** Guest RAM in bytes, a multiple of 4 KiB. */
@@ -67,7 +60,7 @@ export interface Machine {
   readonly board: Board;
   readonly memory: PhysicalMap;
   /** Loads what boots and puts the vCPU at its entry. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
-  boot(request: BootRequest): void;
+  boot(request: KernelRequest): void;
   /** Machine time in nanoseconds. */
   now(): number;
   /** Runs guest code for about `ns` nanoseconds of host time, or until there is nothing to run. */
@@ -106,7 +99,7 @@ export function createMachine(options: MachineOptions): Machine {
   const clock = counted ?? realClock(() => options.hostNow());
   const timers = createTimers(clock);
   let end: MachineEnd | undefined;
-  let request: BootRequest | undefined;
+  let request: KernelRequest | undefined;
 
   const finish = (reached: MachineEnd) => {
     end ??= reached;
@@ -121,7 +114,6 @@ export function createMachine(options: MachineOptions): Machine {
   const board = createBoard({
     arena,
     memory: map,
-    clock,
     timers,
     wall: { epoch: options.epoch },
     description: STANDARD_BOARD,
@@ -170,7 +162,7 @@ export function createMachine(options: MachineOptions): Machine {
   resetVcpu(vcpu.state);
   vcpu.stateReplaced();
 
-  function boot(next: BootRequest): void {
+  function boot(next: KernelRequest): void {
     request = next;
     board.reset();
     resetVcpu(vcpu.state);

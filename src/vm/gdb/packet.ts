@@ -30,7 +30,7 @@ function checksum(bytes: readonly number[]): number {
   return bytes.reduce((sum, byte) => (sum + byte) & 0xff, 0);
 }
 
-function unescape(bytes: readonly number[]): string {
+function withoutEscapes(bytes: readonly number[]): string {
   let data = '';
   for (let i = 0; i < bytes.length; i++) {
     const escaped = bytes[i] === ESCAPE && i + 1 < bytes.length;
@@ -54,7 +54,7 @@ export function createPacketReader(): PacketReader {
   function finish(): Received {
     state = 'between';
     const intact = tooLong || (/^[0-9a-f]{2}$/i.test(digits) && Number.parseInt(digits, 16) === checksum(raw));
-    return { kind: 'packet', data: tooLong ? '' : unescape(raw), intact };
+    return { kind: 'packet', data: tooLong ? '' : withoutEscapes(raw), intact };
   }
   function between(byte: number): Received | undefined {
     if (byte === START) begin();
