@@ -157,11 +157,11 @@ export function createGdbSession(target: DebugTarget, transport: GdbTransport, o
 
   /** Sets the instruction pointer of the vCPU that `c` and `s` are about. */
   function jump(text: string): boolean {
-    const { state, registersChanged } = context.stepVcpu;
+    const vcpu = context.stepVcpu;
     const address = parseAddress(text);
     const pointer = context.registers.find(({ type }) => type === 'code_ptr');
-    if (address === undefined || pointer?.write?.(state, address) !== true) return false;
-    registersChanged();
+    if (address === undefined || pointer?.write?.(vcpu.state, address) !== true) return false;
+    vcpu.registersChanged();
     return true;
   }
 
