@@ -9,8 +9,12 @@ import { SEGMENT, type VcpuState } from '../isa/state.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { ACTIVITY } from './vcpu-reset.ts';
 
+export { resetVcpu } from './vcpu-reset.ts';
+
 /** What to boot; where the tables are and whether there is a display follows from the board. */
-export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga'>;
+export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga' | 'initrd'> & {
+  readonly initrd?: Uint8Array | undefined;
+};
 
 /**
  * Puts tables and kernel into memory, at the first boot and at every later one; returns how the bootstrap processor
@@ -18,8 +22,10 @@ export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga'>;
  * the command line or an impossible board.
  */
 export function bootKernel(memory: GuestMemory, board: BoardDescription, request: KernelRequest): EntryState {
+  const { initrd, ...rest } = request;
   const rsdp = installBoardTables(memory, board);
-  return loadKernel(memory, { ...request, rsdp, vga: board.vga }).entry;
+  const files = initrd === undefined ? rest : { ...rest, initrd };
+  return loadKernel(memory, { ...files, rsdp, vga: board.vga }).entry;
 }
 
 /**

@@ -9,10 +9,10 @@ import { CR0, GPR, NO_FAULT, SEGMENT, type VcpuState } from '../isa/state.ts';
 export const ACTIVITY = { running: 0, halted: 1, waitForStart: 2, shutdown: 3 } as const;
 
 export interface ResetOptions {
-  /** What CPUID leaf 1 gives in EAX: EDX holds it after a reset. */
-  readonly signature: number;
-  /** The bootstrap processor runs; the others wait for a start-up IPI. */
-  readonly bootstrap: boolean;
+  /** What CPUID leaf 1 gives in EAX: EDX holds it after a reset. 0 if absent. */
+  readonly signature?: number;
+  /** The bootstrap processor runs, as this one does if absent; the others wait for a start-up IPI. */
+  readonly bootstrap?: boolean;
   /** The machine's time in ticks of the TSC, whose value a reset makes 0. The TSC shows that time itself if absent. */
   readonly ticks?: bigint;
 }
@@ -48,7 +48,7 @@ const MTRR_VALID = 0x800n;
  * Writes the power-on state. The fields that belong to the execution engine (budget, TLB, epoch) stay; it must look up
  * the mode anew and drop what it derived from the old state.
  */
-export function resetVcpu(state: VcpuState, options: ResetOptions): void {
+export function resetVcpu(state: VcpuState, options: ResetOptions = {}): void {
   state.cr0 = 0n;
   initVcpu(state, options);
   state.cr0 = BigInt(CR0.et | CR0.nw | CR0.cd);
@@ -61,7 +61,7 @@ export function resetVcpu(state: VcpuState, options: ResetOptions): void {
 }
 
 /** INIT: floating-point state, MSRs, MTRRs, TSC and the caching bits of CR0 stay. */
-export function initVcpu(state: VcpuState, { signature, bootstrap }: ResetOptions): void {
+export function initVcpu(state: VcpuState, { signature = 0, bootstrap = true }: ResetOptions = {}): void {
   state.gpr.fill(0n);
   state.gpr[GPR.rdx] = BigInt(signature);
   state.rip = RESET_RIP;

@@ -1,0 +1,54 @@
+/** What a board is made of and connected to. */
+import type { TimerService, WallClock } from '../base/clock.ts';
+import type { GuestLog, Place } from '../devices/device.ts';
+import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
+import type { SerialBackend } from '../devices/serial/serial.ts';
+import type { BoardDescription } from '../firmware/board-description.ts';
+import type { Arena } from '../memory/arena.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { ConsoleOptions } from './pci-devices.ts';
+
+export interface SerialPortOptions {
+  readonly backend: SerialBackend;
+  /** After `receive` took less than it was offered: there is room again. */
+  onRoom?(): void;
+}
+
+export interface BoardOptions {
+  /** Where the devices' structs lie. */
+  readonly arena: Arena;
+  readonly memory: GuestMemory;
+  /** Machine time; its owner fires the timers. */
+  readonly timers: TimerService;
+  readonly wall: WallClock;
+  /** `STANDARD_BOARD` unless given. */
+  readonly description?: BoardDescription;
+  /** Fills `bytes` with random numbers fit for keys. */
+  readonly random: (bytes: Uint8Array) => void;
+  /** What the serial ports of the description are connected to, in order; a port without an entry loses its output. */
+  readonly serial?: readonly SerialPortOptions[];
+  /** A virtio console, if the machine is to have one. */
+  readonly console?: ConsoleOptions;
+  /** Takes what the guest writes to the debug console ports 0xe9 and 0x402, a byte (0–255) a call. */
+  readonly debugConsole?: (byte: number) => void;
+  /** How the local APICs reach their vCPUs, one entry for each. */
+  readonly vcpus: readonly ProcessorSignals[];
+  /** The first machine time (ns) at which the TSC of `vcpu` is at least `tsc`. */
+  readonly tscToNs: (tsc: bigint, vcpu: number) => number;
+  /** Input of the local APICs' timers in Hz, as CPUID leaf 15H tells it; 1 GHz unless given. */
+  readonly apicTimerFrequency?: number;
+  /** The level of the A20 gate changed: while it is false, address bit 20 is to be taken as 0. */
+  readonly a20?: (open: boolean) => void;
+  readonly log: GuestLog;
+  /** The guest's wishes. All are called within a guest's access: note them, and act after it. None may throw. */
+  readonly powerOff: () => void;
+  readonly reset: () => void;
+  /** `status` is (V << 1) | 1 for a write of V to the debug-exit port. */
+  readonly debugExit: (status: number) => void;
+}
+
+/** What the parts of a board are made from. */
+export interface PartOptions extends BoardOptions {
+  readonly description: BoardDescription;
+  readonly place: Place;
+}

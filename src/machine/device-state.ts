@@ -1,0 +1,72 @@
+/** Saves and restores the structs of a set of devices. */
+import { VirtsError } from '../base/errors.ts';
+import type { Device, Place } from '../devices/device.ts';
+import type { Arena } from '../memory/arena.ts';
+
+/** A device's registers as they lay in memory. */
+export interface SavedDevice {
+  readonly name: string;
+  /** Of the struct's schema. */
+  readonly version: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface DeviceMemory {
+  readonly place: Place;
+  /** Live view of the bytes of a struct that `place` gave. */
+  bytesOf(state: object): Uint8Array;
+}
+
+/** Places structs in shared memory. Its `place` throws VirtsError 'no-space' when that is used up. */
+export function createDeviceMemory(arena: Arena): DeviceMemory {
+  const bytes = new Map<object, Uint8Array>();
+  return {
+    place(schema) {
+      const at = arena.allocate(schema.size, 16);
+      const view = schema.view(arena.buffer, at);
+      bytes.set(view, new Uint8Array(arena.buffer, at, schema.size));
+      return view;
+    },
+    bytesOf(state) {
+      const found = bytes.get(state);
+      if (found === undefined) throw new VirtsError('internal', 'A device keeps its state outside the shared memory.');
+      return found;
+    },
+  };
+}
+
+/** Copies all structs, in order. No device may run meanwhile. */
+export function saveDevices(devices: readonly Device[], memory: DeviceMemory): SavedDevice[] {
+  return devices.map(({ name, schema, state }) => {
+    return { name, version: schema.version, bytes: memory.bytesOf(state).slice() };
+  });
+}
+
+/**
+ * Overwrites all structs and then tells the devices, in order. Throws VirtsError 'bad-input': with nothing changed if the
+ * devices, their versions or sizes differ, else because a device found its state damaged, and then the machine is of no
+ * more use.
+ */
+export function restoreDevices(devices: readonly Device[], memory: DeviceMemory, saved: readonly SavedDevice[]): void {
+  const byName = new Map(saved.map((one) => [one.name, one]));
+  if (byName.size !== devices.length || saved.length !== devices.length) throw mismatch('has other devices', {});
+  const pairs = devices.map((device) => {
+    const { name, schema } = device;
+    const one = byName.get(name);
+    if (one === undefined) throw mismatch(`has no ${name}`, { name });
+    if (one.version !== schema.version) {
+      throw mismatch(`has ${name} in version ${one.version}, not ${schema.version}`, { name, version: one.version });
+    }
+    if (one.bytes.length !== schema.size) {
+      throw mismatch(`has ${name} in another layout`, { name, length: one.bytes.length, expected: schema.size });
+    }
+    return { device, bytes: one.bytes };
+  });
+  for (const { device, bytes } of pairs) memory.bytesOf(device.state).set(bytes);
+  for (const { device } of pairs) device.restored();
+}
+
+function mismatch(what: string, context: Readonly<Record<string, unknown>>): VirtsError {
+  const message = `The saved machine ${what}; restore it into a machine of the same kind.`;
+  return new VirtsError('bad-input', message, context);
+}

@@ -1,0 +1,43 @@
+/** Interrupts as a vCPU sees them, between its local APIC and the PICs (SDM vol. 3A 10.1, MP specification 3.6). */
+import type { Line } from '../devices/device.ts';
+import type { LocalApic } from '../devices/local-apic/local-apic.ts';
+import type { Pic } from '../devices/pic/pic.ts';
+
+export interface VcpuInterrupts {
+  /** Whether an interrupt waits that the task priority lets through. Cheap: to be asked at every look for events. */
+  pending(): boolean;
+  /** Takes the waiting interrupt: its vector, 0 to 255, or -1 if none waits any more. */
+  acknowledge(): number;
+  /** A pulse on the NMI pin. */
+  nmi(): void;
+}
+
+/** What the processor with this local APIC gets from it and, through LINT0 or an ExtINT message, from the PICs. */
+export function createVcpuInterrupts(apic: LocalApic, pic: Pic): VcpuInterrupts {
+  /** The PICs' output reaches every LINT0; the processor that is set up for it acknowledges. */
+  const extInt = () => apic.state.lint0 !== 0 && apic.acceptsExtInt();
+  return {
+    pending: () => apic.state.pendingSummary !== 0 || extInt(),
+    acknowledge() {
+      if (extInt()) {
+        apic.acknowledgeExtInt();
+        return pic.acknowledge();
+      }
+      return apic.pending() < 0 ? -1 : apic.acknowledge();
+    },
+    nmi() {
+      apic.lint1.set(true);
+      apic.lint1.set(false);
+    },
+  };
+}
+
+/** The PICs' output: to LINT0 of every local APIC and to input 0 of the I/O APIC. The arrays may be filled later. */
+export function picOutput(apics: readonly { readonly lint0: Line }[], ioApicInputs: readonly Line[]): Line {
+  return {
+    set(level) {
+      for (const apic of apics) apic.lint0.set(level);
+      ioApicInputs[0]?.set(level);
+    },
+  };
+}

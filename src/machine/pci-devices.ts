@@ -1,0 +1,98 @@
+/** The PCI side of the board: bridges, and the devices in the slots behind them. */
+import type { TimerService } from '../base/clock.ts';
+import type { Device, GuestLog, Line, Place, Region } from '../devices/device.ts';
+import type { MapBar } from '../devices/pci/bar.ts';
+import { createPciBus, type PciBus } from '../devices/pci/bus.ts';
+import { createHostBridge } from '../devices/pci/host-bridge.ts';
+import { createIsaBridge } from '../devices/pci/isa-bridge.ts';
+import type { VirtioPciOptions } from '../devices/virtio/pci-transport.ts';
+import {
+  type ConsolePortOptions,
+  createVirtioConsole,
+  type VirtioConsole,
+} from '../devices/virtio-console/virtio-console.ts';
+import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
+import type { PciBoard } from '../firmware/board-description.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { MovableRegion } from './address-space.ts';
+import type { Bus } from './bus.ts';
+import { pirqWires } from './pci-wiring.ts';
+import { SLOT } from './power-on.ts';
+
+export interface PciOptions {
+  readonly pci: PciBoard;
+  readonly place: Place;
+  readonly memory: GuestMemory;
+  readonly timers: TimerService;
+  readonly ports: Bus;
+  readonly mmio: Bus;
+  /** The ISA bridge's wires to the PICs, and the I/O APIC's inputs. */
+  readonly routed: readonly Line[];
+  readonly ioApicInputs: readonly Line[];
+  readonly msi: (address: number, data: number) => void;
+  readonly random: (bytes: Uint8Array) => void;
+  readonly console: ConsoleOptions | undefined;
+  readonly reset: () => void;
+  readonly log: GuestLog;
+}
+
+export interface ConsoleOptions {
+  readonly ports: readonly ConsolePortOptions[];
+  /** Size of the terminal in characters, 0 while unknown. */
+  readonly columns?: number;
+  readonly rows?: number;
+}
+
+export interface PciSide {
+  readonly bus: PciBus;
+  readonly resetControl: Region;
+  readonly virtioConsole: VirtioConsole | undefined;
+  readonly devices: readonly Device[];
+}
+
+/** Places BARs on the buses. A BAR is known from `add` on, and those added first win where two overlap. */
+function barMap(ports: Bus, mmio: Bus) {
+  const places = new Map<Region, MovableRegion>();
+  const mapBar: MapBar = (_fn, { region }, address) => places.get(region)?.place(address);
+  return {
+    mapBar,
+    add({ bars }: Parameters<MapBar>[0]): void {
+      for (const { kind, region } of bars) places.set(region, (kind === 'io' ? ports : mmio).movable(region));
+    },
+  };
+}
+
+/** Host bridge, ISA bridge, entropy source and, if asked for, a console in slots 0 to 3. */
+export function createPciSide(options: PciOptions): PciSide {
+  const { place, memory, timers, log, msi, ports, mmio } = options;
+  const { mapBar, add } = barMap(ports, mmio);
+  const isaBridge = createIsaBridge({
+    name: 'piix3',
+    place,
+    irqs: options.routed,
+    resetRequested: () => options.reset(),
+  });
+  const pirqs = pirqWires(options.pci, isaBridge.pirqs, options.ioApicInputs);
+  const bus = createPciBus({ name: 'pci', place, pirqs });
+  const hostBridge = createHostBridge({ name: 'i440fx', place });
+  bus.attach(SLOT.hostBridge, 0, hostBridge.pci);
+  bus.attach(SLOT.isaBridge, 0, isaBridge.pci);
+
+  let slot: number = SLOT.firstDevice;
+  const inNextSlot = (name: string): VirtioPciOptions => {
+    return { name, place, memory, timers, intx: bus.intx(slot++, 0, 1), msi, mapBar, log };
+  };
+  const rng = createVirtioRng({ ...inNextSlot('virtio-rng'), random: options.random });
+  const virtioConsole = options.console && createVirtioConsole({ ...inNextSlot('virtio-console'), ...options.console });
+  const virtio = [rng, ...(virtioConsole === undefined ? [] : [virtioConsole.device])];
+  for (const [i, { pci }] of virtio.entries()) {
+    bus.attach(SLOT.firstDevice + i, 0, pci);
+    add(pci);
+  }
+  return {
+    bus,
+    resetControl: isaBridge.regions.resetControl,
+    virtioConsole,
+    devices: [bus, hostBridge, isaBridge, ...virtio],
+  };
+}
