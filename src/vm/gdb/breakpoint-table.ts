@@ -14,7 +14,7 @@ interface Point {
 }
 
 export interface BreakpointTable {
-  /** Carries out a packet, `Z` or `z` included; `undefined` if the target does not know this kind. */
+  /** Carries out a packet, `Z` or `z` included: `false` if refused, `undefined` if there is no such kind. */
   packet(data: string): boolean | undefined;
   /** What stops at an address: a software breakpoint, a hardware one, or nothing. */
   at(address: bigint): 'software' | 'hardware' | undefined;
@@ -22,7 +22,7 @@ export interface BreakpointTable {
 }
 
 function parse(data: string): Point | undefined {
-  const match = /^[zZ]([0-4]),([0-9a-f]+),([0-9a-f]+)/i.exec(data);
+  const match = /^.([0-4]),([0-9a-f]+),([0-9a-f]+)/i.exec(data);
   const address = parseAddress(match?.[2]);
   const length = parseNumber(match?.[3]);
   if (match === null || address === undefined || length === undefined) return undefined;
@@ -44,6 +44,7 @@ export function createBreakpointTable(target: DebugTarget): BreakpointTable {
   }
   return {
     packet(data) {
+      if (!/^.[0-4],/.test(data)) return undefined;
       const point = parse(data);
       if (point === undefined) return false;
       const { kind, address, length } = point;

@@ -13,7 +13,7 @@ test('A packet carries the sum of its bytes', () => {
 test('What framing or run-length encoding would misread is escaped, and comes back as it was', () => {
   const data = 'a#b$c}d*e\x03\xff';
   const encoded = encodePacket(data);
-  assert.match(latin1(encoded), /^\$a\}\x03b\}\x04c\}\]d\}\x0ae/);
+  assert.ok(latin1(encoded).startsWith('$a}\x03b}\x04c}]d}\x0ae'));
   assert.deepEqual(createPacketReader().push(encoded), [{ kind: 'packet', data, intact: true }]);
 });
 
