@@ -1,0 +1,298 @@
+/** Loads, stores, constants and moves between stack registers. */
+import type { Value } from '../../ir/node.ts';
+import { type Definition, define, type Semantics } from '../definition.ts';
+import { EXCEPTION } from '../float/format.ts';
+import type { Helper } from '../helpers.ts';
+import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import { begin, finishStores, reach, recordPointers, simple, x87Definition } from './common.ts';
+import { x87Routine } from './routines.ts';
+import { BEFORE_RESULT, BEFORE_STORE, DEFAULT_NAN, STATUS, type X87 } from './unit.ts';
+
+/** Converts the value read from memory to a significand, its sign and exponent in `fpResultExponent`. */
+type Load = (b: InstructionBuilder, memory: Operand) => Value;
+
+const loadFloat =
+  (name: string): Load =>
+  (b, memory) => {
+    const bits = memory.read();
+    return b.helper(name, memory.size === 4 ? b.wrap(bits) : bits);
+  };
+export const loadInteger: Load = (b, memory) =>
+  b.helper('i64_to_f80', b.signExtend(memory.read(), memory.size as Width));
+
+/** Ten bytes: the low eight, and the high two in `fpResultExponent`. */
+const loadTen: Load = (b, memory) => {
+  const host = reach(b, memory, 10, 'read');
+  b.setScratchField('fpResultExponent', b.loadHost('i32.load16_u', host, 8));
+  return b.loadHost('i64.load', host);
+};
+const loadDecimal: Load = (b, memory) => {
+  const low = loadTen(b, memory);
+  return b.helper('bcd_to_f80', low, b.field('fpResultExponent'));
+};
+
+const load =
+  (convert: Load): Semantics =>
+  (b, memory) => {
+    begin(b);
+    const significand = convert(b, memory);
+    recordPointers(b, memory);
+    b.perform('x87_push', significand, b.field('fpResultExponent'));
+  };
+
+/** A conversion of ST(0) for a store, or `indefinite` and a stack fault where it is empty. */
+const conversion = (
+  name: string,
+  indefinite: bigint,
+  compute: (u: X87, significand: Value, signExponent: Value) => Value,
+) =>
+  x87Routine(name, [], 'i64', (u) => {
+    const { b } = u;
+    const top = u.physical(0);
+    b.if(u.used(top), () => b.return(compute(u, u.significand(top), u.signExponent(top))));
+    u.stackFault();
+    u.setField('fpResultExponent', b.i32(DEFAULT_NAN.signExponent));
+    b.return(b.i64(indefinite));
+  });
+
+const integerConversion = (bits: 16 | 32 | 64, truncate: boolean) =>
+  conversion(`x87_to_i${bits}${truncate ? '_truncated' : ''}`, 1n << BigInt(bits - 1), (u, s, e) => {
+    const { b } = u;
+    const mode = truncate ? b.i32(3) : b.and(b.shrU(u.control, b.i32(10)), b.i32(3));
+    return b.call(`f80_to_i${bits}`, u.cpu, s, e, mode);
+  });
+
+const conversions: readonly Helper[] = [
+  conversion('x87_to_f32', 0xffc0_0000n, (u, s, e) => u.b.extendU(u.b.call('f80_to_f32', u.cpu, s, e, u.control))),
+  conversion('x87_to_f64', 0xfff8n << 48n, (u, s, e) => u.b.call('f80_to_f64', u.cpu, s, e, u.control)),
+  conversion('x87_to_f80', DEFAULT_NAN.significand, (u, s, e) => {
+    u.setField('fpResultExponent', e);
+    return s;
+  }),
+  conversion('x87_to_bcd', DEFAULT_NAN.significand, (u, s, e) => u.b.call('f80_to_bcd', u.cpu, s, e, u.control)),
+  ...([16, 32, 64] as const).flatMap((bits) => [integerConversion(bits, false), integerConversion(bits, true)]),
+];
+
+/** `x87_stored (pops)`: settles a store, and pops where it took place. */
+const stored = x87Routine('x87_stored', ['i32'], undefined, (u, pops) => {
+  const { b } = u;
+  b.if(b.and(u.settle(BEFORE_STORE), pops), () => u.pop());
+});
+
+const store =
+  (conversionName: string, pops: boolean): Semantics =>
+  (b, memory) => {
+    begin(b);
+    const value = b.helper(conversionName);
+    const unmasked = b.and(b.field('fpExceptions'), b.not(b.field('fcw')));
+    b.if(b.eqz(b.and(unmasked, b.i32(BEFORE_STORE))), () => {
+      if (memory.size === 10) storeTen(b, memory, value);
+      else memory.write(value);
+    });
+    recordPointers(b, memory);
+    b.perform('x87_stored', b.i32(pops ? 1 : 0));
+  };
+
+function storeTen(b: InstructionBuilder, memory: Operand, low: Value): void {
+  const host = reach(b, memory, 10, 'write');
+  b.storeHost('i64.store', host, low);
+  b.storeHost('i32.store16', host, b.field('fpResultExponent'), 8);
+  finishStores(b);
+}
+
+/** FLD ST(i). */
+const loadRegister = x87Routine('x87_load_register', ['i32'], undefined, (u, index) => {
+  const { b } = u;
+  const source = u.physical(index);
+  const present = b.or(u.used(source), u.used(u.physical(-1)));
+  b.if(present, () => {
+    b.call('x87_push', u.cpu, u.significand(source), u.signExponent(source));
+    b.return();
+  });
+  u.stackFault();
+  b.if(u.settle(BEFORE_RESULT), () => {
+    u.descend();
+    u.write(u.physical(0), b.i64(DEFAULT_NAN.significand), b.i32(DEFAULT_NAN.signExponent));
+  });
+});
+
+/** FST ST(i), FSTP ST(i). */
+const storeRegister = x87Routine('x87_store_register', ['i32', 'i32'], undefined, (u, index, pops) => {
+  const { b } = u;
+  const top = u.physical(0);
+  const significand = b.variable('i64', u.significand(top));
+  const signExponent = b.variable('i32', u.signExponent(top));
+  b.if(b.eqz(u.used(top)), () => {
+    u.stackFault();
+    b.set(significand, b.i64(DEFAULT_NAN.significand));
+    b.set(signExponent, b.i32(DEFAULT_NAN.signExponent));
+  });
+  b.if(u.settle(BEFORE_RESULT), () => {
+    u.write(u.physical(index), b.get(significand), b.get(signExponent));
+    b.if(pops, () => u.pop());
+  });
+});
+
+/** Puts the default NaN into a register that is empty. */
+function fillEmpty(u: X87, register: Value): void {
+  const { b } = u;
+  b.if(b.eqz(u.used(register)), () => {
+    u.write(register, b.i64(DEFAULT_NAN.significand), b.i32(DEFAULT_NAN.signExponent));
+  });
+}
+
+const exchange = x87Routine('x87_exchange', ['i32'], undefined, (u, index) => {
+  const { b } = u;
+  const [x, y] = [u.physical(0), u.physical(index)];
+  b.if(b.eqz(b.and(u.used(x), u.used(y))), () => u.stackFault());
+  b.if(u.settle(BEFORE_RESULT), () => {
+    fillEmpty(u, x);
+    fillEmpty(u, y);
+    const [xs, xe] = [u.significand(x), u.signExponent(x)];
+    u.write(x, u.significand(y), u.signExponent(y));
+    u.write(y, xs, xe);
+  });
+});
+
+/** `x87_move_if (condition, index)`: FCMOVcc. */
+const moveIf = x87Routine('x87_move_if', ['i32', 'i32'], undefined, (u, condition, index) => {
+  const { b } = u;
+  const [x, y] = [u.physical(0), u.physical(index)];
+  const usable = b.and(u.used(x), u.used(y));
+  b.if(b.eqz(usable), () => u.stackFault());
+  b.if(u.settle(BEFORE_RESULT), () => {
+    b.if(
+      usable,
+      () => b.if(condition, () => u.write(x, u.significand(y), u.signExponent(y))),
+      () => u.write(x, b.i64(DEFAULT_NAN.significand), b.i32(DEFAULT_NAN.signExponent)),
+    );
+  });
+});
+
+/** Names and condition codes (even: of EFLAGS) of FCMOVcc in the order of their encodings. */
+const MOVES = [
+  ['b', 2, 'da c0'],
+  ['e', 4, 'da c8'],
+  ['be', 6, 'da d0'],
+  ['u', 10, 'da d8'],
+  ['nb', 3, 'db c0'],
+  ['ne', 5, 'db c8'],
+  ['nbe', 7, 'db d0'],
+  ['nu', 11, 'db d8'],
+] as const;
+
+const READS: Readonly<Record<string, string>> = { b: 'c', e: 'z', be: 'cz', u: 'p' };
+
+const conditionalMoves = MOVES.map(([condition, code, opcode]): Definition => {
+  const [first, second] = opcode.split(' ') as [string, string];
+  const extension = (Number.parseInt(second, 16) >> 3) & 7;
+  return {
+    ...x87Definition(`fcmov${condition}`, `${first} /${extension} T`, (b, source) => {
+      begin(b);
+      const holds = b.condition(code);
+      recordPointers(b);
+      b.perform('x87_move_if', holds, source.index());
+    }),
+    feature: 'cmov',
+    reads: READS[condition.replace(/^n/, '')] as string,
+  };
+});
+
+/**
+ * Constants, cut off at 64 bits, and how far the rounding modes 0–3 raise them (SDM vol. 2, FLD1).
+ */
+const CONSTANTS: readonly (readonly [
+  name: string,
+  modRm: string,
+  significand: bigint,
+  exponent: number,
+  up: string,
+])[] = [
+  ['fld1', 'e8', 0x8000_0000_0000_0000n, 0x3fff, '0000'],
+  ['fldl2t', 'e9', 0xd49a_784b_cd1b_8afen, 0x4000, '0010'],
+  ['fldl2e', 'ea', 0xb8aa_3b29_5c17_f0bbn, 0x3fff, '1010'],
+  ['fldpi', 'eb', 0xc90f_daa2_2168_c234n, 0x4000, '1010'],
+  ['fldlg2', 'ec', 0x9a20_9a84_fbcf_f798n, 0x3ffd, '1010'],
+  ['fldln2', 'ed', 0xb172_17f7_d1cf_79abn, 0x3ffe, '1010'],
+  ['fldz', 'ee', 0n, 0, '0000'],
+];
+
+const constants = CONSTANTS.map(([name, modRm, significand, exponent, up]) =>
+  x87Definition(name, `d9 ${modRm}`, (b) => {
+    begin(b);
+    recordPointers(b);
+    const modes = [...up].reduce((mask, bit, mode) => mask | (Number(bit) << mode), 0);
+    const mode = b.and(b.shrU(b.field('fcw'), b.i32(10)), b.i32(3));
+    const raise = modes === 0 ? b.i64(0) : b.extendU(b.and(b.shrU(b.i32(modes), mode), b.i32(1)));
+    b.perform('x87_push', b.add(b.i64(significand), raise), b.i32(exponent));
+  }),
+);
+
+/** FXAM: C3, C2, C0 tell the class, C1 the sign, also of an empty register. */
+const examine = x87Routine('x87_examine', [], undefined, (u) => {
+  const { b } = u;
+  const top = u.physical(0);
+  const [significand, signExponent] = [u.significand(top), u.signExponent(top)];
+  const exponent = b.and(signExponent, b.i32(0x7fff));
+  const { c0, c1, c2, c3 } = EXCEPTION;
+  const integer = b.op('i64.lt_s', significand, b.i64(0));
+  const fraction = b.op('i64.ne', b.shl(significand, b.i64(1)), b.i64(0));
+  const ofMax = b.select(fraction, b.i32(c0), b.i32(c2 | c0));
+  const ofOther = b.select(b.eq(exponent, b.i32(0x7fff)), ofMax, b.i32(c2));
+  const ofZero = b.select(b.eqz(significand), b.i32(c3), b.i32(c3 | c2));
+  const kind = b.select(exponent, b.select(integer, ofOther, b.i32(0)), ofZero);
+  const sign = b.and(b.shrU(signExponent, b.i32(6)), b.i32(c1));
+  const codes = b.or(sign, b.select(u.used(top), kind, b.i32(c3 | c0)));
+  const old = b.and(u.field('fsw'), b.i32(~(STATUS.conditions | c1)));
+  u.setField('fsw', b.or(old, codes));
+});
+
+const INTEGERS = [
+  ['i16', 'w', 'df', 0, 2, 3, 1],
+  ['i32', 'd', 'db', 0, 2, 3, 1],
+] as const;
+
+const integerMoves = INTEGERS.flatMap(([type, size, opcode, fild, fist, fistp, fisttp]) => [
+  x87Definition('fild', `${opcode} /${fild} M${size}`, load(loadInteger)),
+  x87Definition('fist', `${opcode} /${fist} M${size}`, store(`x87_to_${type}`, false)),
+  x87Definition('fistp', `${opcode} /${fistp} M${size}`, store(`x87_to_${type}`, true)),
+  {
+    ...x87Definition('fisttp', `${opcode} /${fisttp} M${size}`, store(`x87_to_${type}_truncated`, true)),
+    feature: 'sse3',
+  },
+]);
+
+export const loadStore = define([
+  x87Definition('fld', 'd9 /0 Md', load(loadFloat('f32_to_f80'))),
+  x87Definition('fld', 'dd /0 Mq', load(loadFloat('f64_to_f80'))),
+  x87Definition('fld', 'db /5 Mt', load(loadTen)),
+  x87Definition('fld', 'd9 /0 T', simple('x87_load_register')),
+  x87Definition('fst', 'd9 /2 Md', store('x87_to_f32', false)),
+  x87Definition('fst', 'dd /2 Mq', store('x87_to_f64', false)),
+  x87Definition('fst', 'dd /2 T', simple('x87_store_register', 0)),
+  x87Definition('fstp', 'd9 /3 Md', store('x87_to_f32', true)),
+  x87Definition('fstp', 'dd /3 Mq', store('x87_to_f64', true)),
+  x87Definition('fstp', 'db /7 Mt', store('x87_to_f80', true)),
+  // D9 D8, DF D0 and DF D8 are undocumented; the first is known as FSTPNCE.
+  x87Definition('fstp', ['dd /3 T', 'd9 /3 T', 'df /2 T', 'df /3 T'], simple('x87_store_register', 1)),
+  ...integerMoves,
+  x87Definition('fild', 'df /5 Mq', load(loadInteger)),
+  x87Definition('fistp', 'df /7 Mq', store('x87_to_i64', true)),
+  { ...x87Definition('fisttp', 'dd /1 Mq', store('x87_to_i64_truncated', true)), feature: 'sse3' },
+  x87Definition('fbld', 'df /4 Mt', load(loadDecimal)),
+  x87Definition('fbstp', 'df /6 Mt', store('x87_to_bcd', true)),
+  x87Definition('fxch', ['d9 /1 T', 'dd /1 T', 'df /1 T'], simple('x87_exchange')),
+  ...conditionalMoves,
+  ...constants,
+  x87Definition('fxam', 'd9 e5', simple('x87_examine')),
+]);
+
+export const loadStoreHelpers: readonly Helper[] = [
+  ...conversions,
+  stored,
+  loadRegister,
+  storeRegister,
+  exchange,
+  moveIf,
+  examine,
+];
