@@ -31,3 +31,11 @@ export function routine(
 ): Helper {
   return { name, signature: { params: ['i32', ...params], result }, faults, body };
 }
+
+/** Helpers that the builder itself calls; the engine provides them. */
+export const coreHelpers: readonly Helper[] = [
+  /** Linear address of `size` bytes at an offset in segment `number`; `size` has bit 8 set for a write. */
+  helper('segmentCheck', ['i32', 'i64', 'i32'], 'i64', true),
+  /** TF, IF, RF, VM or AC changed. */
+  helper('flagsChanged', []),
+];

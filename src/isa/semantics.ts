@@ -62,6 +62,9 @@ export interface Modification {
 const STORE: Record<Width, string> = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' };
 const LOAD: Record<Width, string> = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' };
 
+/** Flags that engines look at: a change of one has to be told. */
+const WATCHED_FLAGS = EFLAGS.tf | EFLAGS.if | EFLAGS.rf | EFLAGS.vm | EFLAGS.ac;
+
 /** Condition codes in the order of their encoding (SDM vol. 2D appendix B.1.4.7). */
 export const CONDITIONS = [
   'o',
@@ -501,6 +504,15 @@ export abstract class InstructionBuilder extends Builder {
   flagsRegister(): Value {
     const system = this.and(this.field('eflags'), this.i32(~(STATUS_FLAGS | EFLAGS.rf | EFLAGS.vm)));
     return this.or(this.or(this.statusFlags(), system), this.i32(2));
+  }
+  /** Replaces RFLAGS without the status flags; whatever depends on TF, IF, RF, VM or AC follows. */
+  setSystemFlags(value: Value): void {
+    const changed = this.and(this.xor(this.field('eflags'), value), this.i32(WATCHED_FLAGS));
+    this.setField('eflags', value);
+    this.if(changed, () => {
+      this.noteCurrent();
+      this.call('flagsChanged', this.cpu);
+    });
   }
   /** Condition code 0–15 as i32, not 0 where it holds. */
   condition(code: number): Value {

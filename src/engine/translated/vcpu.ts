@@ -8,10 +8,11 @@ import { RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { segmentLinear } from '../../cpu/segmentation.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import type { Definition } from '../../isa/definition.ts';
-import type { Helper } from '../../isa/helpers.ts';
+import { coreHelpers, type Helper } from '../../isa/helpers.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
@@ -97,13 +98,16 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let stopping = false;
   let brake: { at: number; handler: number } | undefined;
 
-  const helpers = [...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
+  const helpers = [...coreHelpers, ...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
   const imports: Record<string, unknown> = {
     memory,
     table,
     ...memoryImports(buffer, map, environment.mmio, (page, from, to) => blocks.invalidate(page, from, to)),
+    segmentCheck: (_cpu: number, segment: number, offset: bigint, size: number) =>
+      segmentLinear(state, segment, BigInt.asUintN(64, offset), size & 0xff, size & 0x100 ? 'write' : 'read') ?? 0n,
+    flagsChanged,
     ...instructionSet.implementation(context),
   };
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), { [IMPORTS]: imports })
@@ -151,6 +155,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const now = data.getUint16(brake.at, true);
     if (now === handlers.special.stale) data.setUint16(brake.at, brake.handler, true);
     brake = undefined;
+  }
+
+  /** After TF, IF, RF, VM or AC changed. */
+  function flagsChanged(): void {
+    modeChanged();
+    if ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending()) signal();
   }
 
   function modeChanged(): void {

@@ -126,7 +126,7 @@ function popFlags(b: InstructionBuilder): void {
   const mask = b.or(b.i32(freeFlags(size)), b.or(interrupts, privilege));
   const kept = b.and(b.and(old, b.not(mask)), b.i32(size === 2 ? -1 : ~EFLAGS.rf));
   b.drop(size);
-  b.setField('eflags', b.or(b.and(value, mask), kept));
+  b.setSystemFlags(b.or(b.and(value, mask), kept));
   b.setStatusFlags(b.and(value, b.i32(STATUS_FLAGS)));
   b.resume();
 }
