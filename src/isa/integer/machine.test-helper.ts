@@ -12,7 +12,7 @@ import { shapeOf } from '../../cpu/interpreter/shape.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import { createDecoder, listEncodings } from '../decoder.ts';
-import { type Helper, helper } from '../helpers.ts';
+import { coreHelpers, type Helper, helper } from '../helpers.ts';
 import { EFLAGS, NO_FAULT, STATUS_FLAGS, VCPU } from '../state.ts';
 import { integer, integerHelpers } from './index.ts';
 
@@ -66,10 +66,16 @@ function segmentCheck(_cpu: number, segment: number, offset: bigint, bytes: numb
 const helpers: Helper[] = [
   helper('translate', ['i64', 'i32'], 'i32'),
   helper('finishWrite', []),
-  helper('segmentCheck', ['i32', 'i64', 'i32'], 'i64', true),
+  ...coreHelpers,
   ...integerHelpers,
 ];
-const engine = { translate, finishWrite: () => {}, segmentCheck, random: () => 0x1234_5678_9abc_def0n };
+const engine = {
+  translate,
+  finishWrite: () => {},
+  segmentCheck,
+  flagsChanged: () => {},
+  random: () => 0x1234_5678_9abc_def0n,
+};
 const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), {
   [IMPORTS]: { memory, table, ...engine },
 });
