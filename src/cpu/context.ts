@@ -88,6 +88,8 @@ export interface CpuContext {
   modeChanged(): void;
   /** An interrupt may have become deliverable, or the vCPU stopped running: the engine looks after this instruction. */
   signal(): void;
+  /** Whether an interrupt would be taken with IF set; where absent, the engine is made to look whenever IF rises. */
+  interruptWaits?(): boolean;
   /** Says that a guest did something unknown; the engine shows it once under `--debug-log`. */
   log(message: string): void;
 }

@@ -15,6 +15,7 @@ import {
 } from './descriptor.ts';
 import { switchFrom, validTarget } from './far-transfer.ts';
 import { FLAGS_MASK, iopl, readFlags, writeFlags } from './flags.ts';
+import { interruptsMayFollow } from './interrupt-window.ts';
 import { is64Bit, isLong, isProtected, isV86, stackSize } from './mode.ts';
 import {
   dropInnerSegments,
@@ -165,14 +166,17 @@ function restoreFlags(context: CpuContext, image: number, size: Size, cpl: numbe
  */
 export function interruptReturn(context: CpuContext, size: Size, nextIp: bigint): boolean {
   const { state } = context;
+  const { eflags } = state;
   let done: boolean;
   if (!isProtected(state)) done = returnReal(context, size);
   else if ((state.eflags & EFLAGS.nt) === 0) done = returnProtected(context, size);
   else if (isLong(state)) done = raise(state, VECTOR.gp, 0);
   else done = returnTask(context, nextIp);
   if (done) {
+    if (state.nmiBlocked !== 0 && state.nmiPending !== 0) state.poll = 1;
     state.nmiBlocked = 0;
     context.modeChanged();
+    interruptsMayFollow(context, eflags);
   }
   return done;
 }

@@ -19,6 +19,7 @@ import {
   typeOf,
 } from './descriptor.ts';
 import { deliverFault } from './interrupt.ts';
+import { interruptsMayFollow } from './interrupt-window.ts';
 import { isLong, isProtected, isV86 } from './mode.ts';
 import { setFromDescriptor, setRealSegment, setV86Segment } from './segmentation.ts';
 import { currentStack, pushAll, setStackPointer } from './stack.ts';
@@ -125,7 +126,9 @@ function transferTask(context: CpuContext, d: Descriptor, reason: Reason, nextIp
 
 /** Switches tasks for an instruction: a fault of the new task is delivered there, and the instruction is complete. */
 export function switchFrom(context: CpuContext, tss: Descriptor, reason: SwitchReason, nextIp: bigint): boolean {
+  const { eflags } = context.state;
   const result = switchTask(context, tss, reason, nextIp);
+  if (result !== 'refused') interruptsMayFollow(context, eflags);
   if (result === 'faulted') deliverFault(context);
   return result !== 'refused';
 }

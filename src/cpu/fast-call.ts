@@ -3,6 +3,7 @@ import { CR0, EFER, EFLAGS, GPR, SEGMENT, type VcpuState, VECTOR } from '../isa/
 import { isCanonical } from './address.ts';
 import { type CpuContext, raise } from './context.ts';
 import { FLAGS_MASK, readFlags, writeFlags } from './flags.ts';
+import { interruptsMayFollow } from './interrupt-window.ts';
 import { is64Bit, isLong } from './mode.ts';
 import { setSegment } from './segmentation.ts';
 
@@ -41,10 +42,12 @@ export function sysret(context: CpuContext, wide: boolean): boolean {
   const target = state.gpr[GPR.rcx];
   if (state.cpl !== 0 || (wide && !isCanonical(target))) return raise(state, VECTOR.gp, 0);
   const selector = Number(state.star >> 48n);
+  const { eflags } = state;
   setFlat(state, selector + (wide ? 16 : 0), selector + 8, 3, wide);
   writeFlags(state, Number(state.gpr[11] & 0xffff_ffffn) & FLAGS_MASK & ~(EFLAGS.rf | EFLAGS.vm));
   state.rip = wide ? target : target & 0xffff_ffffn;
   context.modeChanged();
+  interruptsMayFollow(context, eflags);
   return true;
 }
 

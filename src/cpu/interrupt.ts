@@ -55,6 +55,7 @@ export function deliver(context: CpuContext, vector: number, kind: EventKind, er
     if (second === VECTOR.pf) state.cr2 = state.faultAddress;
     if (outcome === 'shutdown' || attempt === MAX_ATTEMPTS) {
       state.activity = SHUTDOWN;
+      state.poll = 1;
       return;
     }
     event = {

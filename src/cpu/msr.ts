@@ -64,10 +64,9 @@ function writeEfer(context: CpuContext, value: bigint): boolean {
   return true;
 }
 
-/** Fast strings on, no branch trace store, no PEBS; the rest can be written and means nothing here. */
-export const MISC_ENABLE_RESET = 0x1801n;
+/** No branch trace store, no PEBS. */
 const MISC_ENABLE_FIXED = 0x1800n;
-/** Bits that exist: fast strings, thermal monitor, EMON, SpeedStep, MONITOR, CPUID limit, xTPR, XD, turbo. */
+/** Bits that can be written, though they mean nothing here: fast strings, thermal monitor, EMON, SpeedStep, MONITOR, CPUID limit, xTPR, XD, turbo. */
 const MISC_ENABLE_WRITABLE = 0x44_00c5_0089n | MISC_ENABLE_FIXED;
 
 /** IBRS and STIBP; SSBD does not exist (SSB_NO). */
