@@ -36,6 +36,6 @@ export function routine(
 export const coreHelpers: readonly Helper[] = [
   /** Linear address of `size` bytes at an offset in segment `number`; `size` has bit 8 set for a write. */
   helper('segmentCheck', ['i32', 'i64', 'i32'], 'i64', true),
-  /** TF, IF, RF, VM or AC changed. */
-  helper('flagsChanged', []),
+  /** TF, IF, RF, VM or AC changed. (EFLAGS before) */
+  helper('flagsChanged', ['i32']),
 ];

@@ -507,11 +507,12 @@ export abstract class InstructionBuilder extends Builder {
   }
   /** Replaces RFLAGS without the status flags; whatever depends on TF, IF, RF, VM or AC follows. */
   setSystemFlags(value: Value): void {
-    const changed = this.and(this.xor(this.field('eflags'), value), this.i32(WATCHED_FLAGS));
+    const before = this.field('eflags');
+    const changed = this.and(this.xor(before, value), this.i32(WATCHED_FLAGS));
     this.setField('eflags', value);
     this.if(changed, () => {
       this.noteCurrent();
-      this.call('flagsChanged', this.cpu);
+      this.call('flagsChanged', this.cpu, before);
     });
   }
   /** Condition code 0–15 as i32, not 0 where it holds. */

@@ -68,6 +68,8 @@ export interface BlockCacheOptions {
   readonly handlers: Handlers;
   /** Addresses that were looked up before may now lead elsewhere. */
   forgetJumps(): void;
+  /** Whether the instruction at an offset in its page must begin a block that nothing links to. */
+  separates(offset: number): boolean;
 }
 
 interface CodePage {
@@ -179,6 +181,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const code = bytes.subarray(host, host + PAGE_SIZE);
     const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;
     while (d.count < limit && d.offset < PAGE_SIZE) {
+      if (d.count > 0 && options.separates(d.offset)) break;
       const result = decode(code, d.offset, d.mode);
       if (result === 'short') {
         if (d.count > 0) break;
@@ -235,7 +238,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       end: draft.offset,
       nextPage: draft.nextPage,
       limit: position.limit,
-      linkable: draft.nextPage < 0 && (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0,
+      linkable:
+        draft.nextPage < 0 &&
+        (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 &&
+        !options.separates(position.offset),
     };
     const key = blockKey(position.offset, position.modeKey);
     codePage(position.page).blocks.set(key, block);

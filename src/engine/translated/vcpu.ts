@@ -8,18 +8,18 @@ import { RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
-import { segmentLinear } from '../../cpu/segmentation.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
-import type { Definition } from '../../isa/definition.ts';
-import { coreHelpers, type Helper } from '../../isa/helpers.ts';
+import { coreHelpers } from '../../isa/helpers.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
 import { TLB_AREA_BYTES, tlbRoutines } from '../../memory/tlb.ts';
 import { memoryHelpers } from '../../memory/translate.ts';
+import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
+import type { InstructionSet } from './instruction-set.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
 
@@ -29,8 +29,11 @@ const RECORD_AREA = 64 * 1024 * 1024;
 /** Values of `VcpuState.activity`. */
 export const ACTIVITY = { running: 0, halted: 1, waitForStart: 2, shutdown: 3 } as const;
 
-/** Why `run` came back: the count is used up, the vCPU is not running (see `state.activity`), or somebody asked. */
-export type RunResult = 'count' | 'inactive' | 'stopped';
+/**
+ * Why `run` came back: the count is used up, the vCPU is not running (see `state.activity`), somebody asked, or the next
+ * instruction is at a breakpoint.
+ */
+export type RunResult = 'count' | 'inactive' | 'stopped' | 'breakpoint';
 
 export interface Vcpu {
   readonly state: VcpuState;
@@ -41,6 +44,14 @@ export interface Vcpu {
   run(count: number, exact?: boolean): RunResult;
   /** Something may have to be served: an interrupt, a stop. Callable from devices while guest code runs. */
   signal(): void;
+  /**
+   * Executes one instruction, at a breakpoint or not, for a debugger. Interrupts that wait are delivered first with
+   * `interrupts`, and to a halted vCPU; what is delivered takes the place of the instruction. `false`: the vCPU is not
+   * running and nothing wakes it yet.
+   */
+  step(interrupts: boolean): boolean;
+  /** Replaces the linear addresses before whose instructions `run` comes back. */
+  setBreakpoints(addresses: ReadonlySet<bigint>): void;
   /** `run` returns 'stopped' at the next instruction boundary. */
   stop(): void;
   /** A non-maskable interrupt arrives. */
@@ -58,13 +69,6 @@ export interface Vcpu {
 export interface VcpuMemoryEvents {
   codeWritten(page: number, from: number, to: number): void;
   revoked(host: number, moved: boolean): void;
-}
-
-export interface InstructionSet {
-  readonly definitions: readonly Definition[];
-  readonly helpers: readonly Helper[];
-  /** The helpers without a body, for a vCPU. Each takes the address of the state block first. */
-  implementation(context: CpuContext): Readonly<Record<string, (...args: never[]) => unknown>>;
 }
 
 export interface VcpuOptions {
@@ -96,6 +100,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let running = false;
   let single = false;
   let stopping = false;
+  let codeBase = 0n;
+  let codeLimit = 0;
+  /** The run came to a breakpoint. */
+  let hit = false;
+  /** A debugger steps: breakpoints do not count. */
+  let stepping = false;
   let brake: { at: number; handler: number } | undefined;
 
   const helpers = [...coreHelpers, ...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
@@ -105,9 +115,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     memory,
     table,
     ...memoryImports(buffer, map, environment.mmio, (page, from, to) => blocks.invalidate(page, from, to)),
-    segmentCheck: (_cpu: number, segment: number, offset: bigint, size: number) =>
-      segmentLinear(state, segment, BigInt.asUintN(64, offset), size & 0xff, size & 0x100 ? 'write' : 'read') ?? 0n,
-    flagsChanged,
     ...instructionSet.implementation(context),
   };
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), { [IMPORTS]: imports })
@@ -121,6 +128,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const forgetJumps = () => {
     state.jumpGeneration = (state.jumpGeneration + 1) >>> 0;
   };
+  const breakpoints = createBreakpoints();
   const blocks = createBlockCache({
     buffer,
     area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
@@ -128,6 +136,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     decode: createDecoder(listEncodings(instructionSet.definitions)),
     handlers,
     forgetJumps,
+    separates: breakpoints.separates,
   });
   const tlb = createTlb(state, cpu, buffer, runtime, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -157,14 +166,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     brake = undefined;
   }
 
-  /** After TF, IF, RF, VM or AC changed. */
-  function flagsChanged(): void {
-    modeChanged();
-    if ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending()) signal();
-  }
-
   function modeChanged(): void {
     const before = state.modeKey;
+    const base = state.segmentBase[SEGMENT.cs];
+    const limit = state.segmentLimit[SEGMENT.cs];
+    // The jump cache goes by instruction pointer: another code segment makes other code of it.
+    if (base !== codeBase || limit !== codeLimit) forgetJumps();
+    codeBase = base;
+    codeLimit = limit;
     state.modeKey = modeKey(state) | (single ? MODE_SINGLE : 0);
     tlb.select();
     if (((before ^ state.modeKey) & MODE.debug) !== 0) signal();
@@ -187,6 +196,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     flushTlb: (kind, address, pcid) => tlb.flush(kind, address, pcid),
     modeChanged,
     signal,
+    interruptWaits: () => environment.interrupts.pending(),
     log: environment.log,
   } satisfies CpuContext);
 
@@ -206,10 +216,17 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     };
   }
 
-  /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set. */
+  /** Linear address of the next instruction. */
+  function linearIp(): bigint {
+    if (keyCodeSize(state.modeKey) === 8) return state.rip;
+    return (state.rip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
+  }
+
+  /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set, or `hit`. */
   function findBlock(): { block: Block; page: number } | undefined {
-    const long = keyCodeSize(state.modeKey) === 8;
-    const linear = long ? state.rip : (state.rip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
+    const linear = linearIp();
+    hit = !stepping && breakpoints.at(linear);
+    if (hit) return undefined;
     const physical = access.fetchAddress(linear);
     if (physical < 0) return undefined;
     const at = position(linear, physical);
@@ -250,6 +267,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const from = state.current;
     const { flushes } = blocks.stats;
     const found = findBlock();
+    if (hit) return;
     if (found === undefined) raiseFault();
     else if (link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
   }
@@ -270,6 +288,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         if (state.activity !== ACTIVITY.running) break;
       } else {
         resolve(exit === EXIT.link);
+        if (hit) break;
       }
       state.current = 0;
     }
@@ -364,9 +383,44 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         if (stopping) return 'stopped';
         if (state.activity === ACTIVITY.halted || state.interruptShadow === 0) deliverPending();
         if (state.activity !== ACTIVITY.running) return 'inactive';
-        slice(end - retired, exact);
+        // Debug conditions must not be looked at for an instruction that does not begin.
+        hit = breakpoints.at(linearIp());
+        if (!hit) slice(end - retired, exact);
+        if (hit) {
+          hit = false;
+          return 'breakpoint';
+        }
       }
       return 'count';
+    },
+    step(interrupts) {
+      const halted = state.activity === ACTIVITY.halted;
+      const { rip } = state;
+      if (halted || (interrupts && state.interruptShadow === 0)) {
+        if (interruptsWait()) {
+          deliverPending();
+          if (state.rip !== rip) return true;
+        }
+      }
+      if (state.activity !== ACTIVITY.running) return false;
+      stepping = true;
+      const shadow = state.interruptShadow;
+      state.poll = 0;
+      if ((state.modeKey & MODE.debug) !== 0) stepDebug();
+      else {
+        setSingle(true);
+        enter(1);
+        setSingle(false);
+        if (state.interruptShadow === shadow) state.interruptShadow = 0;
+      }
+      stepping = false;
+      // The address of a breakpoint may have entered the jump cache.
+      forgetJumps();
+      return true;
+    },
+    setBreakpoints(addresses) {
+      breakpoints.set(addresses);
+      blocks.clear();
     },
     stop() {
       stopping = true;

@@ -1,0 +1,24 @@
+/** The instruction set that the engine offers: all definitions, their helpers, and the engine's side of those. */
+import type { CpuContext } from '../../cpu/context.ts';
+import { systemFunctions } from '../../cpu/system-functions.ts';
+import { x87Functions } from '../../cpu/x87-functions.ts';
+import type { Definition } from '../../isa/definition.ts';
+import { floatHelpers } from '../../isa/float/routines.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { integer, integerHelpers } from '../../isa/integer/index.ts';
+import { system, systemHelpers } from '../../isa/system/index.ts';
+import { x87, x87Helpers } from '../../isa/x87/index.ts';
+
+export interface InstructionSet {
+  readonly definitions: readonly Definition[];
+  readonly helpers: readonly Helper[];
+  /** The helpers without a body, for a vCPU. Each takes the address of the state block first. */
+  implementation(context: CpuContext): Readonly<Record<string, (...args: never[]) => unknown>>;
+}
+
+/** What CPUID describes (`cpu/cpuid.ts`). */
+export const x86: InstructionSet = {
+  definitions: [...integer, ...system, ...x87],
+  helpers: [...integerHelpers, ...systemHelpers, ...floatHelpers, ...x87Helpers],
+  implementation: (context) => ({ ...systemFunctions(context), ...x87Functions(context) }),
+};
