@@ -6,7 +6,16 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { type Helper, routine } from '../helpers.ts';
-import { EXCEPTION, F80, FloatContext, FULL_PRECISION, handleNan, handleNans, type Unpacked } from './format.ts';
+import {
+  DEFINED_SHIFT,
+  EXCEPTION,
+  F80,
+  FloatContext,
+  FULL_PRECISION,
+  handleNan,
+  handleNans,
+  type Unpacked,
+} from './format.ts';
 
 /** A context that rounds to 64 bits whatever the precision control, underflow masked where `control` says so. */
 function fullContext(b: Builder, cpu: Value, control: Value): FloatContext {
@@ -64,6 +73,9 @@ const exponentPart = routine('f80_extract_exponent', ['i64', 'i32'], 'i64', (b, 
   b.return(b.call('i64_to_f80', cpu, b.extendS(b.sub(b.get(x.exponent), b.i32(F80.bias)))));
 });
 
+/** Tells that C0 and C3 are defined: they stay as they are where there is no quotient. */
+const QUOTIENT_CODES = (EXCEPTION.c0 | EXCEPTION.c3) << DEFINED_SHIFT;
+
 /** Quotient (its low bits) and rest of a long division, one bit for each step from `distance` down to `stop`. */
 function divideSteps(b: Builder, x: Value, y: Value, distance: Value): { quotient: Value; rest: Value } {
   const rest = b.variable('i64', x);
@@ -98,8 +110,11 @@ const remainder = routine(
     const y = c.unpack(q);
     b.if(b.or(c.isMax(p), b.eqz(b.get(y.significand))), () => c.returnInvalid());
     c.raiseDenormal();
-    b.if(b.eqz(b.get(x.significand)), () => c.returnZero(p.sign));
-    b.if(c.isMax(q), () => c.returnRounded(p.sign, b.get(x.exponent), b.get(x.significand), b.i64(0)));
+    b.if(b.or(b.eqz(b.get(x.significand)), c.isMax(q)), () => {
+      c.raise(QUOTIENT_CODES);
+      b.if(b.eqz(b.get(x.significand)), () => c.returnZero(p.sign));
+      c.returnRounded(p.sign, b.get(x.exponent), b.get(x.significand), b.i64(0));
+    });
     const distance = b.sub(b.get(x.exponent), b.get(y.exponent));
     b.if(b.geS(distance, b.i32(64)), () => partialRemainder(c, x, y, distance));
     const sign = b.variable('i32', p.sign);
@@ -132,7 +147,7 @@ const remainder = routine(
     });
     const low = b.wrap(b.get(quotient));
     const at = (bit: number, place: number) => b.shl(b.and(b.shrU(low, b.i32(bit)), b.i32(1)), b.i32(place));
-    c.raise(b.or(at(2, 8), b.or(at(1, 14), at(0, 9))));
+    c.raise(b.or(b.or(at(2, 8), b.i32(QUOTIENT_CODES)), b.or(at(1, 14), at(0, 9))));
     returnRest(c, b.get(sign), b.get(exponent), b.get(remains), p.sign);
   },
 );
@@ -142,7 +157,7 @@ function partialRemainder(c: FloatContext, x: Unpacked, y: Unpacked, distance: V
   const { b } = c;
   const steps = b.or(b.and(distance, b.i32(31)), b.i32(32));
   const { rest } = divideSteps(b, b.get(x.significand), b.get(y.significand), steps);
-  c.raise(EXCEPTION.c2);
+  c.raise(EXCEPTION.c2 | QUOTIENT_CODES);
   returnRest(c, x.sign, b.sub(b.get(x.exponent), steps), rest, x.sign);
 }
 

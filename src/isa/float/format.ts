@@ -53,6 +53,9 @@ export const EXCEPTION = {
   c3: 0x4000,
 } as const;
 
+/** `fpExceptions` has the condition codes that an f80 routine defines this far above their places. */
+export const DEFINED_SHIFT = 16;
+
 /** Rounding modes as both control words encode them. */
 export const ROUNDING = { nearest: 0, down: 1, up: 2, zero: 3 } as const;
 

@@ -44,8 +44,9 @@ const compareCodes = x87Routine('x87_compare', PARAMS, undefined, (u, s, e, usab
   const { c0, c2, c3 } = STATUS;
   const result = relation(u, s, e, usable, quiet);
   const codes = byRelation(u, result, [c3, c0, 0, c3 | c2 | c0]);
-  b.if(u.settle(BEFORE_RESULT, STATUS.conditions), () => {
-    u.setField('fsw', b.or(u.field('fsw'), codes));
+  const allowed = u.settle(BEFORE_RESULT, STATUS.conditions | STATUS.c1);
+  u.setField('fsw', b.or(u.field('fsw'), codes));
+  b.if(allowed, () => {
     const count = b.variable('i32', pops);
     b.if(b.get(count), () => {
       u.pop();
@@ -54,17 +55,14 @@ const compareCodes = x87Routine('x87_compare', PARAMS, undefined, (u, s, e, usab
   });
 });
 
-/** As `x87_compare`, but returns ZF, PF and CF at their places in EFLAGS, or -1 where they stay as they are. */
+/** As `x87_compare`, but returns ZF, PF and CF at their places in EFLAGS and leaves the condition codes alone. */
 const compareFlags = x87Routine('x87_compare_flags', PARAMS, 'i32', (u, s, e, usable, quiet, ...rest) => {
   const { b } = u;
   const result = relation(u, s, e, usable, quiet);
   const { zf, pf, cf } = EFLAGS;
   const codes = byRelation(u, result, [zf, cf, 0, zf | pf | cf]);
-  b.if(u.settle(BEFORE_RESULT), () => {
-    b.if(rest[0] as Value, () => u.pop());
-    b.return(codes);
-  });
-  b.return(b.i32(-1));
+  b.if(b.and(u.settle(BEFORE_RESULT, 0), rest[0] as Value), () => u.pop());
+  b.return(codes);
 });
 
 interface Other {
@@ -112,15 +110,14 @@ const toFlags =
     begin(b);
     recordPointers(b);
     const { significand, signExponent, usable } = registerOperand(b, operand.index());
-    const flags = b.perform('x87_compare_flags', significand, signExponent, usable, b.i32(signalQuiet), b.i32(pops));
-    b.if(b.geS(flags, b.i32(0)), () => b.setStatusFlags(flags));
+    b.setStatusFlags(
+      b.perform('x87_compare_flags', significand, signExponent, usable, b.i32(signalQuiet), b.i32(pops)),
+    );
   };
 
 const flagsDefinition = (name: string, encoding: string, signalQuiet: number, pops: number): Definition => ({
   ...x87Definition(name, encoding, toFlags(signalQuiet, pops)),
   feature: 'cmov',
-  // Flags stay where an exception is not masked.
-  reads: 'oszapc',
   writes: 'oszapc',
 });
 

@@ -41,6 +41,7 @@ const clearExceptions = x87Routine('x87_clear_exceptions', [], undefined, (u) =>
 /** `x87_free (index, pops)`: FFREE, FFREEP. */
 const free = x87Routine('x87_free', ['i32', 'i32'], undefined, (u, index, pops) => {
   u.free(u.physical(index));
+  u.setField('fsw', u.b.and(u.field('fsw'), u.b.i32(~STATUS.c1)));
   u.b.if(pops, () => u.pop());
 });
 

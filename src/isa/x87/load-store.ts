@@ -104,8 +104,7 @@ function storeTen(b: InstructionBuilder, memory: Operand, low: Value): void {
 const loadRegister = x87Routine('x87_load_register', ['i32'], undefined, (u, index) => {
   const { b } = u;
   const source = u.physical(index);
-  const present = b.or(u.used(source), u.used(u.physical(-1)));
-  b.if(present, () => {
+  b.if(u.used(source), () => {
     b.call('x87_push', u.cpu, u.significand(source), u.signExponent(source));
     b.return();
   });
@@ -131,6 +130,16 @@ const storeRegister = x87Routine('x87_store_register', ['i32', 'i32'], undefined
     u.write(u.physical(index), b.get(significand), b.get(signExponent));
     b.if(pops, () => u.pop());
   });
+});
+
+/** FSTPNCE: from an empty register nothing is moved. */
+const storeUnchecked = x87Routine('x87_store_unchecked', ['i32'], undefined, (u, index) => {
+  const { b } = u;
+  const [top, target] = [u.physical(0), u.physical(index)];
+  b.if(u.used(top), () => u.write(target, u.significand(top), u.signExponent(top)));
+  u.report(0);
+  u.settle(BEFORE_RESULT);
+  u.pop();
 });
 
 /** Puts the default NaN into a register that is empty. */
@@ -160,7 +169,7 @@ const moveIf = x87Routine('x87_move_if', ['i32', 'i32'], undefined, (u, conditio
   const [x, y] = [u.physical(0), u.physical(index)];
   const usable = b.and(u.used(x), u.used(y));
   b.if(b.eqz(usable), () => u.stackFault());
-  b.if(u.settle(BEFORE_RESULT), () => {
+  b.if(u.settle(BEFORE_RESULT, 0), () => {
     b.if(
       usable,
       () => b.if(condition, () => u.write(x, u.significand(y), u.signExponent(y))),
@@ -273,8 +282,9 @@ export const loadStore = define([
   x87Definition('fstp', 'd9 /3 Md', store('x87_to_f32', true)),
   x87Definition('fstp', 'dd /3 Mq', store('x87_to_f64', true)),
   x87Definition('fstp', 'db /7 Mt', store('x87_to_f80', true)),
-  // D9 D8, DF D0 and DF D8 are undocumented; the first is known as FSTPNCE.
-  x87Definition('fstp', ['dd /3 T', 'd9 /3 T', 'df /2 T', 'df /3 T'], simple('x87_store_register', 1)),
+  // DF D0, DF D8 and FSTPNCE are undocumented.
+  x87Definition('fstp', ['dd /3 T', 'df /2 T', 'df /3 T'], simple('x87_store_register', 1)),
+  x87Definition('fstpnce', 'd9 /3 T', simple('x87_store_unchecked')),
   ...integerMoves,
   x87Definition('fild', 'df /5 Mq', load(loadInteger)),
   x87Definition('fistp', 'df /7 Mq', store('x87_to_i64', true)),
@@ -292,6 +302,7 @@ export const loadStoreHelpers: readonly Helper[] = [
   stored,
   loadRegister,
   storeRegister,
+  storeUnchecked,
   exchange,
   moveIf,
   examine,

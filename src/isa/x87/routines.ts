@@ -1,7 +1,7 @@
 /** Routines behind the x87 instructions: they compute on the register stack and settle exceptions. */
 import type { Value } from '../../ir/node.ts';
 import type { Type } from '../../ir/types.ts';
-import { EXCEPTION } from '../float/format.ts';
+import { DEFINED_SHIFT, EXCEPTION } from '../float/format.ts';
 import { type Helper, routine } from '../helpers.ts';
 import { BEFORE_RESULT, DEFAULT_NAN, STATUS, X87 } from './unit.ts';
 
@@ -21,19 +21,20 @@ const settle = x87Routine('x87_settle', ['i32', 'i32'], 'i32', (u, blocking, con
   const reported = u.field('fpExceptions');
   const unmasked = b.and(b.and(reported, b.not(u.control)), b.i32(0x3f));
   const flags = b.variable('i32', reported);
-  const changed = b.variable('i32', conditions);
+  const stack = b.and(reported, b.i32(STATUS.stackFault));
+  const c1 = b.select(stack, b.i32(STATUS.c1), b.i32(0));
+  const defined = b.shrU(reported, b.i32(DEFINED_SHIFT));
+  const changed = b.variable('i32', b.or(b.or(conditions, c1), defined));
   b.if(b.and(unmasked, b.i32(BEFORE_RESULT)), () => {
     // Nothing was computed: only what was found in the operands counts. C1 tells overflow from underflow of the stack.
-    const stack = b.and(reported, b.i32(STATUS.stackFault));
-    const c1 = b.select(stack, b.i32(STATUS.c1), b.i32(0));
     b.set(flags, b.and(reported, b.or(b.i32(BEFORE_RESULT | STATUS.stackFault), c1)));
-    b.set(changed, b.i32(0));
+    b.set(changed, b.or(conditions, c1));
   });
   const kept = b.and(b.and(unmasked, blocking), b.i32(EXCEPTION.overflow | EXCEPTION.underflow));
   b.if(kept, () => b.set(flags, b.and(b.get(flags), b.i32(~(EXCEPTION.inexact | STATUS.c1)))));
-  const old = b.and(u.field('fsw'), b.not(b.or(b.get(changed), b.i32(STATUS.c1))));
+  const old = b.and(u.field('fsw'), b.not(b.get(changed)));
   const summary = b.select(unmasked, b.i32(STATUS.summary | STATUS.busy), b.i32(0));
-  u.setField('fsw', b.or(b.or(old, b.get(flags)), summary));
+  u.setField('fsw', b.or(b.or(old, b.and(b.get(flags), b.i32(0xffff))), summary));
   b.return(b.eqz(b.and(unmasked, blocking)));
 });
 
@@ -48,7 +49,8 @@ const push = x87Routine('x87_push', ['i64', 'i32'], undefined, (u, significand, 
     b.set(s, b.i64(DEFAULT_NAN.significand));
     b.set(e, b.i32(DEFAULT_NAN.signExponent));
   });
-  b.if(u.settle(BEFORE_RESULT), () => {
+  // A denormal is loaded even where its exception is not masked.
+  b.if(u.settle(EXCEPTION.invalid), () => {
     u.setField('fpTop', place);
     u.write(place, b.get(s), b.get(e));
   });
@@ -66,7 +68,7 @@ export function complete(
   usable: Value,
   index: number | Value,
   compute: () => Value,
-  conditions = 0,
+  conditions: number = STATUS.c1,
   after?: () => void,
 ): void {
   const { b } = u;
@@ -96,7 +98,7 @@ const binary = (name: string) =>
       usable,
       index,
       () => b.call(`f80_${name}`, u.cpu, as, ae, bs, be, u.control),
-      0,
+      STATUS.c1,
       () => b.if(pops, () => u.pop()),
     );
   });
@@ -121,8 +123,6 @@ const withNext = (
     const values = () => [u.significand(x), u.signExponent(x), u.significand(y), u.signExponent(y)] as const;
     complete(u, usable, 0, () => compute(u, ...values()), conditions);
   });
-
-const REMAINDER_CONDITIONS = STATUS.conditions;
 
 /** FXTRACT: the exponent replaces ST(0), the significand is pushed. */
 const extract = x87Routine('x87_extract', [], undefined, (u) => {
@@ -173,9 +173,9 @@ export const x87Routines: readonly Helper[] = [
     u.setField('fpResultExponent', u.b.and(e, u.b.i32(0x7fff)));
     return s;
   }),
-  withNext('x87_scale', 0, (u, ...args) => u.b.call('f80_scale', u.cpu, ...args, u.control)),
+  withNext('x87_scale', STATUS.c1, (u, ...args) => u.b.call('f80_scale', u.cpu, ...args, u.control)),
   ...[0, 1].map((nearest) =>
-    withNext(nearest ? 'x87_remainder_nearest' : 'x87_remainder', REMAINDER_CONDITIONS, (u, ...args) =>
+    withNext(nearest ? 'x87_remainder_nearest' : 'x87_remainder', STATUS.c1 | STATUS.c2, (u, ...args) =>
       u.b.call('f80_rem', u.cpu, ...args, u.b.i32(nearest), u.control),
     ),
   ),

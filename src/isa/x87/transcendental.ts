@@ -41,7 +41,7 @@ function compute(u: X87, operation: Operation, x: Value, y: Value): Value {
 const ofOne = (name: string, operation: Operation, conditions: number) =>
   x87Routine(name, [], undefined, (u) => {
     const top = u.physical(0);
-    complete(u, u.used(top), 0, () => compute(u, operation, top, top), conditions);
+    complete(u, u.used(top), 0, () => compute(u, operation, top, top), STATUS.c1 | conditions);
   });
 
 /** A function of ST(0) and ST(1): replaces ST(1), pops. */
@@ -54,7 +54,7 @@ const ofTwo = (name: string, operation: Operation) =>
       usable,
       1,
       () => compute(u, operation, x, y),
-      0,
+      STATUS.c1,
       () => u.pop(),
     );
   });
@@ -88,7 +88,7 @@ const pushing = (name: string, operation: Operation, pushed: Operation | undefin
       () => u.stackFault(),
     );
     const outOfRange = b.and(u.field('fpExceptions'), b.i32(STATUS.c2));
-    b.if(b.and(u.settle(BEFORE_RESULT, STATUS.c2), b.eqz(outOfRange)), () => {
+    b.if(b.and(u.settle(BEFORE_RESULT, STATUS.c1 | STATUS.c2), b.eqz(outOfRange)), () => {
       u.write(top, b.get(replaced), b.get(replacedExponent));
       u.write(next, b.get(second), b.get(secondExponent));
       u.setField('fpTop', next);

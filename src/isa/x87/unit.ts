@@ -103,10 +103,11 @@ export class X87 {
     this.report(EXCEPTION.invalid | EXCEPTION.stackFault | more);
   }
   /**
-   * Takes what was reported into the status word; `conditions` are the condition codes besides C1 that the instruction
-   * defines. 1 where no exception among `blocking` keeps the result from being written.
+   * Takes what was reported into the status word; `conditions` are the condition codes that the instruction defines
+   * besides those that a routine reported, and C1 after a stack fault. 1 where no exception among `blocking` keeps the
+   * result from being written.
    */
-  settle(blocking: number, conditions = 0): Value {
+  settle(blocking: number, conditions: number = STATUS.c1): Value {
     return this.b.call('x87_settle', this.cpu, this.b.i32(blocking), this.b.i32(conditions));
   }
 }
