@@ -30,14 +30,10 @@ const INFINITY = number(0x7fff);
 const MINUS = 0x8000;
 const INEXACT = 0x20;
 
-/** Values from tables: sin 1 = 0.84147098480789650665250232163, and so on, cut to 64 bits and rounded. */
 test('results are correctly rounded', () => {
   assert.deepEqual(evaluate('sine', ONE).value, [0x3ffe, 0xd76a_a478_4867_7021n]);
   assert.deepEqual(evaluate('cosine', ONE).value, [0x3ffe, 0x8a51_407d_a834_5c92n]);
-  assert.deepEqual(
-    evaluate('tangent', ONE).value,
-    [0x3fff, 0xc759_22e6_3c53_e5b0n].map((x, i) => (i ? evaluate('tangent', ONE).value[1] : x)),
-  );
+  assert.deepEqual(evaluate('tangent', ONE).value, [0x3fff, 0xc759_22e5_f71d_2dc5n]);
   // arctan 1 = pi / 4, log2 of 10, sqrt 2 - 1.
   assert.deepEqual(evaluate('arctangent', ONE, ONE).value, [0x3ffe, 0xc90f_daa2_2168_c235n]);
   assert.deepEqual(evaluate('logarithm', number(0x4002, 0xa000_0000_0000_0000n), ONE).value, [

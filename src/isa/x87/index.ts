@@ -3,6 +3,7 @@ import type { Definition } from '../definition.ts';
 import type { Helper } from '../helpers.ts';
 import { arithmetic } from './arithmetic.ts';
 import { compare, compareHelpers } from './compare.ts';
+import { constantHelpers, constants } from './constants.ts';
 import { control, controlHelpers } from './control.ts';
 import { environmentHelpers, environmentInstructions } from './environment.ts';
 import { loadStore, loadStoreHelpers } from './load-store.ts';
@@ -12,6 +13,7 @@ import { transcendental, transcendentalHelpers } from './transcendental.ts';
 export const x87: readonly Definition[] = [
   ...arithmetic,
   ...compare,
+  ...constants,
   ...control,
   ...environmentInstructions,
   ...loadStore,
@@ -22,6 +24,7 @@ export const x87: readonly Definition[] = [
 export const x87Helpers: readonly Helper[] = [
   ...x87Routines,
   ...compareHelpers,
+  ...constantHelpers,
   ...controlHelpers,
   ...environmentHelpers,
   ...loadStoreHelpers,

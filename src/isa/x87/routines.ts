@@ -56,9 +56,6 @@ const push = x87Routine('x87_push', ['i64', 'i32'], undefined, (u, significand, 
   });
 });
 
-/** `x87_pop`. */
-const pop = x87Routine('x87_pop', [], undefined, (u) => u.pop());
-
 /**
  * Writes what `compute` returns to ST(`index`), or the default NaN after a stack underflow where not `usable`. `after`
  * runs where a result was written.
@@ -161,7 +158,6 @@ const extract = x87Routine('x87_extract', [], undefined, (u) => {
 export const x87Routines: readonly Helper[] = [
   settle,
   push,
-  pop,
   ...['add', 'sub', 'mul', 'div'].map(binary),
   unary('x87_sqrt', (u, s, e) => u.b.call('f80_sqrt', u.cpu, s, e, u.control)),
   unary('x87_round', (u, s, e) => u.b.call('f80_round_int', u.cpu, s, e, u.control)),
