@@ -28,6 +28,9 @@ export interface Block {
   /** Offsets in its page of the first byte and past the last; the latter passes the page's end if code does. */
   readonly start: number;
   readonly end: number;
+  /** Page that it starts in, and its name there. */
+  readonly page: number;
+  readonly key: number;
   /** Page that the last instruction continues in, or -1. */
   readonly nextPage: number;
   /** Limit of CS that it was built under, where CS is not flat. */
@@ -74,6 +77,8 @@ export interface BlockCacheOptions {
 
 interface CodePage {
   readonly blocks: Map<number, Block>;
+  /** Blocks of the page before whose last instruction ends here. */
+  readonly entering: Set<Block>;
 }
 
 interface Draft {
@@ -120,7 +125,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
   function codePage(page: number): CodePage {
     let entry = pages.get(page);
     if (entry === undefined) {
-      entry = { blocks: new Map() };
+      entry = { blocks: new Map(), entering: new Set() };
       pages.set(page, entry);
     }
     map.setFlag(page, PAGE_FLAG.code);
@@ -231,7 +236,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     if (!fill(draft)) return undefined;
     handlers.publish();
     next = draft.at;
+    const key = blockKey(position.offset, position.modeKey);
     const block: Block = {
+      page: position.page,
+      key,
       record: draft.first,
       records: (draft.at - draft.first) / RECORD_SIZE,
       start: position.offset,
@@ -243,19 +251,28 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 &&
         !options.separates(position.offset),
     };
-    const key = blockKey(position.offset, position.modeKey);
+    const replaced = pages.get(position.page)?.blocks.get(key);
+    if (replaced !== undefined) remove(replaced);
     codePage(position.page).blocks.set(key, block);
-    if (block.nextPage >= 0) codePage(block.nextPage).blocks.set(-1 - key - position.page * 2 ** 34, block);
+    if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
     return block;
   }
 
-  /** Turns a block's records into exits, so that a run inside it or a link to it goes no further. */
-  function retire(block: Block): void {
+  /** Forgets a block and turns its records into exits, so that a run inside it or a link to it goes no further. */
+  function remove(block: Block): void {
     for (let i = 0; i < block.records; i++) {
       data.setUint16(block.record + i * RECORD_SIZE + RECORD.handler, handlers.special.stale, true);
     }
+    pages.get(block.page)?.blocks.delete(block.key);
+    if (block.nextPage >= 0) pages.get(block.nextPage)?.entering.delete(block);
     stats.invalidated++;
+    for (const page of [block.page, block.nextPage]) {
+      const entry = pages.get(page);
+      if (entry === undefined || entry.blocks.size + entry.entering.size > 0) continue;
+      pages.delete(page);
+      map.clearFlag(page, PAGE_FLAG.code);
+    }
   }
 
   /** Whether a block has bytes at `[from, to)` of a page that it lies in. */
@@ -284,18 +301,12 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     invalidate(page, from, to) {
       const entry = pages.get(page);
       if (entry === undefined) return;
-      let dropped = false;
-      for (const [key, block] of entry.blocks) {
-        if (!touches(block, key < 0, from, to)) continue;
-        retire(block);
-        entry.blocks.delete(key);
-        dropped = true;
-      }
-      if (dropped) options.forgetJumps();
-      if (entry.blocks.size === 0) {
-        pages.delete(page);
-        map.clearFlag(page, PAGE_FLAG.code);
-      }
+      const dropped = [
+        ...[...entry.blocks.values()].filter((block) => touches(block, false, from, to)),
+        ...[...entry.entering].filter((block) => touches(block, true, from, to)),
+      ];
+      for (const block of dropped) remove(block);
+      if (dropped.length > 0) options.forgetJumps();
     },
     clear() {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);

@@ -45,6 +45,11 @@ export interface ShapeMode extends CodeMode {
   readonly flatSegments: readonly boolean[];
 }
 
+/** Whether data accesses through a segment need no check. Protected mode never writes through CS. */
+function isFlat(segment: number, mode: ShapeMode): boolean {
+  return mode.flatSegments[segment] === true && !(segment === SEGMENT.cs && mode.protected);
+}
+
 function memoryShape(o: MemoryOperand, mode: ShapeMode): OperandShape {
   const long = mode.codeSize === 8;
   const address =
@@ -54,7 +59,7 @@ function memoryShape(o: MemoryOperand, mode: ShapeMode): OperandShape {
     kind: 'memory',
     size: o.size,
     address,
-    addressing: long ? 'long' : mode.flatSegments[o.segment] ? 'flat' : 'checked',
+    addressing: long ? 'long' : isFlat(o.segment, mode) ? 'flat' : 'checked',
     based: !long || o.segment >= SEGMENT.fs,
     stack: o.segment === SEGMENT.ss,
   };
@@ -123,8 +128,7 @@ export function shapeOf(instruction: Instruction, mode: ShapeMode): Shape {
   const operands = instruction.operands.map((o, i) => operandShape(o, i, instruction, mode));
   const hasMemory = operands.some((o) => o.kind === 'memory');
   const dataSegment = hasMemory || instruction.segmentOverride < 0 ? SEGMENT.ds : instruction.segmentOverride;
-  const flat =
-    mode.codeSize !== 8 && mode.flatSegments.slice(0, 4).every(Boolean) && mode.flatSegments[dataSegment] === true;
+  const flat = mode.codeSize !== 8 && mode.flatSegments.slice(0, 4).every(Boolean) && isFlat(dataSegment, mode);
   const modeKey = `${mode.codeSize}${mode.stackSize}${mode.protected ? 'p' : 'r'}${flat ? 'f' : ''}`;
   const key = `${encoding.id}.${operandSize}${addressSize}.${modeKey}.${repeat}${locked ? 'l' : ''}.${dataSegment}.${operands.map(operandKey).join()}`;
   return {
