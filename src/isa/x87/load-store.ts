@@ -5,7 +5,7 @@ import type { Helper } from '../helpers.ts';
 import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
 import { begin, finishStores, reach, recordPointers, simple, x87Definition } from './common.ts';
 import { x87Routine } from './routines.ts';
-import { BEFORE_RESULT, BEFORE_STORE, DEFAULT_NAN, STATUS, type X87 } from './unit.ts';
+import { BEFORE_RESULT, BEFORE_STORE, DEFAULT_NAN, type X87 } from './unit.ts';
 
 /** Converts the value read from memory to a significand, its sign and exponent in `fpResultExponent`. */
 type Load = (b: InstructionBuilder, memory: Operand) => Value;
