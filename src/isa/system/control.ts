@@ -48,20 +48,13 @@ function checkIopl(b: InstructionBuilder): void {
   b.leaveIf(b.gtU(b.field('cpl'), iopl), () => b.raise(VECTOR.gp, b.i32(0)));
 }
 
-/** Sets or clears a bit of EFLAGS. */
-function setFlag(b: InstructionBuilder, bit: number, value: boolean): void {
-  const flags = b.field('eflags');
-  b.setField('eflags', value ? b.or(flags, b.i32(bit)) : b.and(flags, b.i32(~bit)));
-}
-
 /** STI: where IF was clear, interrupts wait for the end of the next instruction. */
 function enableInterrupts(b: InstructionBuilder): void {
   checkIopl(b);
   const before = b.field('eflags');
   b.if(b.eqz(b.and(before, b.i32(EFLAGS.if))), () => {
-    setFlag(b, EFLAGS.if, true);
     b.setField('interruptShadow', b.i32(1));
-    b.helper('flagsChanged', before);
+    b.setSystemFlags(b.or(before, b.i32(EFLAGS.if)));
   });
   b.resume();
 }
@@ -75,8 +68,9 @@ function accessFlag(name: string, modRm: string, value: boolean): Definition {
     ends: true,
     semantics(b) {
       b.leaveIf(b.field('cpl'), () => b.raise(VECTOR.ud));
-      setFlag(b, EFLAGS.ac, value);
-      resumeInNewMode(b);
+      const flags = b.field('eflags');
+      b.setSystemFlags(value ? b.or(flags, b.i32(EFLAGS.ac)) : b.and(flags, b.i32(~EFLAGS.ac)));
+      b.resume();
     },
   };
 }
@@ -152,7 +146,7 @@ export const control = define([
     encodings: ['fa'],
     semantics(b) {
       checkIopl(b);
-      setFlag(b, EFLAGS.if, false);
+      b.setField('eflags', b.and(b.field('eflags'), b.i32(~EFLAGS.if)));
     },
   },
   { name: 'sti', encodings: ['fb'], ends: true, semantics: enableInterrupts },
