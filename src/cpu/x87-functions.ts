@@ -7,7 +7,7 @@ export function x87Functions(context: CpuContext) {
   return {
     x87_function: (_cpu: number, operation: number, as: bigint, ae: number, bs: bigint, be: number): bigint =>
       x87Function(context.state, operation, as, ae, bs, be),
-    /** FERR# is wired to nothing: with CR0.NE clear an unmasked exception stays pending. */
-    ferr: (): number => 0,
+    /** FERR# asserts IRQ 13 on a PC; 1 where IGNNE# lets the instruction go on. */
+    ferr: (): number => 1,
   };
 }

@@ -12,6 +12,7 @@ const STORE: Record<Width, string> = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i6
 export class InterpreterOperand implements Operand {
   readonly kind: Operand['kind'];
   readonly size: number;
+  readonly accessFlags: number;
   readonly #b: InterpreterBuilder;
   readonly #shape: OperandShape;
   readonly #slot: number;
@@ -22,6 +23,7 @@ export class InterpreterOperand implements Operand {
     this.#shape = shape;
     this.kind = shape.kind === 'relative' ? 'immediate' : shape.kind;
     this.size = shape.size;
+    this.accessFlags = shape.stack ? MEMORY_ACCESS.stack : 0;
     this.#slot = RECORD.slots + 2 * position;
   }
 
@@ -43,7 +45,7 @@ export class InterpreterOperand implements Operand {
       case 'mmx':
         return b.loadHost(LOAD[this.#width()], this.#register());
       case 'memory':
-        return b.load(this.linear(this.size, 'read'), this.#width(), this.#flags());
+        return b.load(this.linear(this.size, 'read'), this.#width(), this.accessFlags);
       case 'immediate':
         if (this.#shape.constant !== undefined) return b.i64(this.#shape.constant);
         if (this.#shape.place === 'wide') return b.loadHost('i64.load', b.record, RECORD.displacement);
@@ -64,12 +66,17 @@ export class InterpreterOperand implements Operand {
         this.#writeGpr(value);
         break;
       case 'xmm':
-      case 'mmx':
         b.noteCommit();
         b.storeHost(STORE[this.#width()], this.#register(), value);
         break;
+      case 'mmx':
+        b.noteCommit();
+        b.storeHost('i64.store', this.#register(), value);
+        // Sign and exponent of the x87 register become ones (SDM vol. 3A 12.2).
+        b.storeHost('i32.store16', this.#register(), b.i32(0xffff), 8);
+        break;
       case 'memory':
-        b.store(this.linear(this.size, 'write'), this.#width(), value, this.#flags());
+        b.store(this.linear(this.size, 'write'), this.#width(), value, this.accessFlags);
         break;
       default:
         throw new TypeError(`an operand of kind ${this.#shape.kind} cannot be written`);
@@ -88,7 +95,7 @@ export class InterpreterOperand implements Operand {
 
   modify(): Value {
     if (this.#shape.kind !== 'memory') return this.read();
-    this.#modification = this.#b.modifyAt(this.linear(this.size, 'write'), this.#width(), this.#flags());
+    this.#modification = this.#b.modifyAt(this.linear(this.size, 'write'), this.#width(), this.accessFlags);
     return this.#modification.value;
   }
 
@@ -98,8 +105,9 @@ export class InterpreterOperand implements Operand {
     if (this.#shape.kind !== 'memory') throw new TypeError('only XMM registers and memory hold vectors');
     const linear = this.linear(this.size, 'read');
     if (this.size === 16 && !unaligned) this.#checkAligned(linear);
-    if (this.size === 16 || this.size === 8 || this.size === 4) return b.loadVector(linear, this.size, this.#flags());
-    return b.lane('i64x2.replace_lane', 0, b.v128(0n, 0n), b.load(linear, this.size as Width, this.#flags()));
+    if (this.size === 16 || this.size === 8 || this.size === 4)
+      return b.loadVector(linear, this.size, this.accessFlags);
+    return b.lane('i64x2.replace_lane', 0, b.v128(0n, 0n), b.load(linear, this.size as Width, this.accessFlags));
   }
   writeVector(value: Value, unaligned = false): void {
     const b = this.#b;
@@ -110,19 +118,15 @@ export class InterpreterOperand implements Operand {
     }
     const linear = this.linear(this.size, 'write');
     if (this.size !== 16) {
-      b.store(linear, this.size as Width, b.lane('i64x2.extract_lane', 0, value), this.#flags());
+      b.store(linear, this.size as Width, b.lane('i64x2.extract_lane', 0, value), this.accessFlags);
       return;
     }
     if (!unaligned) this.#checkAligned(linear);
-    b.storeVector(linear, value, this.#flags());
+    b.storeVector(linear, value, this.accessFlags);
   }
   #checkAligned(linear: Value): void {
     const b = this.#b;
     b.leaveIf(b.and(b.wrap(linear), b.i32(15)), () => b.raise(13, b.i32(0)));
-  }
-
-  #flags(): number {
-    return this.#shape.stack ? MEMORY_ACCESS.stack : 0;
   }
 
   address(): Value {
