@@ -105,6 +105,14 @@ function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void
 
 const SCRATCH = VCPU.offsets.scratch;
 
+/** While breakpoints are set every access comes here: tells those that did not fault. */
+function watch(b: Builder, cpu: Value, linear: Value, flags: Value, host: Value): void {
+  const looked = b.and(b.eqz(field(b, cpu, 'tlbMask')), b.ne(host, b.i32(0)));
+  b.if(b.and(looked, b.eqz(has(b, flags, MEMORY_ACCESS.system | MEMORY_ACCESS.execute))), () => {
+    b.call('watchAccess', cpu, linear, flags);
+  });
+}
+
 /** Copies `count` bytes between host places, one at a time: the slow path of a slow path. */
 const copyBytes = routine('copyBytes', ['i32', 'i32', 'i32'], undefined, (b, _cpu, to, from, count) => {
   b.copyHost(to, from, count);
@@ -123,6 +131,7 @@ const translate = routine(
       b.return(b.call('translateSplit', cpu, linear, flags, b.sub(b.i32(4096), offset)));
     });
     const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
+    watch(b, cpu, linear, flags, b.get(host));
     b.if(b.ne(b.get(host), b.i32(1)), () => b.return(b.get(host)));
     setField(b, cpu, 'pendingSize', size);
     b.call(
@@ -149,6 +158,7 @@ const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, l
   const next = b.call('wrapLinear', cpu, b.add(linear, b.extendU(first)));
   const two = b.variable('i32', b.call('translatePage', cpu, next, b.or(b.and(flags, b.i32(-256)), rest)));
   b.if(b.eqz(b.get(two)), () => b.return(b.i32(0)));
+  watch(b, cpu, linear, flags, b.get(two));
   setField(b, cpu, 'pendingAddress2', field(b, cpu, 'pendingAddress'));
   setField(b, cpu, 'pendingAddress', b.get(oneAddress));
   const scratch = b.add(cpu, b.i32(SCRATCH));
@@ -207,6 +217,8 @@ export const memoryHelpers: readonly Helper[] = [
   /** Reads a device into host memory; `forWrite`: the contents do not matter, a write follows. */
   helper('readDevice', ['i64', 'i32', 'i32', 'i32']),
   helper('writeDevice', ['i64', 'i32', 'i32']),
+  /** An access of the instruction that runs, while breakpoints are set: linear address, size and `MEMORY_ACCESS`. */
+  helper('watchAccess', ['i64', 'i32']),
   ...walkRoutines,
   wrapLinear,
   copyBytes,

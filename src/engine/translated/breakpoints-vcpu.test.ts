@@ -5,9 +5,9 @@ import { integer, integerHelpers } from '../../isa/integer/index.ts';
 import { CR0, EFER, SEGMENT } from '../../isa/state.ts';
 import { createArena } from '../../memory/arena.ts';
 import { createFramePool } from '../../memory/frame-pool.ts';
+import { writeGuest } from '../../memory/guest-memory.ts';
 import { createSharedMemory } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
-import { writeGuest } from '../../memory/guest-memory.ts';
 import { createDebugMemory } from '../../vm/gdb/debug-memory.ts';
 import { createVcpu } from './vcpu.ts';
 
@@ -18,13 +18,31 @@ function machine() {
     codeWritten: (a, b, c) => vcpu.codeWritten(a, b, c),
     revoked: (a, b) => vcpu.revoked(a, b),
   });
-  const stubs = Object.fromEntries([...coreHelpers, ...integerHelpers].filter((h) => h.body === undefined).map((h) => [h.name, () => { throw new Error(h.name); }]));
+  const stubs = Object.fromEntries(
+    [...coreHelpers, ...integerHelpers]
+      .filter((h) => h.body === undefined)
+      .map((h) => [
+        h.name,
+        () => {
+          throw new Error(h.name);
+        },
+      ]),
+  );
   const vcpu = createVcpu({
-    memory, arena, map,
+    memory,
+    arena,
+    map,
     instructionSet: { definitions: integer, helpers: integerHelpers, implementation: () => stubs },
     environment: {
-      topology: { apicId: 0, count: 1 }, ports: {}, mmio: {}, interrupts: { pending: () => false, acknowledge: () => -1 },
-      apic: {}, clock: {}, random: () => 0n, hypercall: () => 0n, log: () => {},
+      topology: { apicId: 0, count: 1 },
+      ports: {},
+      mmio: {},
+      interrupts: { pending: () => false, acknowledge: () => -1 },
+      apic: {},
+      clock: {},
+      random: () => 0n,
+      hypercall: () => 0n,
+      log: () => {},
     } as never,
   });
   const { state } = vcpu;

@@ -1,6 +1,6 @@
 /** One vCPU on the translating engine: runs guest code block by block and delivers what interrupts it. */
 import type { CpuContext } from '../../cpu/context.ts';
-import { instructionBreakpoints, noteDebug, takeDebugTrap } from '../../cpu/debug.ts';
+import { dataBreakpoints, instructionBreakpoints, noteDebug, takeDebugTrap } from '../../cpu/debug.ts';
 import { BLOCK_LIMIT, type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
@@ -9,6 +9,7 @@ import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
+import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { coreHelpers } from '../../isa/helpers.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
@@ -19,8 +20,8 @@ import { TLB_AREA_BYTES, tlbRoutines } from '../../memory/tlb.ts';
 import { memoryHelpers } from '../../memory/translate.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
-import type { InstructionSet } from './instruction-set.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
+import type { InstructionSet } from './instruction-set.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
 
 /** Bytes for records of decoded code. */
@@ -115,6 +116,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     memory,
     table,
     ...memoryImports(buffer, map, environment.mmio, (page, from, to) => blocks.invalidate(page, from, to)),
+    watchAccess(_cpu: number, linear: bigint, flags: number): void {
+      const write = (flags & MEMORY_ACCESS.write) !== 0;
+      state.debugPending |= dataBreakpoints(state, BigInt.asUintN(64, linear), flags & 0xff, write);
+    },
     ...instructionSet.implementation(context),
   };
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), { [IMPORTS]: imports })
