@@ -29,6 +29,8 @@ export interface Operand {
   readonly kind: 'gpr' | 'xmm' | 'mmx' | 'memory' | 'immediate' | 'index';
   /** Bytes. */
   readonly size: number;
+  /** Memory: bits of `MEMORY_ACCESS` that belong to accesses at `linear` and `linearAt`; 0 for registers. */
+  readonly accessFlags: number;
   /** The low `size` (at most 8) bytes, zero-extended to i64; an immediate is sign-extended where its code says so. */
   read(): Value;
   /** Writes the low `size` (at most 8) bytes of an i64. A 4-byte write to a general register clears its upper half. */

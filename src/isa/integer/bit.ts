@@ -24,11 +24,11 @@ function testBeyond(b: InstructionBuilder, dst: Operand, index: Value, position:
   const unit = b.shrS(b.signExtend(index, size), b.i64(log2 + 3));
   const displacement = b.shl(unit, b.i64(log2));
   if (change === undefined) {
-    const value = b.load(dst.linearAt(size, 'read', displacement), size);
+    const value = b.load(dst.linearAt(size, 'read', displacement), size, dst.accessFlags);
     b.setCarry(bitIn(b, value, position));
     return;
   }
-  const place = b.modifyAt(dst.linearAt(size, 'write', displacement), size);
+  const place = b.modifyAt(dst.linearAt(size, 'write', displacement), size, dst.accessFlags);
   place.write(change(b, place.value, b.shl(b.i64(1), position)));
   b.setCarry(bitIn(b, place.value, position));
 }

@@ -48,7 +48,7 @@ function compareExchange16(b: InstructionBuilder, dst: Operand): void {
   const linear = dst.linear(16, 'write');
   b.leaveIf(b.and(b.wrap(linear), b.i32(15)), () => b.raise(13, b.i32(0)));
   // A page that cannot be written must fault as a write, though it is read first.
-  probeWrite(b, linear, 16);
+  probeWrite(b, linear, 16, dst.accessFlags);
   const old = dst.readVector(true);
   const low = b.lane('i64x2.extract_lane', 0, old);
   const high = b.lane('i64x2.extract_lane', 1, old);

@@ -35,8 +35,8 @@ function pushAll(b: InstructionBuilder): void {
   const size = b.operandSize;
   const pointer = b.stackPointer();
   const slot = (number: number) => stackLinear(b, below(b, pointer, size * number), size, 'write');
-  probeWrite(b, slot(8), size, STACK);
-  probeWrite(b, slot(1), size, STACK);
+  // In the order of the stores: the first that faults gives the address.
+  for (let number = 1; number <= 8; number++) probeWrite(b, slot(number), size, STACK);
   for (let register = 0; register < 8; register++) b.store(slot(register + 1), size, b.gpr(register, size), STACK);
   b.setStackPointer(below(b, pointer, size * 8));
 }
@@ -56,16 +56,32 @@ function enter(b: InstructionBuilder, room: Operand, nesting: Operand): void {
   const level = b.and(nesting.read(), b.i64(31));
   const pointer = b.stackPointer();
   const frame = below(b, pointer, size);
+  // A 32-bit form takes all of ESP, of which a 16-bit stack moves the lower half.
+  const narrow = b.mode.stackSize < size;
+  const pushed = narrow ? b.or(b.and(b.gpr(GPR.rsp, 4), b.i64(0xffff_0000)), frame) : frame;
   const top = b.stackOffset(b.sub(frame, b.mul(level, b.i64(size))));
   const last = b.stackOffset(b.sub(top, room.read()));
-  for (const place of [frame, top, last]) probeWrite(b, stackLinear(b, place, size, 'write'), size, STACK);
+  probeFrames(b, level, frame, size);
+  probeWrite(b, stackLinear(b, last, size, 'write'), size, STACK);
   b.store(stackLinear(b, frame, size, 'write'), size, b.gpr(GPR.rbp, size), STACK);
   b.if(b.ne(level, b.i64(0)), () => {
     copyFrames(b, level, frame, size);
-    b.store(stackLinear(b, top, size, 'write'), size, frame, STACK);
+    b.store(stackLinear(b, top, size, 'write'), size, pushed, STACK);
   });
-  b.setGpr(GPR.rbp, frame, b.mode.stackSize);
+  b.setGpr(GPR.rbp, pushed, narrow ? size : b.mode.stackSize);
   b.setStackPointer(last);
+}
+
+/** Probes the slot at `frame` and `level` more below it, in the order of the stores. */
+function probeFrames(b: InstructionBuilder, level: Value, frame: Value, size: Width): void {
+  const number = b.variable('i64', b.i64(0));
+  b.loop((again) => {
+    const now = b.get(number);
+    const place = b.stackOffset(b.sub(frame, b.mul(now, b.i64(size))));
+    probeWrite(b, stackLinear(b, place, size, 'write'), size, STACK);
+    b.set(number, b.add(now, b.i64(1)));
+    b.branchIf(again, b.ltU(now, level));
+  });
 }
 
 /** Copies frame pointers 1 to `level` - 1 from below rBP to below `frame`. */

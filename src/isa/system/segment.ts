@@ -23,7 +23,7 @@ const STACK_SHADOW = 2;
 
 /** Loads a segment register and goes on after the instruction; the caller commits what else there is in `rest`. */
 function loadSegment(b: InstructionBuilder, segment: Value, selector: Value, rest: () => void): void {
-  b.perform('loadSegment', segment, b.wrap(selector));
+  b.perform('loadSegment', segment, b.and(b.wrap(selector), b.i32(0xffff)));
   rest();
   if (segment.kind !== 'const') {
     b.if(b.eq(segment, b.i32(SEGMENT.ss)), () => b.setField('interruptShadow', b.i32(STACK_SHADOW)));
