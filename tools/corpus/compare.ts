@@ -1,9 +1,9 @@
 /** Compares what an implementation did with what the corpus expects. */
 
 import type { CorpusCase } from './format.ts';
-import { IMAGE, initialByte, TEST } from './layout.ts';
+import { DATA_SIZE, IMAGE, initialByte, TEST } from './layout.ts';
 import { maskUndefined } from './mask.ts';
-import { initialSegment, type MemoryRun, type Outcome } from './outcome.ts';
+import { type Fault, initialSegment, type MemoryRun, type Outcome, type SegmentChanges } from './outcome.ts';
 
 const GPR_NAMES = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
 
@@ -60,6 +60,38 @@ function nearlyEqual(test: CorpusCase, at: number, actual: DataView): boolean {
   return false;
 }
 
+/** True where the images are equal in every byte, which most are. */
+function sameImage(a: DataView, b: DataView): boolean {
+  for (let at = 0; at < IMAGE.size; at += 4) if (a.getInt32(at, true) !== b.getInt32(at, true)) return false;
+  return true;
+}
+
+/** What one side changed: the new byte, or -1. */
+const changed = new Int16Array(DATA_SIZE).fill(-1);
+
+/** Whether two lists of runs leave the same memory behind. */
+function sameMemory(input: DataView, expected: readonly MemoryRun[], actual: readonly MemoryRun[]): boolean {
+  if (expected.length === 0 && actual.length === 0) return true;
+  let open = 0;
+  for (const { offset, bytes } of expected) {
+    for (let i = 0; i < bytes.length; i++) {
+      if (bytes[i] === initialByte(input, offset + i)) continue;
+      changed[offset + i] = bytes[i]!;
+      open++;
+    }
+  }
+  let same = true;
+  for (const { offset, bytes } of actual) {
+    for (let i = 0; i < bytes.length; i++) {
+      if (bytes[i] === initialByte(input, offset + i)) continue;
+      if (changed[offset + i] === bytes[i]) open--;
+      else same = false;
+    }
+  }
+  for (const { offset, bytes } of expected) changed.fill(-1, offset, offset + bytes.length);
+  return same && open === 0;
+}
+
 /** Splits runs into single changed bytes, by address. */
 function normalise(input: DataView, runs: readonly MemoryRun[]): MemoryRun[] {
   return runs
@@ -74,7 +106,13 @@ function memoryText(runs: readonly MemoryRun[]): string {
   return runs.map((run) => `${run.offset.toString(16)}: ${Buffer.from(run.bytes).toString('hex')}`).join(', ');
 }
 
+function isEmpty(changes: SegmentChanges): boolean {
+  for (const _ in changes) return false;
+  return true;
+}
+
 function compareSegments(test: CorpusCase, actual: Outcome): string[] {
+  if (isEmpty(test.expected.segments) && isEmpty(actual.segments)) return [];
   const mode = test.form.mode;
   return (['cs', 'ss', 'ds', 'es', 'fs', 'gs', 'fsBase', 'gsBase'] as const).flatMap((key) => {
     const want = test.expected.segments[key] ?? initialSegment(mode, key);
@@ -83,29 +121,48 @@ function compareSegments(test: CorpusCase, actual: Outcome): string[] {
   });
 }
 
+function sameFault(a: Fault | undefined, b: Fault | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.vector === b.vector && a.error === b.error && (a.vector !== 14 || a.address === b.address);
+}
+
+function faultText(fault: Fault | undefined): string {
+  if (fault === undefined) return 'no fault';
+  const { vector, error, address } = fault;
+  return `exception ${vector}, error ${error.toString(16)}${vector === 14 ? ` at ${address.toString(16)}` : ''}`;
+}
+
+function compareImages(test: CorpusCase, actual: DataView): string[] {
+  const expected = test.expected.image;
+  if (sameImage(expected, actual)) return [];
+  return FIELDS.flatMap(([name, at, bytes]) => {
+    const want = number(expected, at, bytes);
+    const got = number(actual, at, bytes);
+    if (want === got || nearlyEqual(test, at, actual)) return [];
+    const was = number(test.input, TEST.image + at, bytes);
+    return [`${name}: expected ${want.toString(16)}, got ${got.toString(16)}, was ${was.toString(16)}`];
+  });
+}
+
+function compareMemory(test: CorpusCase, actual: readonly MemoryRun[]): string[] {
+  const expected = test.expected.memory;
+  if (sameMemory(test.input, expected, actual)) return [];
+  const text = (runs: readonly MemoryRun[]) => memoryText(normalise(test.input, runs));
+  return [`memory: expected {${text(expected)}}, got {${text(actual)}}`];
+}
+
 /**
  * One line for each difference; none when `actual` is right. Changes `actual`: what is undefined is taken out of it.
  * Memory runs are compared byte by byte, so their division does not matter; unchanged bytes may be listed.
  */
 export function compareOutcome(test: CorpusCase, actual: Outcome): string[] {
   const { expected } = test;
-  const fault = (outcome: Outcome): string => {
-    if (outcome.fault === undefined) return 'no fault';
-    const { vector, error, address } = outcome.fault;
-    return `exception ${vector}, error ${error.toString(16)}${vector === 14 ? ` at ${address.toString(16)}` : ''}`;
-  };
-  if (fault(expected) !== fault(actual)) return [`expected ${fault(expected)}, got ${fault(actual)}`];
+  if (!sameFault(expected.fault, actual.fault))
+    return [`expected ${faultText(expected.fault)}, got ${faultText(actual.fault)}`];
   maskUndefined(test.input, actual, test.undefined);
-  const differences: string[] = [];
-  for (const [name, at, bytes] of FIELDS) {
-    const want = number(expected.image, at, bytes);
-    const got = number(actual.image, at, bytes);
-    if (want === got || nearlyEqual(test, at, actual.image)) continue;
-    const was = number(test.input, TEST.image + at, bytes);
-    differences.push(`${name}: expected ${want.toString(16)}, got ${got.toString(16)}, was ${was.toString(16)}`);
-  }
-  const want = memoryText(normalise(test.input, expected.memory));
-  const got = memoryText(normalise(test.input, actual.memory));
-  if (want !== got) differences.push(`memory: expected {${want}}, got {${got}}`);
-  return differences.concat(compareSegments(test, actual));
+  return [
+    ...compareImages(test, actual.image),
+    ...compareMemory(test, actual.memory),
+    ...compareSegments(test, actual),
+  ];
 }

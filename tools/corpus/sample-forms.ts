@@ -28,6 +28,7 @@ interface Options {
   readonly setup?: Setup;
   readonly approximate?: CorpusForm['approximate'];
   readonly undefinedOf?: CorpusForm['undefinedOf'];
+  readonly accept?: CorpusForm['accept'];
 }
 
 /** A form whose bytes are always the same. */
@@ -43,7 +44,7 @@ function form(
   encode: (random: Random) => Encoding,
   options: Options = {},
 ): CorpusForm {
-  const { approximate, undefinedOf } = options;
+  const { approximate, undefinedOf, accept } = options;
   return {
     id: `${text} @${mode}`,
     text,
@@ -52,6 +53,7 @@ function form(
     encode,
     ...(approximate && { approximate }),
     ...(undefinedOf && { undefinedOf }),
+    ...(accept && { accept }),
   };
 }
 
@@ -99,7 +101,7 @@ function modrm(
 
 function shiftFlags(bits: number, rotate: boolean): (input: Input) => Undefined {
   return (input) => {
-    const count = Number(input.gpr(1)) & (bits === 64 ? 63 : 31);
+    const count = Number(input.gpr(1) & (bits === 64 ? 63n : 31n));
     if (count === 0) return {};
     if (rotate) return count === 1 ? {} : { flags: OF };
     return { flags: AF | (count === 1 ? 0 : OF) | (count > bits ? CF : 0) };
@@ -131,6 +133,11 @@ const maskOfFxsave: CorpusForm['undefinedOf'] = (input, { setup }) => ({
   memory: [[pointedOffset(input.view, input.mode, setup, setup.pointers![0]!) + 28, 4]],
 });
 const someStatus = (): Undefined => ({ status: CONDITION_CODES & ~0x200 });
+
+/** Pushing a selector writes two or four bytes. */
+const upperHalfOfSlot: CorpusForm['undefinedOf'] = (input, { setup }) => ({
+  memory: [[pointedOffset(input.view, input.mode, setup, setup.pointers![0]!) + 2, 2]],
+});
 
 const INTEGER: readonly CorpusForm[] = [
   fixed('integer', 64, 'nop', '90'),
@@ -205,7 +212,12 @@ const INTEGER: readonly CorpusForm[] = [
   fixed('integer', 32, 'pusha', '60', { setup: { pointers: [{ register: 4, bias: -32, align: 4 }] } }),
   fixed('integer', 32, 'bound eax, [ebx]', '62 03', { setup: { pointers: [DATA_POINTER] } }),
   fixed('integer', 32, 'mov eax, fs:[ebx]', '64 8b 03', { setup: { pointers: [{ register: 3, segment: 'fs' }] } }),
-  fixed('integer', 32, 'push es; pop ds', '06 1f', { setup: { pointers: [{ register: 4, bias: -4, align: 4 }] } }),
+  fixed('integer', 32, 'push es; pop ds', '06 1f', {
+    setup: { pointers: [{ register: 4, bias: -4, align: 4 }] },
+    undefinedOf: upperHalfOfSlot,
+    // The wider store may fault where the narrower one does not.
+    accept: (input) => (input.flags() & 0x40000) === 0 && (input.gpr(4) & 3n) === 0n,
+  }),
   fixed('integer', 16, 'add [bx+si+5], ax', '01 40 05', {
     setup: { pointers: [{ register: 3, bias: 5 }], ranges: [{ register: 6, minimum: -8, maximum: 8 }] },
   }),
