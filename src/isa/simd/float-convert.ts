@@ -1,0 +1,166 @@
+/** Conversions between the floating-point formats and from integers. */
+import type { Builder } from '../../ir/builder.ts';
+import type { Value } from '../../ir/node.ts';
+import type { Definition, Semantics } from '../definition.ts';
+import { type Helper, routine } from '../helpers.ts';
+import type { InstructionBuilder, Operand } from '../semantics.ts';
+import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
+import { half, lowHalf, splat } from './common.ts';
+import {
+  buildLanes,
+  DOUBLE,
+  type Element,
+  either,
+  exactly,
+  inexactIsSilent,
+  isOrdinary,
+  isPlain,
+  lane,
+  MXCSR,
+  mxcsr,
+  nativeRounding,
+  ordinaryLanes,
+  plainLanes,
+  readElement,
+  SINGLE,
+  toBits,
+  toFloat,
+  writeElement,
+} from './float-element.ts';
+
+/** `sse_f64_to_f32 (a)`: the native result where it is exact or PE does not matter. */
+const narrow = routine('sse_f64_to_f32', ['i64'], 'i32', (b, cpu, a) => {
+  const control = mxcsr(b, cpu);
+  const x = toFloat(b, DOUBLE, a);
+  const r = b.op('f32.demote_f64', x);
+  const result = toBits(b, SINGLE, r);
+  b.if(b.eqz(b.and(control, b.i32(MXCSR.rounding))), () => {
+    const exact = b.op('f64.eq', b.op('f64.promote_f32', r), x);
+    const zero = b.eqz(b.shl(a, b.i64(1)));
+    const plain = b.and(isPlain(b, SINGLE, result), b.or(exact, inexactIsSilent(b, control)));
+    b.if(b.or(zero, plain), () => b.return(result));
+  });
+  b.return(b.call('f64_to_f32', cpu, a, control));
+});
+
+/** `sse_f64x2_to_f32 (v)`: two singles, zero above. */
+const narrowLanes = routine('sse_f64x2_to_f32', ['v128'], 'v128', (b, cpu, v) => {
+  b.return(buildLanes(b, SINGLE, 2, (i) => b.call('sse_f64_to_f32', cpu, lane(b, DOUBLE, v, i))));
+});
+
+/** `sse_f32x2_to_f64 (v)`: of the two low singles. */
+const widenLanes = routine('sse_f32x2_to_f64', ['v128'], 'v128', (b, cpu, v) => {
+  const control = mxcsr(b, cpu);
+  b.return(buildLanes(b, DOUBLE, 2, (i) => b.call('f32_to_f64', cpu, lane(b, SINGLE, v, i), control)));
+});
+
+/** `sse_i32x4_to_f32 (v)`. */
+const fromIntegers = routine('sse_i32x4_to_f32', ['v128'], 'v128', (b, cpu, v) => {
+  const control = mxcsr(b, cpu);
+  b.return(buildLanes(b, SINGLE, 4, (i) => b.call('i32_to_f32', cpu, lane(b, SINGLE, v, i), control)));
+});
+
+export const floatConvertRoutines: readonly Helper[] = [narrow, narrowLanes, widenLanes, fromIntegers];
+
+function singleToDouble(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  const x = readElement(b, SINGLE, src);
+  const native = toBits(b, DOUBLE, b.op('f64.promote_f32', toFloat(b, SINGLE, x)));
+  const result = either(b, isOrdinary(b, SINGLE, x), native, () => exactly(b, 'f32_to_f64', x, b.field('mxcsr')));
+  writeElement(b, DOUBLE, dst, result);
+}
+
+function doubleToSingle(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  const x = readElement(b, DOUBLE, src);
+  const native = toBits(b, SINGLE, b.op('f32.demote_f64', toFloat(b, DOUBLE, x)));
+  const fine = b.and(nativeRounding(b, b.field('mxcsr')), isPlain(b, SINGLE, native));
+  writeElement(
+    b,
+    SINGLE,
+    dst,
+    either(b, fine, native, () => exactly(b, 'sse_f64_to_f32', x)),
+  );
+}
+
+function singlesToDoubles(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  const x = b.op('i64x2.splat', src.read());
+  const ordinary = b.op('i32x4.all_true', ordinaryLanes(b, SINGLE, x));
+  const native = b.op('f64x2.promote_low_f32x4', x);
+  dst.writeVector(either(b, ordinary, native, () => exactly(b, 'sse_f32x2_to_f64', x)));
+}
+
+function doublesToSingles(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  const x = src.readVector();
+  const native = b.op('f32x4.demote_f64x2_zero', x);
+  // The upper lanes are zero: only the low two count.
+  const plain = b.eq(half(b, plainLanes(b, SINGLE, native), 0), b.i64(-1));
+  const fine = b.and(nativeRounding(b, b.field('mxcsr')), plain);
+  dst.writeVector(either(b, fine, native, () => exactly(b, 'sse_f64x2_to_f32', x)));
+}
+
+/** A magnitude up to `limit` (i64): an integer that the format holds. */
+function isSmall(b: Builder, value: Value, limit: bigint): Value {
+  return b.leU(b.add(value, b.i64(limit)), b.i64(2n * limit));
+}
+
+/** CVTSI2SS, CVTSI2SD: from a general register or memory of 4 or 8 bytes. */
+const fromInteger =
+  (e: Element) =>
+  (b: InstructionBuilder, dst: Operand, src: Operand): void => {
+    const wide = src.size === 8;
+    const value = src.read();
+    const integer = wide ? value : b.wrap(value);
+    const native = toBits(b, e, b.op(`${e.name}.convert_${integer.type}_s`, integer));
+    if (!wide && e.name === 'f64') {
+      writeElement(b, e, dst, native);
+      return;
+    }
+    const exact = isSmall(b, wide ? value : b.extendS(integer), 1n << BigInt(e.fractionBits + 1));
+    const fine = b.or(exact, nativeRounding(b, b.field('mxcsr')));
+    const slow = () => exactly(b, `${integer.type}_to_${e.name}`, integer, b.field('mxcsr'));
+    writeElement(b, e, dst, either(b, fine, native, slow));
+  };
+
+/** Four integers as singles. */
+function integersToSingles(b: InstructionBuilder, x: Value): Value {
+  const native = b.op('f32x4.convert_i32x4_s', x);
+  const small = b.op('i32x4.le_u', b.op('i32x4.abs', x), splat(b, 32, 1 << 24));
+  const fine = b.or(b.op('i32x4.all_true', small), nativeRounding(b, b.field('mxcsr')));
+  return either(b, fine, native, () => exactly(b, 'sse_i32x4_to_f32', x));
+}
+
+/** CVTPI2PS: replaces the low half. */
+function mmxToSingles(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  checkPendingX87(b);
+  const result = half(b, integersToSingles(b, lowHalf(b, src.read())), 0);
+  mmxEnter(b);
+  dst.write(result);
+}
+
+/** CVTPI2PD: with a memory operand the x87 registers stay as they are (SDM vol. 2, CVTPI2PD). */
+function mmxToDoubles(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  if (src.kind === 'mmx') checkPendingX87(b);
+  const value = src.read();
+  if (src.kind === 'mmx') mmxEnter(b);
+  dst.writeVector(b.op('f64x2.convert_low_i32x4_s', b.op('i64x2.splat', value)));
+}
+
+function sse(name: string, feature: string, encoding: string, semantics: Semantics): Definition {
+  return { name, encodings: [encoding], unit: 'sse', feature, semantics };
+}
+
+export const floatConvert: readonly Definition[] = [
+  sse('cvtsi2ss', 'sse', 'f3 0f 2a /r Vd,Ey', fromInteger(SINGLE)),
+  sse('cvtsi2sd', 'sse2', 'f2 0f 2a /r Vq,Ey', fromInteger(DOUBLE)),
+  sse('cvtss2sd', 'sse2', 'f3 0f 5a /r Vq,Wd', singleToDouble),
+  sse('cvtsd2ss', 'sse2', 'f2 0f 5a /r Vd,Wq', doubleToSingle),
+  sse('cvtps2pd', 'sse2', 'np 0f 5a /r Vdq,Wq', singlesToDoubles),
+  sse('cvtpd2ps', 'sse2', '66 0f 5a /r Vdq,Wdq', doublesToSingles),
+  sse('cvtdq2ps', 'sse2', 'np 0f 5b /r Vdq,Wdq', (b, dst, src) =>
+    dst.writeVector(integersToSingles(b, src.readVector())),
+  ),
+  sse('cvtdq2pd', 'sse2', 'f3 0f e6 /r Vdq,Wq', (b, dst, src) =>
+    dst.writeVector(b.op('f64x2.convert_low_i32x4_s', b.op('i64x2.splat', src.read()))),
+  ),
+  sse('cvtpi2ps', 'sse', 'np 0f 2a /r Vq,Qq', mmxToSingles),
+  sse('cvtpi2pd', 'sse2', '66 0f 2a /r Vdq,Qq', mmxToDoubles),
+];
