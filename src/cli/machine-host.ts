@@ -1,5 +1,4 @@
 /** What the command line needs of a machine: to start it, talk to its first serial port, and learn how it ended. */
-import { VirtsError } from '../base/errors.ts';
 
 /** A file that the machine boots from, already read. */
 export interface BootFile {
@@ -28,11 +27,12 @@ export interface MachineOptions {
   };
 }
 
-export type EndReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' | 'halted';
+/** `killed`: a debugger ended the machine. */
+export type EndReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' | 'halted' | 'killed';
 
 export interface MachineEnd {
   readonly reason: EndReason;
-  /** Exit status that the guest asked for; it counts for `debug-exit` only. */
+  /** What the guest wrote, as (V << 1) | 1; it counts for `debug-exit` only. */
   readonly status: number;
 }
 
@@ -52,9 +52,5 @@ export interface RunningMachine {
   statistics?(): Readonly<Record<string, number | string>>;
 }
 
+/** Starts a machine on this host. Rejects with VirtsError `bad-input`, `no-space`, `unsupported`, `usage`, `io`. */
 export type StartMachine = (options: MachineOptions) => Promise<RunningMachine>;
-
-/** Starts a machine on this host. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
-export const startMachine: StartMachine = async () => {
-  throw new VirtsError('unsupported', 'This build of Virts has no machine yet.');
-};

@@ -3,9 +3,23 @@ import { randomFillSync } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
+import { createMachineTarget } from '../vm/gdb/machine-target.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
-import { type Channel, CONTROL, OUTPUT_LIMIT } from './worker-channel.ts';
+import { exitStatus } from './exit-status.ts';
+import { serveGdb } from './gdb-server.ts';
+import type { MachineOptions } from './machine-host.ts';
+import {
+  type MachineLoop,
+  machineLoop,
+  type RunEnd,
+  type Runner,
+  runBlocking,
+  runOnEventLoop,
+} from './machine-loop.ts';
+import { type Channel, CONTROL, kick } from './worker-channel.ts';
+
+type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
 export interface WorkerOptions {
   readonly channel: Channel;
@@ -15,14 +29,14 @@ export interface WorkerOptions {
   readonly memory: number;
   readonly reboot: boolean;
   readonly debugLog: boolean;
+  readonly gdb: GdbRequest | undefined;
 }
 
 export type WorkerMessage =
   | { readonly kind: 'started' }
   | { readonly kind: 'output'; readonly bytes: Uint8Array }
   | { readonly kind: 'log'; readonly line: string }
-  | { readonly kind: 'ended'; readonly end: MachineEnd; readonly stats: Record<string, number> }
-  | { readonly kind: 'stopped'; readonly stats: Record<string, number> }
+  | { readonly kind: 'ended'; readonly end: RunEnd; readonly stats: Record<string, number> }
   | { readonly kind: 'failed'; readonly error: FailedError };
 
 /** An error on its way between threads. */
@@ -31,11 +45,6 @@ export interface FailedError {
   readonly message: string;
   readonly stack: string | undefined;
 }
-
-/** Nanoseconds of guest code between looks at the outside. */
-const SLICE_NS = 1_000_000;
-/** Longest sleep, so that host clocks that jump do no harm. */
-const LONGEST_SLEEP_MS = 1000;
 
 const options = workerData as WorkerOptions;
 const control = new Int32Array(options.channel.control);
@@ -49,23 +58,6 @@ function flushOutput(): void {
   output = [];
   Atomics.add(control, CONTROL.unread, bytes.length);
   post({ kind: 'output', bytes });
-}
-
-/** Waits until the terminal has taken what was sent, so that a guest cannot fill the host's memory. */
-function waitForTerminal(): void {
-  for (;;) {
-    const unread = Atomics.load(control, CONTROL.unread);
-    if (unread <= OUTPUT_LIMIT || Atomics.load(control, CONTROL.stop) !== 0) return;
-    Atomics.wait(control, CONTROL.unread, unread, LONGEST_SLEEP_MS);
-  }
-}
-
-function passInput(machine: Machine): void {
-  while (input.available() > 0) {
-    const taken = machine.input(input.peek(256));
-    if (taken === 0) return;
-    input.skip(taken);
-  }
 }
 
 function create(): Machine {
@@ -91,42 +83,45 @@ function create(): Machine {
   return machine;
 }
 
-/** Runs until the machine ends for good or the other thread says stop. */
-function run(machine: Machine): MachineEnd | undefined {
-  for (;;) {
-    const seen = Atomics.load(control, CONTROL.kick);
-    if (Atomics.load(control, CONTROL.stop) !== 0) return undefined;
-    passInput(machine);
-    const progress = machine.advance(SLICE_NS);
-    flushOutput();
-    waitForTerminal();
-    if (progress.kind === 'ended') {
-      const restart = progress.end.reason === 'reset' || progress.end.reason === 'triple-fault';
-      if (!restart || !options.reboot) return progress.end;
-      machine.reset();
-    } else if (progress.kind === 'idle') {
-      const ms = Math.min((progress.until - machine.now()) / 1e6, LONGEST_SLEEP_MS);
-      if (ms > 0) Atomics.wait(control, CONTROL.kick, seen, ms);
-    }
+function restarts({ reason }: MachineEnd): boolean {
+  return options.reboot && (reason === 'reset' || reason === 'triple-fault');
+}
+
+function loopOver(runner: Runner): MachineLoop {
+  return machineLoop({ runner, control, input, flushOutput, restarts });
+}
+
+function run(machine: Machine): RunEnd {
+  post({ kind: 'started' });
+  const { advance, input, now, reset } = machine;
+  return runBlocking(loopOver({ advance, input, now, restart: reset }), control);
+}
+
+async function runDebugged(machine: Machine, { port, wait }: GdbRequest): Promise<RunEnd> {
+  const target = createMachineTarget(machine, { wait, restarts, exitStatus, wake: () => kick(control) });
+  const server = await serveGdb(target, { port });
+  try {
+    post({ kind: 'started' });
+    return await runOnEventLoop(loopOver(target), control);
+  } finally {
+    await server.close();
   }
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const machine = create();
   machine.boot({
     kernel: options.kernel,
     ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
     commandLine: options.append,
   });
-  post({ kind: 'started' });
-  const end = run(machine);
+  const end = options.gdb === undefined ? run(machine) : await runDebugged(machine, options.gdb);
   flushOutput();
-  const stats = machine.stats();
-  post(end === undefined ? { kind: 'stopped', stats } : { kind: 'ended', end, stats });
+  post({ kind: 'ended', end, stats: machine.stats() });
 }
 
 try {
-  main();
+  await main();
 } catch (error) {
   const known = error instanceof VirtsError ? error : undefined;
   const message = known?.message ?? `Virts met a defect of its own: ${error instanceof Error ? error.message : error}`;

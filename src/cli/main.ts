@@ -8,7 +8,7 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
 }
 
 const { main, reportError } = await import('./program.ts');
-const { startMachine } = await import('./machine-host.ts');
+const { startMachine } = await import('./start-machine.ts');
 
 const fail = (error: unknown): never => process.exit(reportError(error, process));
 process.on('uncaughtException', fail);

@@ -1,7 +1,7 @@
 /** The command line `virts`. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { ERROR_KINDS, VirtsError } from '../base/errors.ts';
+import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
@@ -16,6 +16,24 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+const ERROR_TEXTS: Readonly<Record<ErrorKind, string>> = {
+  internal: 'a defect in Virts',
+  usage: 'a command line that makes no sense',
+  'bad-input': 'a file that is not what it should be',
+  'not-found': 'a file or package that is not there',
+  'no-space': 'memory or disk that does not suffice',
+  unsupported: 'something that this host or Virts lacks',
+  network: 'a mirror that does not answer',
+  untrusted: 'a wrong signature or checksum',
+  'guest-stopped': 'a guest that halts with interrupts disabled',
+  io: 'a file or port that cannot be used',
+};
+
+function errorStatuses(): string {
+  const kinds = Object.entries(ERROR_TEXTS) as [ErrorKind, string][];
+  return kinds.map(([kind, text]) => `\n  ${String(ERROR_KINDS[kind]).padStart(2)}  ${text}`).join('');
+}
+
 const RUN_NOTES = `
 Without --kernel the default guest runs: Debian's kernel with busybox. Its packages come from the Debian archive of this
 host's APT configuration, or from the one that --mirror names; signatures and checksums are verified, and the result is
@@ -24,8 +42,9 @@ kept in the cache.
 The guest's first serial port is on this terminal; Ctrl-] leaves the guest. When standard input or output is a pipe, it
 carries the port's bytes instead, and the end of the input does not end the guest.
 
-The exit status is 0 when the guest switches itself off, or resets under --no-reboot; (V << 1) | 1 when it writes V to
-port 0xf4; an even number from 2 up for an error; 128 + N when signal N ended the run.`;
+The exit status is 0 when the guest switches itself off, when it resets or triple-faults under --no-reboot (of a triple
+fault a sentence tells), and when you leave it or a debugger ends it; (V << 1) | 1 when it writes V to port 0xf4; 128 + N
+when signal N ended the run; and for errors:${errorStatuses()}`;
 
 /** Options of every command that starts a machine. */
 function withMachineOptions(command: Command): Command {

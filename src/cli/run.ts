@@ -4,8 +4,9 @@ import { VirtsError } from '../base/errors.ts';
 import { fileError } from '../images/apt/cache.ts';
 import { type BootOptions, bootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
+import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
-import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
 import { attach } from './terminal.ts';
 
 export interface RunOptions extends BootOptions {
@@ -37,22 +38,20 @@ function openLog(target: string | true, { stderr, stdin }: Environment): Log {
   }
 }
 
-/** The exit status for an end of the machine. @throws VirtsError `guest-stopped` when the guest hangs for ever. */
-function statusOf(end: MachineEnd, { stderr }: Environment): number {
-  switch (end.reason) {
-    case 'power-off':
-    case 'reset':
-      return 0;
-    case 'debug-exit':
-      return end.status;
-    case 'triple-fault':
-      stderr.write(
-        'virts: The guest ended by a triple fault: an exception that it could not handle reset its processor.\n',
-      );
-      return 0;
-    case 'halted':
-      throw new VirtsError('guest-stopped', 'The guest halted with interrupts disabled, so that nothing can wake it.');
+/** Sentences for ends that a user did not ask for. */
+const SENTENCES: Partial<Record<EndReason, string>> = {
+  'triple-fault': 'The guest ended by a triple fault: an exception that it could not handle reset its processor.',
+  killed: 'The debugger ended the guest.',
+};
+
+/** Tells of the end and gives its exit status. @throws VirtsError `guest-stopped` when the guest hangs for ever. */
+function conclude(end: MachineEnd, { stderr }: Environment): number {
+  if (end.reason === 'halted') {
+    throw new VirtsError('guest-stopped', 'The guest halted with interrupts disabled, so that nothing can wake it.');
   }
+  const sentence = SENTENCES[end.reason];
+  if (sentence !== undefined) stderr.write(`virts: ${sentence}\n`);
+  return exitStatus(end);
 }
 
 function printStatistics(machine: RunningMachine, { stderr }: Environment): void {
@@ -67,7 +66,7 @@ async function converse(machine: RunningMachine, environment: Environment, signa
     if (end === undefined) return 0;
     await terminal.flush();
     terminal.detach();
-    return statusOf(end, environment);
+    return conclude(end, environment);
   } finally {
     terminal.detach();
   }

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
 import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from './machine-host.ts';
+import type { RunEnd } from './machine-loop.ts';
 import type { FailedError, WorkerMessage, WorkerOptions } from './machine-worker.ts';
 import { CONTROL, createChannel, kick } from './worker-channel.ts';
 
@@ -18,7 +19,7 @@ function rebuild({ kind, message, stack }: FailedError): VirtsError {
   return new VirtsError(kind, message, {}, cause);
 }
 
-function endOf(end: Extract<WorkerMessage, { kind: 'ended' }>['end']): MachineEnd {
+function endOf(end: Exclude<RunEnd, { readonly reason: 'stopped' }>): MachineEnd {
   return { reason: end.reason, status: end.reason === 'debug-exit' ? end.status : 0 };
 }
 
@@ -68,7 +69,7 @@ function attach(handles: Handles, input: SharedArrayBuffer, options: MachineOpti
       else if (message.kind !== 'started') {
         stats = message.stats;
         stopped();
-        if (message.kind === 'ended') resolve(endOf(message.end));
+        if (message.end.reason !== 'stopped') resolve(endOf(message.end));
       }
     });
     worker.once('error', (error) => reject(new VirtsError('internal', 'The thread of the machine failed.', {}, error)));
@@ -114,6 +115,7 @@ export const startMachine: StartMachine = async (options) => {
     memory: options.memory,
     reboot: options.reboot,
     debugLog: options.debugLog !== undefined,
+    gdb: options.gdb,
   };
   const worker = new Worker(WORKER, { workerData: data });
   const handles = { worker, control: new Int32Array(channel.control) };

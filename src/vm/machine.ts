@@ -49,11 +49,22 @@ export type MachineEnd =
   | { readonly reason: 'power-off' | 'reset' | 'triple-fault' | 'halted' }
   | { readonly reason: 'debug-exit'; readonly status: number };
 
-/** What an `advance` left: more to do at once, nothing before `until` (machine time, ns), or the end. */
-export type Progress =
-  | { readonly kind: 'running' }
-  | { readonly kind: 'idle'; readonly until: number }
-  | { readonly kind: 'ended'; readonly end: MachineEnd };
+/** Nothing to do before `until` (machine time, ns), unless input comes first. */
+export interface Idle {
+  readonly kind: 'idle';
+  readonly until: number;
+}
+
+export interface Ended {
+  readonly kind: 'ended';
+  readonly end: MachineEnd;
+}
+
+/** What an `advance` left: more to do at once, a wait, the end, or an instruction at a breakpoint that comes next. */
+export type Progress = { readonly kind: 'running' } | { readonly kind: 'breakpoint' } | Idle | Ended;
+
+/** What a `step` left: it is done, or the vCPU is halted and nothing wakes it yet, or the machine is at its end. */
+export type StepProgress = { readonly kind: 'stepped' } | Idle | Ended;
 
 export interface Machine {
   readonly vcpu: Vcpu;
@@ -67,6 +78,14 @@ export interface Machine {
   advance(ns: number): Progress;
   /** Runs exactly `count` instructions, or fewer to the end. Counted clock only. */
   advanceInstructions(count: number): Progress;
+  /**
+   * Executes one instruction for a debugger, at a breakpoint or not; interrupts that wait are delivered first with
+   * `interrupts`, and to a halted vCPU. After `idle`, call it again when that time has come.
+   */
+  step(interrupts: boolean): StepProgress;
+  /** Machine time stands still until `continue`; nothing is to be run meanwhile. */
+  pause(): void;
+  continue(): void;
   /** Input for the first serial port; returns how many bytes it took. */
   input(bytes: Uint8Array): number;
   /** Starts over after an end by reset or triple fault. */
@@ -174,7 +193,7 @@ export function createMachine(options: MachineOptions): Machine {
   }
 
   /** What the vCPU's state means after it came back. */
-  function progress(): Progress {
+  function progress(): { readonly kind: 'running' } | Idle | Ended {
     if (end !== undefined) return { kind: 'ended', end };
     const { state } = vcpu;
     if (state.activity === ACTIVITY.shutdown) return { kind: 'ended', end: { reason: 'triple-fault' } };
@@ -190,9 +209,10 @@ export function createMachine(options: MachineOptions): Machine {
     const until = Math.min(ns, Math.max(0, timers.next() - clock.now()));
     const before = vcpu.retired();
     const started = options.hostNow();
-    vcpu.run(pacer.instructions(until));
+    const result = vcpu.run(pacer.instructions(until));
     pacer.measured(vcpu.retired() - before, options.hostNow() - started);
     timers.run();
+    if (end === undefined && result === 'breakpoint') return { kind: 'breakpoint' };
     return end === undefined && vcpu.interruptsWait() ? { kind: 'running' } : progress();
   }
 
@@ -204,8 +224,9 @@ export function createMachine(options: MachineOptions): Machine {
     while (vcpu.retired() < target) {
       timers.run();
       const due = Math.ceil((timers.next() - counted.exact()) / rate);
-      vcpu.run(Math.max(1, Math.min(target - vcpu.retired(), due)), true);
+      const result = vcpu.run(Math.max(1, Math.min(target - vcpu.retired(), due)), true);
       const state = progress();
+      if (state.kind !== 'ended' && result === 'breakpoint') return { kind: 'breakpoint' };
       if (state.kind === 'ended') return state;
       if (state.kind === 'idle' && !vcpu.interruptsWait()) {
         if (state.until === Number.POSITIVE_INFINITY) return state;
@@ -213,6 +234,16 @@ export function createMachine(options: MachineOptions): Machine {
       }
     }
     return { kind: 'running' };
+  }
+
+  function step(interrupts: boolean): StepProgress {
+    timers.run();
+    const done = vcpu.step(interrupts);
+    const after = progress();
+    if (after.kind === 'ended') return after;
+    if (done || after.kind !== 'idle') return { kind: 'stepped' };
+    if (counted !== undefined && after.until !== Number.POSITIVE_INFINITY) counted.skipTo(after.until);
+    return after;
   }
 
   return {
@@ -223,6 +254,9 @@ export function createMachine(options: MachineOptions): Machine {
     now: () => clock.now(),
     advance,
     advanceInstructions,
+    step,
+    pause: () => clock.stop(),
+    continue: () => clock.continue(),
     input: (bytes) => board.serial[0].receive(bytes),
     reset() {
       if (request === undefined) throw new VirtsError('internal', 'A machine that never booted cannot be reset.');

@@ -1,0 +1,113 @@
+/**
+ * The loop that runs a machine, written once for two ways of waiting: a thread that sleeps and has no event loop, which is
+ * quickest, and one whose event loop serves a debugger meanwhile.
+ */
+import type { Ring } from '../base/ring.ts';
+import type { TargetProgress } from '../vm/gdb/machine-target.ts';
+import type { MachineEnd } from '../vm/machine.ts';
+import { CONTROL, OUTPUT_LIMIT } from './worker-channel.ts';
+
+/** Nanoseconds of guest code between looks at the outside. */
+const SLICE_NS = 1_000_000;
+/** Longest sleep, so that host clocks that jump do no harm. */
+const LONGEST_SLEEP_MS = 1000;
+
+/** What is run: a machine, or one under a debugger. */
+export interface Runner {
+  advance(ns: number): TargetProgress;
+  /** Starts over after an end. */
+  restart(): void;
+  /** Returns how many bytes the first serial port took. */
+  input(bytes: Uint8Array): number;
+  /** Machine time in nanoseconds. */
+  now(): number;
+}
+
+export interface LoopParts {
+  readonly runner: Runner;
+  readonly control: Int32Array;
+  readonly input: Ring;
+  /** Sends what the guest has written since the last call. */
+  flushOutput(): void;
+  /** Whether the machine starts over after this end. */
+  restarts(end: MachineEnd): boolean;
+}
+
+/** How a run ended: by the guest, by a debugger, or by the thread with the terminal. */
+export type RunEnd = MachineEnd | { readonly reason: 'killed' } | { readonly reason: 'stopped' };
+
+/** Wait until the control word `word` is no longer `value`, `ms` milliseconds at most. */
+export interface Wait {
+  readonly word: number;
+  readonly value: number;
+  readonly ms: number;
+}
+
+/** Yields what to wait for before it goes on; `undefined` between two slices. */
+export type MachineLoop = Generator<Wait | undefined, RunEnd, void>;
+
+/** Hands input on; whether the guest took any. */
+function passInput({ runner, input }: LoopParts): boolean {
+  let any = false;
+  while (input.available() > 0) {
+    const taken = runner.input(input.peek(256));
+    if (taken === 0) break;
+    input.skip(taken);
+    any = true;
+  }
+  return any;
+}
+
+/** Waits until the terminal has taken what was sent, so that a guest cannot fill the host's memory. */
+function* waitForTerminal({ control }: LoopParts): Generator<Wait, void, void> {
+  for (;;) {
+    const value = Atomics.load(control, CONTROL.unread);
+    if (value <= OUTPUT_LIMIT || Atomics.load(control, CONTROL.stop) !== 0) return;
+    yield { word: CONTROL.unread, value, ms: LONGEST_SLEEP_MS };
+  }
+}
+
+export function* machineLoop(parts: LoopParts): MachineLoop {
+  const { runner, control } = parts;
+  for (;;) {
+    const seen = Atomics.load(control, CONTROL.kick);
+    if (Atomics.load(control, CONTROL.stop) !== 0) return { reason: 'stopped' };
+    passInput(parts);
+    const progress = runner.advance(SLICE_NS);
+    parts.flushOutput();
+    yield* waitForTerminal(parts);
+    if (progress.kind === 'killed') return { reason: 'killed' };
+    if (progress.kind === 'stopped') yield { word: CONTROL.kick, value: seen, ms: LONGEST_SLEEP_MS };
+    else if (progress.kind === 'ended') {
+      if (!parts.restarts(progress.end)) return progress.end;
+      runner.restart();
+    } else if (progress.kind === 'idle' && !passInput(parts)) {
+      const ms = Math.min((progress.until - runner.now()) / 1e6, LONGEST_SLEEP_MS);
+      if (ms > 0) yield { word: CONTROL.kick, value: seen, ms };
+    }
+    yield undefined;
+  }
+}
+
+/** Runs the loop in a thread that does nothing else. */
+export function runBlocking(loop: MachineLoop, control: Int32Array): RunEnd {
+  for (;;) {
+    const step = loop.next();
+    if (step.done) return step.value;
+    if (step.value !== undefined) Atomics.wait(control, step.value.word, step.value.value, step.value.ms);
+  }
+}
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Runs the loop so that the thread's event loop has a turn after every slice and during every wait. */
+export async function runOnEventLoop(loop: MachineLoop, control: Int32Array): Promise<RunEnd> {
+  for (;;) {
+    const step = loop.next();
+    if (step.done) return step.value;
+    if (step.value !== undefined) {
+      await Atomics.waitAsync(control, step.value.word, step.value.value, step.value.ms).value;
+    }
+    await nextTurn();
+  }
+}
