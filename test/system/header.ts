@@ -95,7 +95,7 @@ export function parseHeader(source: string): Header {
     const register = REGISTER.exec(line);
     if (EVENT.test(line)) log.push(line);
     else if (register !== null) registers[register[1]] = BigInt(`0x${register[2]}`);
-    else throw new Error(`The header expects something unknown: ${line}`);
+    else if (line !== 'FILL') throw new Error(`The header expects something unknown: ${line}`);
   }
   const steps = Number(fields.get('steps'));
   if (!Number.isInteger(steps)) throw new Error('The header must give the number of steps.');
