@@ -6,13 +6,7 @@ import type { Definition } from '../../isa/definition.ts';
 import { floatHelpers } from '../../isa/float/routines.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { integer, integerHelpers } from '../../isa/integer/index.ts';
-import { insertExtract } from '../../isa/simd/insert-extract.ts';
-import { maskedStores } from '../../isa/simd/masked-store.ts';
-import { moves } from '../../isa/simd/moves.ts';
-import { ordering } from '../../isa/simd/ordering.ts';
-import { packedArithmetic } from '../../isa/simd/packed-arithmetic.ts';
-import { packedShift } from '../../isa/simd/packed-shift.ts';
-import { shuffle } from '../../isa/simd/shuffle.ts';
+import { simd, simdHelpers } from '../../isa/simd/index.ts';
 import { system, systemHelpers } from '../../isa/system/index.ts';
 import { x87, x87Helpers } from '../../isa/x87/index.ts';
 
@@ -25,18 +19,7 @@ export interface InstructionSet {
 
 /** What CPUID describes (`cpu/cpuid.ts`). */
 export const x86: InstructionSet = {
-  definitions: [
-    ...integer,
-    ...system,
-    ...x87,
-    ...insertExtract,
-    ...maskedStores,
-    ...moves,
-    ...ordering,
-    ...packedArithmetic,
-    ...packedShift,
-    ...shuffle,
-  ],
-  helpers: [...integerHelpers, ...systemHelpers, ...floatHelpers, ...x87Helpers],
+  definitions: [...integer, ...system, ...x87, ...simd],
+  helpers: [...integerHelpers, ...systemHelpers, ...floatHelpers, ...x87Helpers, ...simdHelpers],
   implementation: (context) => ({ ...systemFunctions(context), ...x87Functions(context) }),
 };
