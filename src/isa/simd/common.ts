@@ -59,6 +59,15 @@ export function mmxInstruction(b: InstructionBuilder, dst: Operand | undefined, 
   if (dst !== undefined) writeMmx(b, dst, value);
 }
 
+/**
+ * The transition to MMX registers of an instruction that may still fault: processors make it before MASKMOVQ stores and
+ * before a conversion raises #XM. To run the instruction again changes nothing more.
+ */
+export function earlyTransition(b: InstructionBuilder): void {
+  b.setScratchField('fpTop', b.i32(0));
+  b.setScratchField('ftw', b.i32(0xff));
+}
+
 /** Which CPUID features an instruction's two forms belong to; absent: there is no such form. */
 export interface Forms {
   readonly mmx?: string;

@@ -7,11 +7,17 @@ import { VCPU } from '../state.ts';
 import { immediateByte } from './common.ts';
 import { bitsConstant, buildLanes, ELEMENTS, type Element, exactly, lane, MXCSR, mxcsr } from './float-element.ts';
 
-/** Returns where an unmasked exception has been met: the later steps then do not happen (SDM vol. 2, DPPS). */
-function stopOnException(b: Builder, cpu: Value): void {
+/**
+ * Ends a step: flags what it found or, where an unmasked exception is among that, returns. The later steps then do not
+ * happen (SDM vol. 2, DPPS).
+ */
+function endStep(b: Builder, cpu: Value): void {
   const found = b.loadHost('i32.load', cpu, VCPU.offsets.fpExceptions);
-  const masks = b.shrU(mxcsr(b, cpu), b.i32(MXCSR.masks));
+  const control = mxcsr(b, cpu);
+  const masks = b.shrU(control, b.i32(MXCSR.masks));
   b.if(b.and(b.and(found, b.not(masks)), b.i32(0x3f)), () => b.return(b.v128(0n, 0n)));
+  b.storeHost('i32.store', cpu, b.or(control, b.and(found, b.i32(0x3f))), VCPU.offsets.mxcsr);
+  b.storeHost('i32.store', cpu, b.i32(0), VCPU.offsets.fpExceptions);
 }
 
 /**
@@ -27,13 +33,13 @@ function dotRoutine(e: Element): Helper {
       b.if(chosen(4 + i), () => b.set(product, b.call(`sse_${e.name}_mul`, cpu, lane(b, e, x, i), lane(b, e, y, i))));
       return product;
     });
-    stopOnException(b, cpu);
+    endStep(b, cpu);
     let terms = products.map((p) => b.get(p));
     while (terms.length > 1) {
       const sums: Value[] = [];
       for (let i = 0; i < terms.length; i += 2)
         sums.push(b.call(`sse_${e.name}_add`, cpu, terms[i] as Value, terms[i + 1] as Value));
-      stopOnException(b, cpu);
+      endStep(b, cpu);
       terms = sums;
     }
     const total = terms[0] as Value;

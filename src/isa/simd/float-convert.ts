@@ -4,8 +4,8 @@ import type { Value } from '../../ir/node.ts';
 import type { Definition, Semantics } from '../definition.ts';
 import { type Helper, routine } from '../helpers.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
-import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
-import { half, lowHalf, splat } from './common.ts';
+import { checkPendingX87 } from '../x87/mmx-state.ts';
+import { earlyTransition, half, lowHalf, splat } from './common.ts';
 import {
   buildLanes,
   DOUBLE,
@@ -128,21 +128,24 @@ function integersToSingles(b: InstructionBuilder, x: Value): Value {
   return either(b, fine, native, () => exactly(b, 'sse_i32x4_to_f32', x));
 }
 
-/** CVTPI2PS: replaces the low half. */
-function mmxToSingles(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  checkPendingX87(b);
-  const result = half(b, integersToSingles(b, lowHalf(b, src.read())), 0);
-  mmxEnter(b);
-  dst.write(result);
+/**
+ * The integers of CVTPI2PS and CVTPI2PD as a low half. With a memory operand no MMX register is used, and the x87
+ * registers stay as they are.
+ */
+function mmxIntegers(b: InstructionBuilder, src: Operand): Value {
+  if (src.kind === 'mmx') {
+    checkPendingX87(b);
+    earlyTransition(b);
+  }
+  return lowHalf(b, src.read());
 }
 
-/** CVTPI2PD: with a memory operand the x87 registers stay as they are (SDM vol. 2, CVTPI2PD). */
-function mmxToDoubles(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  if (src.kind === 'mmx') checkPendingX87(b);
-  const value = src.read();
-  if (src.kind === 'mmx') mmxEnter(b);
-  dst.writeVector(b.op('f64x2.convert_low_i32x4_s', b.op('i64x2.splat', value)));
-}
+/** CVTPI2PS: replaces the low half. */
+const mmxToSingles = (b: InstructionBuilder, dst: Operand, src: Operand): void =>
+  dst.write(half(b, integersToSingles(b, mmxIntegers(b, src)), 0));
+
+const mmxToDoubles = (b: InstructionBuilder, dst: Operand, src: Operand): void =>
+  dst.writeVector(b.op('f64x2.convert_low_i32x4_s', mmxIntegers(b, src)));
 
 function sse(name: string, feature: string, encoding: string, semantics: Semantics): Definition {
   return { name, encodings: [encoding], unit: 'sse', feature, semantics };

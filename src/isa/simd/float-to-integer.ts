@@ -3,8 +3,8 @@ import type { Value } from '../../ir/node.ts';
 import type { Definition } from '../definition.ts';
 import { type Helper, routine } from '../helpers.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
-import { checkPendingX87, mmxEnter, writeMmx } from '../x87/mmx-state.ts';
-import { half, lowHalf } from './common.ts';
+import { checkPendingX87, writeMmx } from '../x87/mmx-state.ts';
+import { earlyTransition, half, lowHalf } from './common.ts';
 import {
   allLanes,
   buildLanes,
@@ -83,9 +83,8 @@ function scalarToInteger(b: InstructionBuilder, e: Element, dst: Operand, src: O
 function toMmx(b: InstructionBuilder, e: Element, dst: Operand, src: Operand, truncates: boolean): void {
   checkPendingX87(b);
   const x = e.name === 'f32' ? lowHalf(b, src.read()) : src.readVector();
-  const value = half(b, packedToIntegers(b, e, x, truncates), 0);
-  mmxEnter(b);
-  writeMmx(b, dst, value);
+  earlyTransition(b);
+  writeMmx(b, dst, half(b, packedToIntegers(b, e, x, truncates), 0));
 }
 
 function scalar(e: Element, truncates: boolean): Definition {

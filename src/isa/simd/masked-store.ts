@@ -4,25 +4,39 @@ import { MEMORY_ACCESS } from '../access.ts';
 import type { Definition } from '../definition.ts';
 import type { InstructionBuilder } from '../semantics.ts';
 import { GPR } from '../state.ts';
-import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
-import { half, lowHalf } from './common.ts';
+import { checkPendingX87 } from '../x87/mmx-state.ts';
+import { earlyTransition, half, lowHalf } from './common.ts';
 
-/** Stores the bytes of `value` whose mask byte is negative. Nothing is accessed where the mask chooses none. */
-function maskedStore(b: InstructionBuilder, bytes: 8 | 16, value: Value, mask: Value): void {
+/** Stores 8 bytes of a half where the mask says so. */
+interface Part {
+  readonly linear: Value;
+  readonly value: Value;
+  readonly chosen: Value;
+}
+
+/** Linear address of the 8 bytes `offset` bytes behind DS:rDI. */
+function destination(b: InstructionBuilder, offset: number): Value {
+  const pointer = b.zeroExtend(b.add(b.gpr(GPR.rdi, b.addressSize), b.i64(offset)), b.addressSize);
+  return b.linear(b.dataSegment, pointer, 8, 'write');
+}
+
+/**
+ * Stores the bytes of `value` whose mask byte is negative, in halves of 8 bytes. A place that cannot be written faults
+ * even where the mask chooses nothing of it, which the manuals leave to the processor.
+ */
+function maskedStore(b: InstructionBuilder, halves: readonly (0 | 1)[], value: Value, mask: Value): void {
   const chosen = b.op('i8x16.lt_s', mask, b.v128(0n, 0n));
-  b.if(b.op('v128.any_true', chosen), () => {
-    const linear = b.linear(b.dataSegment, b.gpr(GPR.rdi, b.addressSize), bytes, 'write');
-    if (bytes === 8) {
-      const place = b.modifyAt(linear, 8);
-      const old = b.op('i64x2.splat', place.value);
-      place.write(half(b, b.op('v128.bitselect', value, old, chosen), 0));
-      return;
-    }
-    // A page that cannot be written must fault as such, not as one that cannot be read.
-    b.translate(linear, 16, MEMORY_ACCESS.write);
-    b.setScratchField('pendingKind', b.i32(0));
-    b.storeVector(linear, b.op('v128.bitselect', value, b.loadVector(linear, 16), chosen));
+  const parts = halves.map((index): Part => {
+    const linear = destination(b, 8 * index);
+    return { linear, value: half(b, value, index), chosen: half(b, chosen, index) };
   });
+  // All that may fault comes before the first byte is stored.
+  for (const { linear } of parts) b.translate(linear, 8, MEMORY_ACCESS.write);
+  b.setScratchField('pendingKind', b.i32(0));
+  for (const part of parts) {
+    const place = b.modifyAt(part.linear, 8);
+    place.write(b.xor(place.value, b.and(b.xor(place.value, part.value), part.chosen)));
+  }
 }
 
 export const maskedStores: readonly Definition[] = [
@@ -33,8 +47,8 @@ export const maskedStores: readonly Definition[] = [
     feature: 'sse',
     semantics: (b, data, mask) => {
       checkPendingX87(b);
-      maskedStore(b, 8, lowHalf(b, data.read()), lowHalf(b, mask.read()));
-      mmxEnter(b);
+      earlyTransition(b);
+      maskedStore(b, [0], lowHalf(b, data.read()), lowHalf(b, mask.read()));
     },
   },
   {
@@ -42,6 +56,6 @@ export const maskedStores: readonly Definition[] = [
     encodings: ['66 0f f7 /r Vdq,Udq'],
     unit: 'sse',
     feature: 'sse2',
-    semantics: (b, data, mask) => maskedStore(b, 16, data.readVector(), mask.readVector()),
+    semantics: (b, data, mask) => maskedStore(b, [0, 1], data.readVector(), mask.readVector()),
   },
 ];

@@ -50,8 +50,9 @@ const multiplyAddBytes: VectorOp = (b, x, y) => {
 
 /** Rounded high product; -1 * -1 wraps to -1, where WebAssembly saturates. */
 const multiplyRounded: VectorOp = (b, x, y) => {
-  const product = b.op('i16x8.q15mulr_sat_s', x, y);
-  return b.op('v128.xor', product, b.op('i16x8.eq', product, splat(b, 16, 0x7fff)));
+  const least = splat(b, 16, 0x8000);
+  const wraps = b.op('v128.and', b.op('i16x8.eq', x, least), b.op('i16x8.eq', y, least));
+  return b.op('v128.xor', b.op('i16x8.q15mulr_sat_s', x, y), wraps);
 };
 
 /** Lanes of `x` negated where `y` is negative and cleared where it is zero. */

@@ -18,14 +18,15 @@ const QUIET = 0x0040_0000;
 const and = (b: Builder, x: Value, y: Value) => b.op('v128.and', x, y);
 const or = (b: Builder, x: Value, y: Value) => b.op('v128.or', x, y);
 
-function tiny(b: Builder, v: Value): Value {
-  return b.op('f32x4.lt', b.op('f32x4.abs', v), b.op('f32x4.splat', b.f32(2 ** -126)));
+/** Lanes whose magnitude is below (`lt`), or at most (`le`), the smallest normal number. */
+function tiny(b: Builder, v: Value, relation: 'lt' | 'le'): Value {
+  return b.op(`f32x4.${relation}`, b.op('f32x4.abs', v), b.op('f32x4.splat', b.f32(2 ** -126)));
 }
 
 /** Puts in what does not come from the computation: infinity for zero, quiet NaNs. */
 function finish(b: Builder, x: Value, result: Value): Value {
   const sign = and(b, x, splat(b, 32, SIGN));
-  const infinite = b.op('v128.bitselect', or(b, sign, splat(b, 32, INFINITY)), result, tiny(b, x));
+  const infinite = b.op('v128.bitselect', or(b, sign, splat(b, 32, INFINITY)), result, tiny(b, x, 'lt'));
   const nan = b.op('f32x4.ne', x, x);
   return b.op('v128.bitselect', or(b, x, splat(b, 32, QUIET)), infinite, nan);
 }
@@ -33,7 +34,8 @@ function finish(b: Builder, x: Value, result: Value): Value {
 const reciprocal: Approximation = (b, x) => {
   const quotient = b.op('f32x4.div', b.op('f32x4.splat', b.f32(1)), x);
   const sign = and(b, x, splat(b, 32, SIGN));
-  return finish(b, x, b.op('v128.bitselect', sign, quotient, tiny(b, quotient)));
+  // Processors give zero for 2^126 already; the manual leaves that neighbourhood open.
+  return finish(b, x, b.op('v128.bitselect', sign, quotient, tiny(b, quotient, 'le')));
 };
 
 const reciprocalRoot: Approximation = (b, x) => {
