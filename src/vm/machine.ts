@@ -5,12 +5,12 @@
 import { VirtsError } from '../base/errors.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
-import { ACTIVITY, createVcpu, type Vcpu } from '../engine/translated/vcpu.ts';
+import { ACTIVITY, createVcpu, type RunResult, type Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import { createTimers } from '../machine/timers.ts';
+import { createTimers, type MachineTimers } from '../machine/timers.ts';
 import { createArena } from '../memory/arena.ts';
 import { createFramePool } from '../memory/frame-pool.ts';
 import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
@@ -116,7 +116,23 @@ export function createMachine(options: MachineOptions): Machine {
   const counted =
     options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired: () => retired() });
   const clock = counted ?? realClock(() => options.hostNow());
-  const timers = createTimers(clock);
+  const alarms = createTimers(clock);
+  /** Machine time at which the run under way comes back by itself. */
+  let runEnd = Number.NEGATIVE_INFINITY;
+  /** An alarm set by the guest for a time before that ends the run: it may be due after a few instructions. */
+  const timers: MachineTimers = {
+    ...alarms,
+    timer(fire) {
+      const timer = alarms.timer(fire);
+      return {
+        ...timer,
+        arm(deadline) {
+          timer.arm(deadline);
+          if (deadline < runEnd) vcpu.stop();
+        },
+      };
+    },
+  };
   let end: MachineEnd | undefined;
   let request: KernelRequest | undefined;
 
@@ -200,7 +216,16 @@ export function createMachine(options: MachineOptions): Machine {
     if (state.activity === ACTIVITY.running) return { kind: 'running' };
     const deaf = (state.eflags & 0x200) === 0 && state.nmiPending === 0;
     if (deaf) return { kind: 'ended', end: { reason: 'halted' } };
-    return { kind: 'idle', until: timers.next() };
+    // Times are whole nanoseconds: nothing is due between two.
+    return { kind: 'idle', until: Math.ceil(timers.next()) };
+  }
+
+  /** `time`: when `count` instructions will have run, in machine time. */
+  function runUntil(time: number, count: number, exact: boolean): RunResult {
+    runEnd = time;
+    const result = vcpu.run(count, exact);
+    runEnd = Number.NEGATIVE_INFINITY;
+    return result;
   }
 
   function advance(ns: number): Progress {
@@ -209,7 +234,7 @@ export function createMachine(options: MachineOptions): Machine {
     const until = Math.min(ns, Math.max(0, timers.next() - clock.now()));
     const before = vcpu.retired();
     const started = options.hostNow();
-    const result = vcpu.run(pacer.instructions(until));
+    const result = runUntil(clock.now() + until, pacer.instructions(until), false);
     pacer.measured(vcpu.retired() - before, options.hostNow() - started);
     timers.run();
     if (end === undefined && result === 'breakpoint') return { kind: 'breakpoint' };
@@ -223,8 +248,10 @@ export function createMachine(options: MachineOptions): Machine {
     const target = vcpu.retired() + count;
     while (vcpu.retired() < target) {
       timers.run();
-      const due = Math.ceil((timers.next() - counted.exact()) / rate);
-      const result = vcpu.run(Math.max(1, Math.min(target - vcpu.retired(), due)), true);
+      const now = counted.exact();
+      const due = Math.ceil((Math.ceil(timers.next()) - now) / rate);
+      const length = Math.max(1, Math.min(target - vcpu.retired(), due));
+      const result = runUntil(now + length * rate, length, true);
       const state = progress();
       if (state.kind !== 'ended' && result === 'breakpoint') return { kind: 'breakpoint' };
       if (state.kind === 'ended') return state;

@@ -132,8 +132,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     return entry;
   }
 
-  function special(d: Draft, name: Special, length: number): void {
-    writer.special(d.at, handlers.special[name], d.offset, d.offset + length, d.count);
+  function special(d: Draft, name: Special, length: number, count = d.count): void {
+    writer.special(d.at, handlers.special[name], d.offset, d.offset + length, count);
     d.at += RECORD_SIZE;
   }
 
@@ -210,7 +210,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const { definition, operands } = result.encoding;
       if (definition.ends === true && !fallsThrough(definition.name, operands.length)) return true;
     }
-    special(d, 'end', 0);
+    // It stands for the next instruction, which it does not run, and may itself turn stale.
+    special(d, 'end', 0, d.count + 1);
     return true;
   }
 

@@ -45,9 +45,8 @@ function emptyShape(): Shape {
 }
 
 /** Leaves the block at this record: the instruction there is reached through the run loop. */
-function fillLeave(b: InterpreterBuilder, counted: boolean): void {
-  if (counted) b.spend();
-  else b.spendBefore();
+function fillLeave(b: InterpreterBuilder): void {
+  b.spendBefore();
   b.setField('rip', b.currentIp());
   b.return(b.i32(EXIT.dispatch));
 }
@@ -55,10 +54,8 @@ function fillLeave(b: InterpreterBuilder, counted: boolean): void {
 function fillSpecial(b: InterpreterBuilder, special: Special): void {
   switch (special) {
     case 'end':
-      fillLeave(b, true);
-      break;
     case 'stale':
-      fillLeave(b, false);
+      fillLeave(b);
       break;
     case 'undefined':
       b.raise(6);

@@ -27,6 +27,12 @@ import { createTlb, type TlbRoutines } from './tlb.ts';
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
 
+/** Most instructions at once: the budget is an i32 that blocks may overdraw. */
+const MOST = 1 << 30;
+
+/** Values of `VcpuState.interruptShadow`. */
+const SHADOW = { none: 0, sti: 1, stackSegment: 2 } as const;
+
 /** Values of `VcpuState.activity`. */
 export const ACTIVITY = { running: 0, halted: 1, waitForStart: 2, shutdown: 3 } as const;
 
@@ -103,6 +109,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let stopping = false;
   let codeBase = 0n;
   let codeLimit = 0;
+  /** Count of retired instructions at the one boundary where the shadow of the last STI lies. */
+  let shadowEnd = 0;
   /** The run came to a breakpoint. */
   let hit = false;
   /** A debugger steps: breakpoints do not count. */
@@ -182,6 +190,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.modeKey = modeKey(state) | (single ? MODE_SINGLE : 0);
     tlb.select();
     if (((before ^ state.modeKey) & MODE.debug) !== 0) signal();
+    if (state.interruptShadow === SHADOW.sti && (state.eflags & EFLAGS.if) === 0) state.interruptShadow = 0;
   }
 
   Object.assign(context, {
@@ -201,7 +210,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     flushTlb: (kind, address, pcid) => tlb.flush(kind, address, pcid),
     modeChanged,
     signal,
-    interruptWaits: () => environment.interrupts.pending(),
+    interruptWaits() {
+      if (state.interruptShadow === SHADOW.sti) shadowEnd = retiredNow() + 1;
+      return environment.interrupts.pending();
+    },
     log: environment.log,
   } satisfies CpuContext);
 
@@ -300,6 +312,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     running = false;
     retired += sliceBudget - state.budget;
     state.instructions = BigInt(retired);
+    // Code runs on after an STI that no interrupt waited for; a load of SS comes back at once.
+    if (state.interruptShadow === SHADOW.sti && retired !== shadowEnd) state.interruptShadow = 0;
   }
 
   function setSingle(value: boolean): void {
@@ -371,7 +385,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     } else {
       state.interruptShadow = 0;
       setSingle(exact && count <= BLOCK_LIMIT);
-      enter(single || !exact ? count : count - BLOCK_LIMIT);
+      enter(Math.min(single || !exact ? count : count - BLOCK_LIMIT, MOST));
       setSingle(false);
     }
   }
@@ -438,6 +452,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     interruptsWait,
     stateReplaced() {
       retired = Number(state.instructions);
+      shadowEnd = retired;
       tlb.flush('all');
       modeChanged();
     },

@@ -68,26 +68,63 @@ function countDown(b: InstructionBuilder): Value {
   return b.ne(left, b.i64(0));
 }
 
-/** Runs `element` as the repeat prefix says. `compares`: ZF ends the repetition. `bulk` follows an element. */
-function repeated(b: InstructionBuilder, element: () => void, compares: boolean, bulk?: () => void): void {
+/** Runs `element` as the repeat prefix says; each is a step. `compares`: ZF ends the repetition. */
+function repeated(b: InstructionBuilder, element: () => void, compares: boolean): void {
   if (b.repeat === 0) {
     element();
     return;
   }
-  const left = () => b.ne(b.gpr(GPR.rcx, b.addressSize), b.i64(0));
-  b.if(left(), () => {
+  b.if(b.ne(b.gpr(GPR.rcx, b.addressSize), b.i64(0)), () => {
     b.loop((again) => {
       element();
       let more = countDown(b);
       b.restartPoint();
       if (compares) more = b.and(more, b.repeat === 0xf3 ? b.flag('zf') : b.eqz(b.flag('zf')));
-      if (bulk !== undefined) {
-        b.if(more, bulk);
-        b.restartPoint();
-        more = left();
-      }
       b.if(more, () => {
         b.yieldPoint();
+        b.branch(again);
+      });
+    });
+  });
+}
+
+/** Number of the page with the last byte of the element at a pointer register. */
+function pageOf(b: InstructionBuilder, segment: number, register: number, size: Width): Value {
+  const offset = b.gpr(register, b.addressSize);
+  const hasBase = b.mode.codeSize !== 8 || segment === SEGMENT.fs || segment === SEGMENT.gs;
+  const linear = hasBase ? b.add(b.field('segmentBase', segment), offset) : offset;
+  return b.shrU(b.add(linear, b.i64(size - 1)), b.i64(12));
+}
+
+/** Not 0 (i32) where a debug trap may follow an element: single-step or a breakpoint. */
+function debugged(b: InstructionBuilder): Value {
+  return b.or(b.and(b.field('eflags'), b.i32(EFLAGS.tf)), b.and(b.wrap(b.field('dr', 7)), b.i32(0xff)));
+}
+
+/**
+ * As `repeated`, with `bulk` after each element. What `bulk` takes depends on what the TLB holds, but the count of
+ * instructions must not: so the elements in one page of source and destination are a step, however they are done.
+ */
+function repeatedInBulk(b: InstructionBuilder, { element, bulk, moves = false }: Shape, size: Width): void {
+  if (b.repeat === 0 || bulk === undefined) {
+    repeated(b, () => element(b, size), false);
+    return;
+  }
+  const left = () => b.ne(b.gpr(GPR.rcx, b.addressSize), b.i64(0));
+  const target = () => pageOf(b, SEGMENT.es, GPR.rdi, size);
+  const source = () => (moves ? pageOf(b, b.dataSegment, GPR.rsi, size) : b.i64(0));
+  b.if(left(), () => {
+    const single = b.variable('i32', debugged(b));
+    b.loop((again) => {
+      const [targetBefore, sourceBefore] = [b.variable('i64', target()), b.variable('i64', source())];
+      element(b, size);
+      const more = countDown(b);
+      b.restartPoint();
+      b.if(b.and(more, b.eqz(b.get(single))), () => bulk(b, size));
+      b.restartPoint();
+      b.if(left(), () => {
+        const moved = b.or(b.ne(target(), b.get(targetBefore)), b.ne(source(), b.get(sourceBefore)));
+        b.if(b.or(b.or(moved, b.get(single)), b.ne(b.field('poll'), b.i32(0))), () => b.yieldPoint());
         b.branch(again);
       });
     });
@@ -100,6 +137,8 @@ interface Shape {
   readonly bulk?: Step;
   /** REPE and REPNE look at ZF. */
   readonly compares?: boolean;
+  /** For `bulk`: it has a source in memory. */
+  readonly moves?: boolean;
 }
 
 const SUFFIXES = [
@@ -110,17 +149,19 @@ const SUFFIXES = [
 ] as const;
 
 /** The forms of one instruction: `opcode` for bytes, the next for the operand size. */
-function family(name: string, opcode: number, { element, bulk, compares = false }: Shape): Definition[] {
+function family(name: string, opcode: number, shape: Shape): Definition[] {
+  const { element, bulk, compares = false } = shape;
   return SUFFIXES.map(([suffix, size]) => ({
     name: `${name}${suffix}`,
     encodings: [size === 1 ? `${opcode.toString(16)} rep` : `${(opcode + 1).toString(16)} os${size * 8} rep`],
     ...(compares ? { reads: 'oszapc', writes: 'oszapc' } : {}),
-    semantics: (b) => repeated(b, () => element(b, size), compares, bulk && (() => bulk(b, size))),
+    semantics: (b) =>
+      bulk === undefined ? repeated(b, () => element(b, size), compares) : repeatedInBulk(b, shape, size),
   }));
 }
 
 export const string = define([
-  ...family('movs', 0xa4, { element: moveElement, bulk: bulkMove }),
+  ...family('movs', 0xa4, { element: moveElement, bulk: bulkMove, moves: true }),
   ...family('cmps', 0xa6, { element: compareElement, compares: true }),
   ...family('stos', 0xaa, { element: storeElement, bulk: bulkStore }),
   ...family('lods', 0xac, { element: loadElement }),

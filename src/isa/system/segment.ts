@@ -21,13 +21,18 @@ function selectorOf(b: InstructionBuilder, index: Value): Value {
 /** No interrupt comes between a load of SS and the instruction after it. */
 const STACK_SHADOW = 2;
 
+/** The engine looks at once: the shadow is over with the next instruction. */
+function shadow(b: InstructionBuilder): void {
+  b.setField('interruptShadow', b.i32(STACK_SHADOW));
+  b.setField('poll', b.i32(1));
+}
+
 /** Loads a segment register and goes on after the instruction; the caller commits what else there is in `rest`. */
 function loadSegment(b: InstructionBuilder, segment: Value, selector: Value, rest: () => void): void {
   b.perform('loadSegment', segment, b.and(b.wrap(selector), b.i32(0xffff)));
   rest();
-  if (segment.kind !== 'const') {
-    b.if(b.eq(segment, b.i32(SEGMENT.ss)), () => b.setField('interruptShadow', b.i32(STACK_SHADOW)));
-  } else if (segment.value === SEGMENT.ss) b.setField('interruptShadow', b.i32(STACK_SHADOW));
+  if (segment.kind !== 'const') b.if(b.eq(segment, b.i32(SEGMENT.ss)), () => shadow(b));
+  else if (segment.value === SEGMENT.ss) shadow(b);
   b.resume();
 }
 
