@@ -7,10 +7,11 @@ import { VirtsError } from '../../base/errors.ts';
 import { sweep } from './cache.ts';
 import { readAptOptions } from './config.ts';
 import { compressionOf, decompress } from './decompress.ts';
+import { dependencyClosure } from './dependencies.ts';
 import { downloadFile, type Expected, fetchBytes, isMismatch } from './download.ts';
 import { createOpener, type Opener } from './http.ts';
 import { keysFor } from './keys.ts';
-import { findPackages, metapackageTarget, newest, type Package, unknownPackage } from './packages.ts';
+import { findPackages, findProviders, metapackageTarget, newest, type Package, unknownPackage } from './packages.ts';
 import type { Progress } from './progress.ts';
 import { checkRelease, parseRelease, type Release } from './release.ts';
 import { mirrorPockets, type Pocket, selectPockets } from './select.ts';
@@ -50,6 +51,11 @@ export interface Archive {
    * @throws VirtsError `not-found`.
    */
   resolve(name: string): Candidate;
+  /**
+   * The newest versions of `names` and of everything they need, sorted by name; see `dependencyClosure`.
+   * @throws VirtsError `not-found`.
+   */
+  closure(names: readonly string[], without?: ReadonlySet<string>): Candidate[];
   /** Downloads a package, unless the cache has it, and returns the path of the .deb. */
   fetch(candidate: Candidate): Promise<string>;
 }
@@ -216,17 +222,18 @@ async function prune(directory: string): Promise<void> {
   }
 }
 
+function findIn(indexes: readonly Index[], name: string, version?: string): Candidate | undefined {
+  const all = indexes.flatMap(({ uri, bytes }) => findPackages(bytes, name).map((entry) => ({ ...entry, uri })));
+  return newest(version === undefined ? all : all.filter((entry) => entry.version === version));
+}
+
 function resolveIn(indexes: readonly Index[], options: ArchiveOptions, name: string): Candidate {
-  const find = (wanted: string, version?: string): Candidate | undefined => {
-    const all = indexes.flatMap(({ uri, bytes }) => findPackages(bytes, wanted).map((entry) => ({ ...entry, uri })));
-    return newest(version === undefined ? all : all.filter((entry) => entry.version === version));
-  };
-  let candidate = find(name);
+  let candidate = findIn(indexes, name);
   // Metapackages stand for one another at most a few deep; the bound is against an index that goes in circles.
   for (let depth = 0; candidate !== undefined && depth < 4; depth++) {
     const target = metapackageTarget(candidate);
     if (target === undefined) return candidate;
-    candidate = find(target.name, target.version);
+    candidate = findIn(indexes, target.name, target.version);
   }
   if (candidate === undefined) throw unknownPackage(name, options.architecture, options.release);
   return candidate;
@@ -253,6 +260,12 @@ export async function openArchive(options: ArchiveOptions): Promise<Archive> {
   await prune(join(options.cache, 'packages'));
   return {
     resolve: (name) => resolveIn(indexes, options, name),
+    closure: (names, without = new Set()) =>
+      dependencyClosure(names, without, {
+        find: (name) => findIn(indexes, name),
+        providers: (name) => indexes.flatMap(({ bytes }) => findProviders(bytes, name)),
+        unknown: (name) => unknownPackage(name, options.architecture, release),
+      }),
     async fetch(candidate) {
       const safe = `${candidate.name}_${candidate.version}_${candidate.architecture}`.replaceAll(/[^\w.+~-]/g, '%');
       const path = join(options.cache, 'packages', `${safe}.${candidate.sha256.slice(0, 16)}.deb`);

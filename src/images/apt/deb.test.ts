@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { pack } from 'tar-stream';
 import { makeAr, makeDeb, makeTar } from '../../../test/images/fake-mirror.ts';
-import { readDeb } from './deb.ts';
+import { type DebEntry, debEntries, readDeb } from './deb.ts';
 
 let directory: string;
 before(async () => {
@@ -44,6 +45,30 @@ test('the wanted files of a package, packed by xz, gzip, zstd or not at all', as
   }
   const [...files] = await read(makeAr([['data.tar.xz', XZ]]));
   assert.deepEqual(files, [['boot/a', Buffer.from('alpha')]]);
+});
+
+test('modes, directories and links', async () => {
+  const tar = pack();
+  tar.entry({ name: './', type: 'directory', mode: 0o755 });
+  tar.entry({ name: './usr/', type: 'directory', mode: 0o755 });
+  tar.entry({ name: './usr/bin/', type: 'directory', mode: 0o2755 });
+  tar.entry({ name: './usr/bin/gcc-12', mode: 0o755 }, 'program');
+  tar.entry({ name: './usr/bin/gcc', type: 'symlink', linkname: 'gcc-12' });
+  tar.entry({ name: './usr/bin/cc', type: 'link', linkname: './usr/bin/gcc-12' });
+  tar.entry({ name: './usr/bin/fifo', type: 'fifo' });
+  tar.finalize();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tar) chunks.push(chunk as Uint8Array);
+  const path = join(directory, 'links.deb');
+  await writeFile(path, makeAr([['data.tar', Buffer.concat(chunks)]]));
+  const entries: DebEntry[] = [];
+  for await (const entry of debEntries(path, (name) => name.startsWith('usr/bin'), 100)) entries.push(entry);
+  assert.deepEqual(entries, [
+    { type: 'directory', path: 'usr/bin', mode: 0o2755 },
+    { type: 'file', path: 'usr/bin/gcc-12', mode: 0o755, content: Buffer.from('program') },
+    { type: 'symlink', path: 'usr/bin/gcc', target: 'gcc-12' },
+    { type: 'link', path: 'usr/bin/cc', target: 'usr/bin/gcc-12' },
+  ]);
 });
 
 test('damaged packages are bad input', async () => {

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { extract } from 'tar-stream';
+import { type Entry, extract } from 'tar-stream';
 import { VirtsError } from '../../base/errors.ts';
 import { fileError } from './cache.ts';
 import { compressionOf, decompress } from './decompress.ts';
@@ -66,17 +66,45 @@ async function dataMember(path: string): Promise<ArMember> {
   }
 }
 
+/** What a package puts into the file system; paths have no leading `./` or `/`. */
+export type DebEntry =
+  | { readonly type: 'file'; readonly path: string; readonly mode: number; readonly content: Buffer }
+  /** `target` as in the link itself. */
+  | { readonly type: 'symlink'; readonly path: string; readonly target: string }
+  /** Another name of a file that came before. */
+  | { readonly type: 'link'; readonly path: string; readonly target: string }
+  | { readonly type: 'directory'; readonly path: string; readonly mode: number };
+
+const plainPath = (path: string): string => path.replace(/^(?:\.?\/)+/, '').replace(/\/+$/, '');
+
+async function readEntry(entry: Entry, limit: number): Promise<DebEntry | undefined> {
+  const { type, linkname, mode = 0o644 } = entry.header;
+  const path = plainPath(entry.header.name);
+  if (type === 'file') {
+    if ((entry.header.size ?? 0) > limit)
+      throw new VirtsError('bad-input', `The package holds more than it can: ${path} is too long.`, { path });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of entry) chunks.push(chunk);
+    return { type, path, mode: mode & 0o7777, content: Buffer.concat(chunks) };
+  }
+  entry.resume();
+  if (type === 'directory') return { type, path, mode: mode & 0o7777 };
+  if (type === 'symlink' && typeof linkname === 'string') return { type, path, target: linkname };
+  if (type === 'link' && typeof linkname === 'string') return { type, path, target: plainPath(linkname) };
+  return undefined;
+}
+
 /**
- * Reads from a .deb the regular files that `wanted` picks by their path (without a leading `./` or `/`).
- * @param limit most bytes that all of them may have together.
+ * Reads from a .deb the entries that `wanted` picks by their path (without a leading `./` or `/`), in their order.
+ * @param limit most bytes that all files may have together.
  * @throws VirtsError `bad-input` for a damaged package, `not-found` or `io`, or the reason of the abort.
  */
-export async function readDeb(
+export async function* debEntries(
   path: string,
   wanted: (path: string) => boolean,
   limit: number,
   signal?: AbortSignal,
-): Promise<Map<string, Buffer>> {
+): AsyncGenerator<DebEntry> {
   const member = await dataMember(path);
   const compression = compressionOf(member.name, 'data.tar');
   if (compression === undefined) {
@@ -91,21 +119,16 @@ export async function readDeb(
   const unpacking = Readable.from(decompress(stream, compression, path));
   unpacking.on('error', (error) => tar.destroy(error));
   unpacking.pipe(tar);
-  const files = new Map<string, Buffer>();
-  let total = 0;
+  let left = limit;
   try {
     for await (const entry of tar) {
-      const name = entry.header.name.replace(/^(?:\.?\/)+/, '');
-      if (entry.header.type !== 'file' || !wanted(name)) {
+      if (!wanted(plainPath(entry.header.name))) {
         entry.resume();
         continue;
       }
-      total += entry.header.size ?? 0;
-      if (total > limit)
-        throw new VirtsError('bad-input', `${path} holds more than it can: ${name} is too long.`, { path });
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of entry) chunks.push(chunk);
-      files.set(name, Buffer.concat(chunks));
+      const read = await readEntry(entry, left);
+      if (read?.type === 'file') left -= read.content.length;
+      if (read !== undefined) yield read;
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -114,6 +137,19 @@ export async function readDeb(
   } finally {
     stream.destroy();
     unpacking.destroy();
+  }
+}
+
+/** The regular files among `debEntries`, by path. */
+export async function readDeb(
+  path: string,
+  wanted: (path: string) => boolean,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  for await (const entry of debEntries(path, wanted, limit, signal)) {
+    if (entry.type === 'file') files.set(entry.path, entry.content);
   }
   return files;
 }

@@ -10,6 +10,8 @@ export interface Package {
   readonly architecture: string;
   /** The `Depends` field as it stands. */
   readonly depends: string;
+  /** The `Pre-Depends` field as it stands. */
+  readonly preDepends: string;
   /** Path below the archive's base. */
   readonly filename: string;
   /** Bytes of the .deb. */
@@ -36,6 +38,7 @@ function parsePackage(text: string): Package | undefined {
     version,
     architecture: fields.get('architecture') ?? '',
     depends: fields.get('depends') ?? '',
+    preDepends: fields.get('pre-depends') ?? '',
     filename,
     size,
     sha256,
@@ -53,6 +56,23 @@ export function findPackages(index: Buffer, name: string): Package[] {
     const text = index.toString('utf8', before < 0 ? 0 : before + 2, end < 0 ? index.length : end);
     const entry = parsePackage(text);
     if (entry?.name === name) found.push(entry);
+  }
+  return found;
+}
+
+/** Names of the packages that provide the virtual package `name`, in the order of the index. */
+export function findProviders(index: Buffer, name: string): string[] {
+  const found: string[] = [];
+  const key = '\nProvides:';
+  for (let at = index.indexOf(key); at >= 0; at = index.indexOf(key, at + key.length)) {
+    const lineEnd = index.indexOf(0x0a, at + 1);
+    const line = index.toString('utf8', at + key.length, lineEnd < 0 ? index.length : lineEnd);
+    if (!line.split(',').some((entry) => entry.trim().split(/[\s(:]/, 1)[0] === name)) continue;
+    const before = index.lastIndexOf('\n\n', at);
+    const end = index.indexOf('\n\n', at);
+    const stanza = index.toString('utf8', before < 0 ? 0 : before + 2, end < 0 ? index.length : end);
+    const provider = /^Package: (\S+)$/m.exec(stanza)?.[1];
+    if (provider !== undefined) found.push(provider);
   }
   return found;
 }

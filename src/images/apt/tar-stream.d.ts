@@ -3,6 +3,7 @@ declare module 'tar-stream' {
   import type { Readable, Writable } from 'node:stream';
 
   interface Header {
+    readonly linkname?: string | null;
     readonly name: string;
     readonly type: string;
     readonly size?: number;
@@ -13,7 +14,10 @@ declare module 'tar-stream' {
   }
   export function extract(): Writable & AsyncIterable<Entry>;
   interface Pack extends Readable {
-    entry(header: { name: string; type?: string; mode?: number }, content?: string | Uint8Array): unknown;
+    entry(
+      header: { name: string; type?: string; mode?: number; linkname?: string },
+      content?: string | Uint8Array,
+    ): unknown;
     finalize(): void;
   }
   export function pack(): Pack;
