@@ -66,8 +66,10 @@ const partial: Definition[] = [
   sse('movhpd', 'sse2', ['66 0f 16 /r Vdq,Mq'], loadHigh),
   sse('movhps', 'sse', ['np 0f 17 /r Mq,Vdq'], storeHigh),
   sse('movhpd', 'sse2', ['66 0f 17 /r Mq,Vdq'], storeHigh),
-  sse('movd', 'sse2', ['66 0f 6e /r Vdq,Ey'], extendMove),
-  sse('movd', 'sse2', ['66 0f 7e /r Ey,Vq'], merge),
+  sse('movd', 'sse2', ['66 w0 0f 6e /r Vdq,Ed'], extendMove),
+  sse('movq', 'sse2', ['66 w1 0f 6e /r Vdq,Eq'], extendMove),
+  sse('movd', 'sse2', ['66 w0 0f 7e /r Ed,Vd'], merge),
+  sse('movq', 'sse2', ['66 w1 0f 7e /r Eq,Vq'], merge),
   sse('movq', 'sse2', ['f3 0f 7e /r Vq,Wq', '66 0f d6 /r Wq,Vq'], moveQuadword),
 ];
 
@@ -94,17 +96,17 @@ function fromMmx(b: InstructionBuilder, dst: Operand, src: Operand): void {
   dst.writeVector(lowHalf(b, value));
 }
 
+function mmxForms(name: string, feature: string, encodings: readonly string[], semantics: Semantics): Definition {
+  return { name, encodings, unit: 'mmx', feature, semantics };
+}
+
 const mmx: Definition[] = [
-  { name: 'movd', encodings: ['np 0f 6e /r Pq,Ey'], unit: 'mmx', feature: 'mmx', semantics: mmxLoad },
-  { name: 'movd', encodings: ['np 0f 7e /r Ey,Pq'], unit: 'mmx', feature: 'mmx', semantics: mmxStore },
-  {
-    name: 'movq',
-    encodings: ['np 0f 6f /r Pq,Qq', 'np 0f 7f /r Qq,Pq'],
-    unit: 'mmx',
-    feature: 'mmx',
-    semantics: mmxMove,
-  },
-  { name: 'movntq', encodings: ['np 0f e7 /r Mq,Pq'], unit: 'mmx', feature: 'sse', semantics: mmxStore },
+  mmxForms('movd', 'mmx', ['np w0 0f 6e /r Pq,Ed'], mmxLoad),
+  mmxForms('movq', 'mmx', ['np w1 0f 6e /r Pq,Eq'], mmxLoad),
+  mmxForms('movd', 'mmx', ['np w0 0f 7e /r Ed,Pq'], mmxStore),
+  mmxForms('movq', 'mmx', ['np w1 0f 7e /r Eq,Pq'], mmxStore),
+  mmxForms('movq', 'mmx', ['np 0f 6f /r Pq,Qq', 'np 0f 7f /r Qq,Pq'], mmxMove),
+  mmxForms('movntq', 'sse', ['np 0f e7 /r Mq,Pq'], mmxStore),
   sse('movdq2q', 'sse2', ['f2 0f d6 /r Pq,Uq'], mmxLoad),
   sse('movq2dq', 'sse2', ['f3 0f d6 /r Vdq,Nq'], fromMmx),
 ];

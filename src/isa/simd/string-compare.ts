@@ -1,4 +1,4 @@
-/** PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (SDM vol. 1 4.1 of vol. 2B: "Imm8 control byte operation"). */
+/** PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (SDM vol. 2B 4.1, "Imm8 control byte operation"). */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import type { Definition } from '../definition.ts';
