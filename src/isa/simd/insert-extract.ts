@@ -56,6 +56,12 @@ const inserting =
     dst.writeVector(insert(b, dst.readVector(), bytes, 16 / bytes, immediate.read(), value));
   };
 
+/** PEXTRD, PEXTRQ, PINSRD, PINSRQ: by operand size. */
+const bySize =
+  (operation: (bytes: Bytes) => Semantics, operand: 0 | 1): Semantics =>
+  (b, ...operands) =>
+    operation(operands[operand]?.size === 8 ? 8 : 4)(b, ...operands);
+
 function mmxExtract(b: InstructionBuilder, dst: Operand, src: Operand, immediate: Operand): void {
   checkPendingX87(b);
   const value = extract(b, b.op('i64x2.splat', src.read()), 2, 4, immediate.read());
@@ -94,11 +100,9 @@ export const insertExtract: readonly Definition[] = [
   sse('pinsrw', 'sse2', '66 0f c4 /r Vdq,Ed/Mw,Ib', inserting(2)),
   sse('pextrb', 'sse4.1', '66 0f 3a 14 /r Ed/Mb,Vdq,Ib', extracting(1)),
   sse('pextrw', 'sse4.1', '66 0f 3a 15 /r Ed/Mw,Vdq,Ib', extracting(2)),
-  sse('pextrd', 'sse4.1', '66 w0 0f 3a 16 /r Ed,Vdq,Ib', extracting(4)),
-  sse('pextrq', 'sse4.1', '66 w1 0f 3a 16 /r Eq,Vdq,Ib', extracting(8)),
+  sse('pextrd', 'sse4.1', '66 0f 3a 16 /r Ey,Vdq,Ib', bySize(extracting, 0)),
   sse('extractps', 'sse4.1', '66 0f 3a 17 /r Ed,Vdq,Ib', extracting(4)),
   sse('pinsrb', 'sse4.1', '66 0f 3a 20 /r Vdq,Ed/Mb,Ib', inserting(1)),
   sse('insertps', 'sse4.1', '66 0f 3a 21 /r Vdq,Wd,Ib', insertSingle),
-  sse('pinsrd', 'sse4.1', '66 w0 0f 3a 22 /r Vdq,Ed,Ib', inserting(4)),
-  sse('pinsrq', 'sse4.1', '66 w1 0f 3a 22 /r Vdq,Eq,Ib', inserting(8)),
+  sse('pinsrd', 'sse4.1', '66 0f 3a 22 /r Vdq,Ey,Ib', bySize(inserting, 1)),
 ];

@@ -66,10 +66,8 @@ const partial: Definition[] = [
   sse('movhpd', 'sse2', ['66 0f 16 /r Vdq,Mq'], loadHigh),
   sse('movhps', 'sse', ['np 0f 17 /r Mq,Vdq'], storeHigh),
   sse('movhpd', 'sse2', ['66 0f 17 /r Mq,Vdq'], storeHigh),
-  sse('movd', 'sse2', ['66 w0 0f 6e /r Vdq,Ed'], extendMove),
-  sse('movq', 'sse2', ['66 w1 0f 6e /r Vdq,Eq'], extendMove),
-  sse('movd', 'sse2', ['66 w0 0f 7e /r Ed,Vd'], merge),
-  sse('movq', 'sse2', ['66 w1 0f 7e /r Eq,Vq'], merge),
+  sse('movd', 'sse2', ['66 0f 6e /r Vdq,Ey'], extendMove),
+  sse('movd', 'sse2', ['66 0f 7e /r Ey,Vq'], merge),
   sse('movq', 'sse2', ['f3 0f 7e /r Vq,Wq', '66 0f d6 /r Wq,Vq'], moveQuadword),
 ];
 
@@ -101,10 +99,8 @@ function mmxForms(name: string, feature: string, encodings: readonly string[], s
 }
 
 const mmx: Definition[] = [
-  mmxForms('movd', 'mmx', ['np w0 0f 6e /r Pq,Ed'], mmxLoad),
-  mmxForms('movq', 'mmx', ['np w1 0f 6e /r Pq,Eq'], mmxLoad),
-  mmxForms('movd', 'mmx', ['np w0 0f 7e /r Ed,Pq'], mmxStore),
-  mmxForms('movq', 'mmx', ['np w1 0f 7e /r Eq,Pq'], mmxStore),
+  mmxForms('movd', 'mmx', ['np 0f 6e /r Pq,Ey'], mmxLoad),
+  mmxForms('movd', 'mmx', ['np 0f 7e /r Ey,Pq'], mmxStore),
   mmxForms('movq', 'mmx', ['np 0f 6f /r Pq,Qq', 'np 0f 7f /r Qq,Pq'], mmxMove),
   mmxForms('movntq', 'sse', ['np 0f e7 /r Mq,Pq'], mmxStore),
   sse('movdq2q', 'sse2', ['f2 0f d6 /r Pq,Uq'], mmxLoad),
