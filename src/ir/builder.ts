@@ -261,6 +261,12 @@ export class Builder {
     this.#push({ kind: 'jumpTable', type: undefined, signature, args: [...args, index], ...fresh });
   }
 
+  /** Builds nodes that run before everything built so far. */
+  prologue(fill: () => void): void {
+    const { nodes } = this.#nested(fill);
+    this.body.nodes.unshift(...nodes);
+  }
+
   #nested(fill: () => void): Block {
     const outer = this.#block;
     const block: Block = { nodes: [] };

@@ -371,7 +371,7 @@ export abstract class InstructionBuilder extends Builder {
   store(linear: Value, bytes: Width, value: Value, flags = 0): void {
     const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write);
     this.storeHost(STORE[bytes], host, value);
-    this.#finishWrite();
+    this.finishWrite();
   }
   /** Loads and promises a write to the same place. */
   modifyAt(linear: Value, bytes: Width, flags = 0): Modification {
@@ -380,7 +380,7 @@ export abstract class InstructionBuilder extends Builder {
       value: this.loadHost(LOAD[bytes], host),
       write: (value) => {
         this.storeHost(STORE[bytes], host, value);
-        this.#finishWrite();
+        this.finishWrite();
       },
     };
   }
@@ -392,10 +392,10 @@ export abstract class InstructionBuilder extends Builder {
   storeVector(linear: Value, value: Value, flags = 0): void {
     const host = this.translate(linear, 16, flags | MEMORY_ACCESS.write);
     this.storeHost('v128.store', host, value);
-    this.#finishWrite();
+    this.finishWrite();
   }
   /** Brings a write that went to the scratch area to where it belongs. */
-  #finishWrite(): void {
+  protected finishWrite(): void {
     this.if(this.field('pendingKind'), () => {
       this.call('finishWrite', this.cpu);
     });

@@ -39,6 +39,8 @@ export interface MachineOptions {
   readonly serial: SerialBackend;
   /** The first serial port has room for input again. */
   onSerialRoom?(): void;
+  /** Whether hot code is translated to WebAssembly; interpreted only if absent. */
+  readonly translate?: boolean;
   /** What the guest did that is unknown or malformed. */
   log?(message: string): void;
   /** Where given, every exception is told. */
@@ -174,6 +176,8 @@ export function createMachine(options: MachineOptions): Machine {
     arena,
     map,
     instructionSet: x86,
+    translate: options.translate,
+    hostNow: () => options.hostNow() / 1e6,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: board.ports,

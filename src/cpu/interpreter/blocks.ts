@@ -36,6 +36,23 @@ export interface Block {
   /** Limit of CS that it was built under, where CS is not flat. */
   readonly limit: number;
   readonly linkable: boolean;
+  /** Blocks whose translation covers this one. */
+  readonly coveredBy: Set<Block>;
+}
+
+/** A decoded instruction of a block. */
+export interface BlockInstruction {
+  readonly instruction: Instruction;
+  /** Offset in the page. */
+  readonly offset: number;
+  readonly record: number;
+  /** Instructions of the block up to and including it. */
+  readonly count: number;
+}
+
+/** What a block was decoded from. */
+export interface KnownBlock {
+  readonly instructions: readonly BlockInstruction[];
 }
 
 /** Where a block starts and how it is to be read. */
@@ -59,6 +76,15 @@ export interface BlockCache {
   /** Drops the blocks that have bytes at `[from, to)` of a page. */
   invalidate(page: number, from: number, to: number): void;
   clear(): void;
+  /** What a mode key says about shapes. */
+  modeOf(modeKey: number): ShapeMode;
+  /** The instructions of a block that was made before, up to the first that is none. */
+  describe(page: number, offset: number, modeKey: number): KnownBlock | undefined;
+  /**
+   * Lets a block's first record run `handler`, which covers the blocks at `offsets` of the page: once one of them goes, it
+   * goes too.
+   */
+  replace(block: Block, modeKey: number, offsets: Iterable<number>, handler: number): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
 }
 
@@ -246,6 +272,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       start: position.offset,
       end: draft.offset,
       nextPage: draft.nextPage,
+      coveredBy: new Set(),
       limit: position.limit,
       linkable:
         draft.nextPage < 0 &&
@@ -268,6 +295,9 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     pages.get(block.page)?.blocks.delete(block.key);
     if (block.nextPage >= 0) pages.get(block.nextPage)?.entering.delete(block);
     stats.invalidated++;
+    const covering = [...block.coveredBy];
+    block.coveredBy.clear();
+    for (const entry of covering) if (pages.get(entry.page)?.blocks.get(entry.key) === entry) remove(entry);
     for (const page of [block.page, block.nextPage]) {
       const entry = pages.get(page);
       if (entry === undefined || entry.blocks.size + entry.entering.size > 0) continue;
@@ -286,6 +316,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
 
   const cache: BlockCache = {
     stats,
+    modeOf,
     find(position) {
       const known = pages.get(position.page)?.blocks.get(blockKey(position.offset, position.modeKey));
       if (known !== undefined && known.limit === position.limit) {
@@ -308,6 +339,29 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       ];
       for (const block of dropped) remove(block);
       if (dropped.length > 0) options.forgetJumps();
+    },
+    describe(page, offset, key) {
+      const block = pages.get(page)?.blocks.get(blockKey(offset, key));
+      if (block === undefined || !block.linkable) return undefined;
+      const host = map.readable(page);
+      const code = bytes.subarray(host, host + PAGE_SIZE);
+      const mode = modeOf(key);
+      const instructions: BlockInstruction[] = [];
+      for (let at = offset; at < block.end; ) {
+        const instruction = decode(code, at, mode);
+        if (typeof instruction === 'string') break;
+        const record = block.record + instructions.length * RECORD_SIZE;
+        instructions.push({ instruction, offset: at, record, count: instructions.length + 1 });
+        at += instruction.length;
+      }
+      return { instructions };
+    },
+    replace(block, key, offsets, handler) {
+      data.setUint16(block.record + RECORD.handler, handler, true);
+      for (const offset of offsets) {
+        const covered = pages.get(block.page)?.blocks.get(blockKey(offset, key));
+        if (covered !== undefined && covered !== block) covered.coveredBy.add(block);
+      }
     },
     clear() {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);

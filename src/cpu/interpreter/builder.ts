@@ -8,7 +8,7 @@ import { InstructionBuilder, type InstructionContext, type Operand, type Width }
 import { SEGMENT, VCPU } from '../../isa/state.ts';
 import { EXIT } from './exits.ts';
 import { InterpreterOperand } from './operand.ts';
-import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { HOT, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import type { Shape } from './shape.ts';
 
 export const HANDLER: Signature = { params: ['i32', 'i32'], result: 'i32' };
@@ -105,6 +105,13 @@ export class InterpreterBuilder extends InstructionBuilder {
   #follow(operand: Operand): void {
     this.spend();
     const link = this.loadHost('i32.load', this.record, RECORD.link);
+    const heat = this.add(this.recordField(RECORD.heat), this.i32(1));
+    this.storeHost('i32.store16', this.record, heat, RECORD.heat);
+    this.leaveIf(this.eq(heat, this.i32(HOT)), () => {
+      this.setField('rip', this.target(operand));
+      this.noteCurrent();
+      this.return(this.i32(EXIT.hot));
+    });
     const quiet = this.and(this.gtS(this.field('budget'), this.i32(0)), this.eqz(this.field('poll')));
     this.leaveIf(this.and(this.gtU(link, this.i32(LINK_OUTSIDE)), quiet), () => this.continueWith(link));
     this.setField('rip', this.target(operand));

@@ -10,4 +10,6 @@ export const EXIT = {
   lookup: 3,
   /** The budget is used up, or `poll` is set. */
   poll: 4,
+  /** Go on at `rip`, which was reached often: time to translate it. */
+  hot: 5,
 } as const;

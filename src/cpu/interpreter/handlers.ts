@@ -1,5 +1,6 @@
 /** Makes handlers as their shapes turn up, a module for each batch, and puts them into the shared function table. */
 
+import type { Builder } from '../../ir/builder.ts';
 import type { Signature } from '../../ir/node.ts';
 import { IMPORTS, ModuleBuilder } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
@@ -17,6 +18,11 @@ export interface Handlers {
   readonly special: Readonly<Record<Special, number>>;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
+  /** Compiles one function of the signature of handlers; its table index, or 0 where records can name no more. */
+  install(builder: Builder): number;
+  /** For `InstructionBuilder`s that `install` takes. */
+  readonly signatureOf: (name: string) => Signature;
+  readonly helperOf: (name: string) => Helper;
   /** Handlers made so far, and modules. */
   readonly stats: { handlers: number; modules: number };
 }
@@ -28,6 +34,10 @@ export interface HandlerLinkage {
   readonly functions: Readonly<Record<string, unknown>>;
   readonly helpers: ReadonlyMap<string, Helper>;
 }
+
+/** Records name handlers by 16 bits; some are kept for shapes that turn up late. */
+const LAST_INDEX = 0xffff;
+const RESERVED = 16384;
 
 function emptyShape(): Shape {
   return {
@@ -85,7 +95,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     return helper;
   };
 
-  function compile(entries: readonly { index: number; builder: () => InterpreterBuilder }[]): void {
+  function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
     const module = new ModuleBuilder();
     const builders = entries.map((e) => ({ index: e.index, builder: e.builder() }));
     const used = new Set<string>();
@@ -116,11 +126,19 @@ export function createHandlers(link: HandlerLinkage): Handlers {
   return {
     special,
     stats,
+    signatureOf,
+    helperOf,
+    install(builder) {
+      if (next > LAST_INDEX - RESERVED) return 0;
+      const index = next++;
+      compile([{ index, builder: () => builder }]);
+      return index;
+    },
     index(shape) {
       const known = indices.get(shape.key);
       if (known !== undefined) return known;
       const index = next++;
-      if (index > 0xffff) throw new RangeError('more handlers than a record can name');
+      if (index > LAST_INDEX) throw new RangeError('more handlers than a record can name');
       indices.set(shape.key, index);
       waiting.push({ shape, index });
       return index;

@@ -55,6 +55,7 @@ export function createRecordWriter(data: DataView): RecordWriter {
     // Where the instruction pointer may wrap, equal offsets need not mean equal addresses.
     const plain = codeSize !== 2 && instruction.operandSize === codeSize && target >= 0 && target < PAGE_SIZE;
     data.setUint32(at + RECORD.link, plain ? 0 : LINK_OUTSIDE, true);
+    data.setUint16(at + RECORD.heat, 0, true);
   }
 
   return {

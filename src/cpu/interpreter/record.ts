@@ -32,8 +32,8 @@ export const RECORD = {
   index: 18,
   /** u16: where the segment base lives. */
   segmentBase: 20,
-  /** u16: free. */
-  spare: 22,
+  /** u16, jumps: how often it was taken, wrapping. */
+  heat: 22,
   /** i32: displacement; i64 for an absolute offset or a wide immediate. */
   displacement: 24,
   /** i32: immediate. */
@@ -44,3 +44,6 @@ export const RECORD = {
 
 /** Value of `link` for a target that is reached through the run loop. */
 export const LINK_OUTSIDE = 1;
+
+/** Times that a jump is taken, or a block entered, before it counts as hot. */
+export const HOT = 500;

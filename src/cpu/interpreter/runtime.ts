@@ -8,13 +8,21 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from './builder.ts';
 import { EXIT } from './exits.ts';
-import { RECORD } from './record.ts';
+import { HOT, RECORD } from './record.ts';
 
 /**
  * The jump cache: where the block for an address is, direct-mapped. An entry is i64 address, i64 key (mode and
- * generation), i32 record, padding, i64 `ipBase`.
+ * generation), i32 record, i32 times entered, i64 `ipBase`.
  */
-export const JUMP_CACHE = { address: 0, key: 8, record: 16, ipBase: 24, entrySize: 32, entries: 8192 } as const;
+export const JUMP_CACHE = {
+  address: 0,
+  key: 8,
+  record: 16,
+  heat: 20,
+  ipBase: 24,
+  entrySize: 32,
+  entries: 8192,
+} as const;
 
 export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
 const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
@@ -40,6 +48,9 @@ function fillRun(b: Builder): void {
     b.if(b.eqz(b.and(known, current)), () => b.return(b.i32(EXIT.lookup)));
     b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
     const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
+    const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
+    b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
+    b.if(b.eq(heat, b.i32(HOT)), () => b.return(b.i32(EXIT.hot)));
     const exit = b.callTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
     b.branchIf(again, b.eqz(exit));
     b.return(exit);

@@ -13,6 +13,8 @@ import { x87, x87Helpers } from '../../isa/x87/index.ts';
 export interface InstructionSet {
   readonly definitions: readonly Definition[];
   readonly helpers: readonly Helper[];
+  /** Definitions that touch nothing but registers, flags and memory. */
+  readonly plain?: ReadonlySet<Definition>;
   /** The helpers without a body, for a vCPU. Each takes the address of the state block first. */
   implementation(context: CpuContext): Readonly<Record<string, (...args: never[]) => unknown>>;
 }
@@ -21,5 +23,6 @@ export interface InstructionSet {
 export const x86: InstructionSet = {
   definitions: [...integer, ...system, ...x87, ...simd],
   helpers: [...integerHelpers, ...systemHelpers, ...floatHelpers, ...x87Helpers, ...simdHelpers],
+  plain: new Set([...integer, ...simd]),
   implementation: (context) => ({ ...systemFunctions(context), ...x87Functions(context) }),
 };

@@ -8,6 +8,7 @@ import { RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { createTranslator } from '../../cpu/translator/translator.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
@@ -84,6 +85,10 @@ export interface VcpuOptions {
   readonly map: PhysicalMap;
   readonly instructionSet: InstructionSet;
   readonly environment: VcpuEnvironment;
+  /** Whether hot code becomes WebAssembly; if not, all of it is interpreted. */
+  readonly translate?: boolean | undefined;
+  /** Host time in milliseconds, for statistics. */
+  hostNow?(): number;
 }
 
 interface Runtime extends MemoryRoutines, TlbRoutines {
@@ -151,6 +156,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     forgetJumps,
     separates: breakpoints.separates,
   });
+  const translator = options.translate
+    ? createTranslator(blocks, handlers, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
+    : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
 
@@ -280,13 +288,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.budget -= countBefore(record);
   }
 
-  function resolve(link: boolean): void {
+  function resolve(exit: number): void {
     const from = state.current;
     const { flushes } = blocks.stats;
     const found = findBlock();
     if (hit) return;
     if (found === undefined) raiseFault();
-    else if (link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
+    else if (exit === EXIT.hot) translator?.translate(found.block, state.modeKey);
+    else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
   }
 
   /** Runs compiled code until the budget is used up or something waits. */
@@ -304,7 +313,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         raiseFault();
         if (state.activity !== ACTIVITY.running) break;
       } else {
-        resolve(exit === EXIT.link);
+        resolve(exit);
         if (hit) break;
       }
       state.current = 0;
@@ -462,6 +471,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
     revoked: (host, moved) => tlb.revoke(host, moved),
-    stats: () => ({ ...blocks.stats, ...handlers.stats }),
+    stats: () => ({ ...blocks.stats, ...handlers.stats, ...translator?.stats }),
   };
 }

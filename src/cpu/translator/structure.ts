@@ -1,0 +1,102 @@
+/**
+ * Turns a control-flow graph into WebAssembly's structured control flow: loops around the headers of back-edges, blocks
+ * for places where paths join, in the order of the dominator tree (Ramsey, "Beyond Relooper", 2022). Needs a reducible
+ * graph.
+ */
+
+/** A graph over nodes 0 to n - 1; node 0 is the entry. */
+export interface Graph {
+  readonly successors: readonly (readonly number[])[];
+}
+
+export interface Structure {
+  /** Nodes that can be reached, in reverse postorder. */
+  readonly order: readonly number[];
+  /** Position of each node in `order`, -1 where it cannot be reached. */
+  readonly position: readonly number[];
+  /** Nodes that a node dominates immediately, in reverse postorder. */
+  readonly children: readonly (readonly number[])[];
+  /** Target of a back-edge. */
+  readonly isHeader: readonly boolean[];
+  /** Reached by more than one forward edge. */
+  readonly isMerge: readonly boolean[];
+  /** Every back-edge leads to a node that dominates its source. */
+  readonly reducible: boolean;
+}
+
+function reversePostorder({ successors }: Graph): number[] {
+  const seen = new Set<number>([0]);
+  const order: number[] = [];
+  const stack: { node: number; next: number }[] = [{ node: 0, next: 0 }];
+  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+    const target = successors[top.node][top.next++];
+    if (target === undefined) {
+      order.push(top.node);
+      stack.pop();
+    } else if (!seen.has(target)) {
+      seen.add(target);
+      stack.push({ node: target, next: 0 });
+    }
+  }
+  return order.reverse();
+}
+
+/** Immediate dominators by position in reverse postorder (Cooper, Harvey and Kennedy, 2001). */
+function dominators(predecessors: readonly (readonly number[])[]): number[] {
+  const idom = [0];
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let at = 1; at < predecessors.length; at++) {
+      let found = -1;
+      for (const p of predecessors[at]) {
+        if (idom[p] === undefined) continue;
+        found = found < 0 ? p : intersect(idom, p, found);
+      }
+      if (idom[at] !== found) {
+        idom[at] = found;
+        changed = true;
+      }
+    }
+  }
+  return idom;
+}
+
+function intersect(idom: readonly number[], a: number, b: number): number {
+  let x = a;
+  let y = b;
+  while (x !== y) {
+    while (x > y) x = idom[x];
+    while (y > x) y = idom[y];
+  }
+  return x;
+}
+
+export function analyse(graph: Graph): Structure {
+  const order = reversePostorder(graph);
+  const position = graph.successors.map(() => -1);
+  order.forEach((node, at) => {
+    position[node] = at;
+  });
+  const predecessors: number[][] = order.map(() => []);
+  order.forEach((node, at) => {
+    for (const target of graph.successors[node]) predecessors[position[target]].push(at);
+  });
+  const idom = dominators(predecessors);
+  const children: number[][] = graph.successors.map(() => []);
+  for (let at = 1; at < order.length; at++) children[order[idom[at]]].push(order[at]);
+  const dominates = (a: number, b: number) => {
+    let at = b;
+    while (at > a) at = idom[at];
+    return at === a;
+  };
+  const isHeader = graph.successors.map(() => false);
+  const isMerge = graph.successors.map(() => false);
+  let reducible = true;
+  predecessors.forEach((list, at) => {
+    const back = list.filter((p) => p >= at);
+    if (back.length > 0) isHeader[order[at]] = true;
+    if (back.some((p) => !dominates(at, p))) reducible = false;
+    isMerge[order[at]] = list.length - back.length > 1;
+  });
+  return { order, position, children, isHeader, isMerge, reducible };
+}
