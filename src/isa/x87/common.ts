@@ -2,6 +2,7 @@
 import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import type { Definition, Semantics } from '../definition.ts';
+import { probeWrite } from '../integer/common.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
 import { checkPendingX87 } from './mmx-state.ts';
 
@@ -51,9 +52,23 @@ export function used(b: InstructionBuilder, register: Value): Value {
   return b.and(b.shrU(b.field('ftw'), register), b.i32(1));
 }
 
-/** Host address of `bytes` (at most 128) bytes of a memory operand. */
-export function reach(b: InstructionBuilder, memory: Operand, bytes: number, access: 'read' | 'write'): Value {
-  return b.translate(memory.linear(bytes, access), bytes, access === 'write' ? MEMORY_ACCESS.write : 0);
+/**
+ * Host address of `bytes` (at most 128) bytes of a memory operand whose fields must be aligned to `align` bytes where
+ * alignment is checked.
+ */
+export function reach(
+  b: InstructionBuilder,
+  memory: Operand,
+  bytes: number,
+  align: 2 | 4 | 8,
+  access: 'read' | 'write',
+): Value {
+  // An access of the whole is of no size that is checked: its beginning is.
+  const first = memory.linear(align, access);
+  if (access === 'write') probeWrite(b, first, align, memory.accessFlags);
+  else b.translate(first, align, memory.accessFlags);
+  const flags = memory.accessFlags | (access === 'write' ? MEMORY_ACCESS.write : 0);
+  return b.translate(memory.linear(bytes, access), bytes, flags);
 }
 
 /** To be called after stores to what `reach` gave. */

@@ -128,7 +128,7 @@ function loadEnvironment(b: InstructionBuilder, host: Value): void {
 }
 
 const storeEnv: Semantics = (b, memory) => {
-  const host = reach(b, memory, 7 * fieldSize(b), 'write');
+  const host = reach(b, memory, 7 * fieldSize(b), fieldSize(b), 'write');
   storeEnvironment(b, host);
   finishStores(b);
   b.perform('x87_mask_all');
@@ -136,12 +136,12 @@ const storeEnv: Semantics = (b, memory) => {
 
 const loadEnv: Semantics = (b, memory) => {
   checkPendingX87(b);
-  loadEnvironment(b, reach(b, memory, 7 * fieldSize(b), 'read'));
+  loadEnvironment(b, reach(b, memory, 7 * fieldSize(b), fieldSize(b), 'read'));
 };
 
 const save: Semantics = (b, memory) => {
   const bytes = 7 * fieldSize(b);
-  const host = reach(b, memory, bytes + REGISTER_BYTES, 'write');
+  const host = reach(b, memory, bytes + REGISTER_BYTES, fieldSize(b), 'write');
   storeEnvironment(b, host);
   b.helper('x87_save_registers', b.add(host, b.i32(bytes)));
   finishStores(b);
@@ -151,7 +151,7 @@ const save: Semantics = (b, memory) => {
 const restoreAll: Semantics = (b, memory) => {
   checkPendingX87(b);
   const bytes = 7 * fieldSize(b);
-  const host = reach(b, memory, bytes + REGISTER_BYTES, 'read');
+  const host = reach(b, memory, bytes + REGISTER_BYTES, fieldSize(b), 'read');
   loadEnvironment(b, host);
   b.perform('x87_load_registers', b.add(host, b.i32(bytes)));
 };

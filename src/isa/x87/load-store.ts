@@ -2,6 +2,7 @@
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define, type Semantics } from '../definition.ts';
 import type { Helper } from '../helpers.ts';
+import { probeWrite } from '../integer/common.ts';
 import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
 import { begin, finishStores, reach, recordPointers, simple, x87Definition } from './common.ts';
 import { x87Routine } from './routines.ts';
@@ -21,7 +22,7 @@ export const loadInteger: Load = (b, memory) =>
 
 /** Ten bytes: the low eight, and the high two in `fpResultExponent`. */
 const loadTen: Load = (b, memory) => {
-  const host = reach(b, memory, 10, 'read');
+  const host = reach(b, memory, 10, 8, 'read');
   b.setScratchField('fpResultExponent', b.loadHost('i32.load16_u', host, 8));
   return b.loadHost('i64.load', host);
 };
@@ -84,16 +85,21 @@ const store =
     begin(b);
     const value = b.helper(conversionName);
     const unmasked = b.and(b.field('fpExceptions'), b.not(b.field('fcw')));
-    b.if(b.eqz(b.and(unmasked, b.i32(BEFORE_STORE))), () => {
-      if (memory.size === 10) storeTen(b, memory, value);
-      else memory.write(value);
-    });
+    b.if(
+      b.eqz(b.and(unmasked, b.i32(BEFORE_STORE))),
+      () => {
+        if (memory.size === 10) storeTen(b, memory, value);
+        else memory.write(value);
+      },
+      // Nothing is stored, but the place must be one that could be.
+      () => probeWrite(b, memory.linear(memory.size, 'write'), memory.size, memory.accessFlags),
+    );
     recordPointers(b, memory);
     b.perform('x87_stored', b.i32(pops ? 1 : 0));
   };
 
 function storeTen(b: InstructionBuilder, memory: Operand, low: Value): void {
-  const host = reach(b, memory, 10, 'write');
+  const host = reach(b, memory, 10, 8, 'write');
   b.storeHost('i64.store', host, low);
   b.storeHost('i32.store16', host, b.field('fpResultExponent'), 8);
   finishStores(b);
