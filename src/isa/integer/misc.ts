@@ -30,7 +30,8 @@ export const misc = define([
     encodings: ['62 /r i64 Gv,Ma'],
     semantics(b, index, bounds) {
       const size = width(index);
-      const at = (offset: number) => b.signExtend(b.load(bounds.linear(size, 'read', offset), size), size);
+      const at = (offset: number) =>
+        b.signExtend(b.load(bounds.linear(size, 'read', offset), size, bounds.accessFlags), size);
       const [lower, upper] = [at(0), at(size)];
       const value = b.signExtend(index.read(), size);
       b.leaveIf(b.or(b.ltS(value, lower), b.gtS(value, upper)), () => b.raise(VECTOR.br));

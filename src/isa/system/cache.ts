@@ -7,7 +7,7 @@ function line(name: string, encoding: string): Definition {
     encodings: [encoding],
     feature: name,
     semantics(b, src) {
-      b.load(src.linear(1, 'read'), 1);
+      b.load(src.linear(1, 'read'), 1, src.accessFlags);
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Control and debug registers, interrupt and access flags, HLT, translations. */
+import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { helper } from '../helpers.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
@@ -17,24 +18,35 @@ export const controlHelpers = [
   helper('invalidatePcid', ['i64', 'i64', 'i64'], undefined, true),
 ];
 
+/** Numbers of registers that exist, a bit each. */
+const CONTROL_REGISTERS = 0b1_0001_1101;
+const DEBUG_REGISTERS = 0xff;
+
+/** #UD for a register that does not exist, whatever the privilege level. */
+function existing(b: InstructionBuilder, index: Value, registers: number): void {
+  b.leaveIf(b.eqz(b.and(b.shrU(b.i32(registers), index), b.i32(1))), () => b.raise(VECTOR.ud));
+}
+
 /** MOV from a control or debug register. */
-function moveFrom(encoding: string, helperName: string): Definition {
+function moveFrom(encoding: string, helperName: string, registers: number): Definition {
   return {
     name: 'mov',
     encodings: [encoding],
     semantics(b, dst, src) {
+      existing(b, src.index(), registers);
       privileged(b);
       dst.write(b.helper(helperName, src.index()));
     },
   };
 }
 
-function moveTo(encoding: string, helperName: string): Definition {
+function moveTo(encoding: string, helperName: string, registers: number): Definition {
   return {
     name: 'mov',
     encodings: [encoding],
     ends: true,
     semantics(b, dst, src) {
+      existing(b, dst.index(), registers);
       privileged(b);
       b.perform(helperName, dst.index(), src.read());
       b.resume();
@@ -109,10 +121,10 @@ function invalidateCaches(name: string, opcode: string): Definition {
 }
 
 export const control = define([
-  moveFrom('0f 20 /r f64 Ry,Cy', 'readControlRegister'),
-  moveTo('0f 22 /r f64 Cy,Ry', 'writeControlRegister'),
-  moveFrom('0f 21 /r f64 Ry,Dy', 'readDebugRegister'),
-  moveTo('0f 23 /r f64 Dy,Ry', 'writeDebugRegister'),
+  moveFrom('0f 20 /r f64 Ry,Cy', 'readControlRegister', CONTROL_REGISTERS),
+  moveTo('0f 22 /r f64 Cy,Ry', 'writeControlRegister', CONTROL_REGISTERS),
+  moveFrom('0f 21 /r f64 Ry,Dy', 'readDebugRegister', DEBUG_REGISTERS),
+  moveTo('0f 23 /r f64 Dy,Ry', 'writeDebugRegister', DEBUG_REGISTERS),
   {
     name: 'clts',
     encodings: ['0f 06'],

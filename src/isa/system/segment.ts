@@ -74,8 +74,8 @@ function farPointer(name: string, segment: number, encoding: string): Definition
     ends: true,
     semantics(b, dst, src) {
       const size = b.operandSize;
-      const offset = b.load(src.linear(size, 'read'), size);
-      const selector = b.load(src.linear(2, 'read', size), 2);
+      const offset = b.load(src.linear(size, 'read'), size, src.accessFlags);
+      const selector = b.load(src.linear(2, 'read', size), 2, src.accessFlags);
       loadSegment(b, b.i32(segment), selector, () => dst.write(offset));
     },
   };

@@ -26,8 +26,8 @@ function farPointer(b: InstructionBuilder, src: Operand): { selector: Value; off
     return { selector: b.wrap(b.shrU(value, b.i64(32))), offset: b.zeroExtend(value, 4) };
   }
   const size = b.operandSize;
-  const offset = b.load(src.linear(size, 'read'), size);
-  return { selector: b.wrap(b.load(src.linear(2, 'read', size), 2)), offset };
+  const offset = b.load(src.linear(size, 'read'), size, src.accessFlags);
+  return { selector: b.wrap(b.load(src.linear(2, 'read', size), 2, src.accessFlags)), offset };
 }
 
 function far(name: string, helperName: string, ...encodings: string[]): Definition {
