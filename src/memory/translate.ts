@@ -88,8 +88,9 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
 
 /** Canonical and alignment checks that come before any translation. */
 function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void {
-  const canonical = b.shrS(b.shl(linear, b.i64(16)), b.i64(16));
-  b.if(b.ne(canonical, linear), () => {
+  const last = b.add(linear, b.extendU(b.sub(b.and(flags, b.i32(0xff)), b.i32(1))));
+  const canonical = (address: Value) => b.eq(b.shrS(b.shl(address, b.i64(16)), b.i64(16)), address);
+  b.if(b.eqz(b.and(canonical(linear), canonical(last))), () => {
     const vector = b.select(has(b, flags, MEMORY_ACCESS.stack), b.i32(VECTOR.ss), b.i32(VECTOR.gp));
     fail(b, cpu, vector, b.i32(0));
   });

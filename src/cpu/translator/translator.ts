@@ -39,6 +39,8 @@ export function createTranslator(
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
     if (ends === true && !JUMPS.test(name)) return false;
+    // MMX instructions may have to wait for a pending x87 error.
+    if (unit === 'mmx' || unit === 'x87') return false;
     if (unit !== undefined && keyUnitFault(modeKey, unit) !== undefined) return false;
     return flatOperands(instruction, mode);
   }
