@@ -6,7 +6,7 @@
  *     5: int 40 @00108000 cs=0033       an address far from what is tried, in other than the mode's own code segment
  *     6: = 0000000000000001             a note
  *
- * `+0` is left out. `v86` follows where the saved flags have VM set.
+ * `+0` is left out, and so is all of it for an NMI: where that comes is chance. `v86` follows where the saved flags have VM set.
  */
 import type { StartMode } from './header.ts';
 
@@ -31,12 +31,14 @@ const NAMES: Readonly<Record<number, string>> = {
   ...{ 0: '#DE', 1: '#DB', 2: 'NMI', 3: '#BP', 4: '#OF', 5: '#BR', 6: '#UD', 7: '#NM', 8: '#DF', 10: '#TS', 11: '#NP' },
   ...{ 12: '#SS', 13: '#GP', 14: '#PF', 16: '#MF', 17: '#AC', 18: '#MC', 19: '#XM' },
 };
+const NMI = 2;
 const PAGE_FAULT = 14;
 
 const hex = (value: number | bigint, digits: number) => value.toString(16).padStart(digits, '0');
 
 /** Where the event was, seen from what the step tried. */
-function place(rip: bigint, tried: number): string {
+function place(number: number, rip: bigint, tried: number): string {
+  if (number === NMI) return '';
   const distance = rip - BigInt(tried);
   if (distance === 0n) return '';
   if (distance > 0n && distance < 0x100n) return ` +${distance.toString(16)}`;
@@ -53,7 +55,7 @@ function formatEntry(entry: DataView, mode: StartMode): string {
   const cr2 = number === PAGE_FAULT ? ` cr2=${hex(entry.getBigUint64(24, true), 8)}` : '';
   const cs = u32(12) === OWN_CODE[mode] ? '' : ` cs=${hex(u32(12), 4)}`;
   const v86 = (u32(32) & FLAGS_VM) === 0 ? '' : ' v86';
-  return `${u32(0)}: ${NAMES[number] ?? `int ${hex(number, 2)}`}${error}${cr2}${place(rip, u32(36))}${cs}${v86}`;
+  return `${u32(0)}: ${NAMES[number] ?? `int ${hex(number, 2)}`}${error}${cr2}${place(number, rip, u32(36))}${cs}${v86}`;
 }
 
 /** `memory` is guest-physical memory from `LAYOUT.base` to `LAYOUT.end`. */

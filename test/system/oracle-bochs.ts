@@ -11,7 +11,7 @@ const MARK = Buffer.from('RECORDER');
 const VGA_BIOS = '/usr/share/bochs/VGABIOS-lgpl-latest';
 
 const configuration = (rom: string, log: string) => `display_library: rfb, options="timeout=0"
-cpu: model=corei7_icelake_u, count=1, ips=50000000, reset_on_triple_fault=0
+cpu: model=corei7_icelake_u, count=1, ips=50000000, reset_on_triple_fault=0, ignore_bad_msrs=0
 memory: guest=32, host=32
 romimage: file=${rom}, address=0xffff0000
 vgaromimage: file=${VGA_BIOS}
