@@ -172,8 +172,7 @@ const pageRights = routine('pageRights', ['i64', 'i64', 'i32'], 'i32', (b, cpu, 
   b.if(b.and(b.and(b.eqz(user), userPage), bit(b, cr4, CR4.smap)), () => {
     // Implicit accesses are refused whatever EFLAGS.AC says (SDM vol. 3A 4.6.1).
     const ac = b.ne(b.and(load(b, cpu, 'eflags'), b.i32(EFLAGS.ac)), b.i32(0));
-    const implicit = b.and(isSystem, b.eq(load(b, cpu, 'cpl'), b.i32(3)));
-    b.if(b.or(b.eqz(ac), implicit), () => b.return(b.i32(0)));
+    b.if(b.or(b.eqz(ac), isSystem), () => b.return(b.i32(0)));
   });
   const protectedWrite = b.or(user, b.ne(b.and(b.wrap(load(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0)));
   b.return(b.eqz(b.and(b.and(write, b.eqz(writable)), protectedWrite)));

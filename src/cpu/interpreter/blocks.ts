@@ -198,7 +198,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const joined = acrossPages(d);
     if (joined === undefined) return false;
     const result = decode(joined, 0, d.mode);
-    if (typeof result !== 'string') emit(d, result);
+    const within = (length: number) => d.position.ip + length - 1 <= d.position.limit;
+    if (typeof result !== 'string' && within(result.length)) emit(d, result);
     else {
       d.count++;
       special(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
