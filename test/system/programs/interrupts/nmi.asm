@@ -2,9 +2,18 @@
 ; (SDM vol. 3A 6.7.1). The local APIC sends them to its own processor.
 ;
 ; mode: long64
-; steps: 4
+; steps: 3
 ; expect:
-;   FILL
+;   1: NMI
+;   2: NMI
+;   2: = 0000000000000001
+;   2: NMI
+;   2: = 0000000000000002
+;   3: NMI
+;   3: #BP +1
+;   3: NMI
+;   3: = 000000000000000c
+;   3: = 000000000000000c
 %include "runtime.inc"
 
 ; Physical destination, this processor by its own number, delivery mode NMI.
@@ -44,29 +53,6 @@ main:
         times 15 nop
         mov dword [hook], 0
         note qword [SCRATCH]
-; One ends an HLT with IF clear: the PIT's, by way of the PIC and LINT0.
-        mov ecx, 0x835
-        mov eax, 0x400
-        xor edx, edx
-        wrmsr
-        mov al, 0x11
-        out 0x20, al
-        mov al, 0x20
-        out 0x21, al
-        mov al, 4
-        out 0x21, al
-        mov al, 1
-        out 0x21, al
-        mov al, 0xfe
-        out 0x21, al
-        mov al, 0x30                    ; counter 0, mode 0
-        out 0x43, al
-        mov al, 0x40
-        out 0x40, al
-        mov al, 0
-        out 0x40, al
-        mov dword [step], 4
-        hlt
         finish
 
 nested:
