@@ -28,6 +28,10 @@ const PHYSICAL = { tables: 0x10000, descriptors: 0x30000, code: 0x40000, data: 0
 /** Linear addresses of the descriptor tables, in the supervisor's half: no case tells whether anything is there. */
 const GDT = 0xffff9a5c3e71b000n;
 const LDT = GDT + 0x800n;
+/** A task state segment without an I/O permission map: no port is permitted. */
+const TSS = GDT + 0xc00n;
+const TSS_LIMIT = 0x67;
+const IO_MAP_BASE = 0x66;
 
 const PAGE = { present: 1n, writable: 2n, user: 4n, noExecute: 1n << 63n } as const;
 
@@ -40,6 +44,8 @@ const ATTRIBUTES = {
   data: 0xf3,
   big: 0x4000,
   granular: 0x8000,
+  /** Free for software: Linux sets it in descriptors of the LDT. */
+  available: 0x1000,
   unusable: 0x10000,
 } as const;
 
@@ -102,7 +108,8 @@ function attributesOf(mode: Mode, name: string, segment: Segment): number {
   const code = name === 'cs';
   if (mode === 64 && code) return ATTRIBUTES.code64 | ATTRIBUTES.granular;
   if (mode === 64 && segment.selector === 0) return ATTRIBUTES.unusable;
-  const kind = code ? ATTRIBUTES.code : ATTRIBUTES.data;
+  const local = segment.selector & 4 ? ATTRIBUTES.available : 0;
+  const kind = (code ? ATTRIBUTES.code : ATTRIBUTES.data) | local;
   return segment.limit === 0xffffffff ? kind | ATTRIBUTES.big | ATTRIBUTES.granular : kind;
 }
 
@@ -180,6 +187,7 @@ export function createWorld(onException: (vector: number, error: number | undefi
   writeGuest(map, PHYSICAL.data, background);
   mapPages(map);
   writeDescriptors(map);
+  writeGuest(map, PHYSICAL.descriptors + Number(TSS - GDT) + IO_MAP_BASE, Uint8Array.of(0xff, 0xff));
   const { state } = vcpu;
   state.cr0 = BigInt((CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg) >>> 0);
   state.cr3 = BigInt(PHYSICAL.tables);
@@ -190,7 +198,7 @@ export function createWorld(onException: (vector: number, error: number | undefi
   state.gdtrBase = GDT;
   state.gdtrLimit = 0x7f;
   setSegment(state, SEGMENT.ldtr, 0x40, LDT, 0x7ff, 0x82);
-  setSegment(state, SEGMENT.tr, 0x50, 0n, 0x67, 0x8b);
+  setSegment(state, SEGMENT.tr, 0x50, TSS, TSS_LIMIT, 0x8b);
   vcpu.stateReplaced();
   const start = state.gpr.byteOffset - VCPU.offsets.gpr;
   return {

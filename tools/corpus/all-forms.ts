@@ -5,8 +5,7 @@ import type { CorpusForm } from './forms.ts';
 import { SAMPLE_FORMS } from './sample-forms.ts';
 import { tableForms } from './table-forms.ts';
 
-/** Groups of the forms written by hand that have instruction tables. */
-const SAMPLE_GROUPS: readonly string[] = ['integer'];
+const SAMPLE_GROUPS: readonly string[] = [...new Set(SAMPLE_FORMS.map((form) => form.group))];
 
 /** The forms of the groups named, or all. RangeError for a name that no group has. */
 export function listForms(names: readonly string[]): readonly CorpusForm[] {

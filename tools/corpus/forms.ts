@@ -76,7 +76,7 @@ export interface CorpusForm {
   encode(random: Random): Encoding;
   undefinedOf?(input: Input, encoding: Encoding): Undefined;
   /** False for inputs that must not be run; default: all are. */
-  accept?(input: Input): boolean;
+  accept?(input: Input, encoding: Encoding): boolean;
   /** How many cases, compared with other forms; 1 if absent. */
   readonly weight?: number;
 }

@@ -1,44 +1,12 @@
 /** What an instruction takes besides its written operands, and which of its inputs are worth more than random values. */
 
 import type { Definition } from '../../src/isa/definition.ts';
-import type { Encoding } from '../../src/isa/encoding.ts';
-import type { Mode } from './layout.ts';
 import type { Random } from './prng.ts';
 import type { Pointer, Range, Setup } from './setup.ts';
-
-/** An encoding in one mode, operand size and operand form. */
-export interface Variant {
-  readonly encoding: Encoding;
-  readonly mode: Mode;
-  /** Bytes. */
-  readonly operandSize: 2 | 4 | 8;
-  readonly kind: 'register' | 'memory' | 'none';
-  /** Repeat prefix, or 0. */
-  readonly repeat: 0 | 0xf2 | 0xf3;
-}
-
-/** Registers that were chosen for the operands. */
-export interface Registers {
-  readonly reg: number;
-  readonly rm: number;
-}
-
-export interface Profile {
-  readonly setup?: Setup;
-  /** Implicit pointers. */
-  readonly pointers?: readonly Pointer[];
-  /** The register of an implicit pointer that a segment override moves, or -1. */
-  readonly overridden?: number;
-  readonly ranges?: readonly Range[];
-  /** Registers that are implicit inputs: bad bases for a memory operand. */
-  readonly taken?: readonly number[];
-  /** Registers that take an address of code. */
-  readonly targets?: readonly number[];
-}
+import { unitProfile, unitWeight } from './unit-profiles.ts';
+import type { Maker, Profile, Registers, Variant } from './variant.ts';
 
 const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7];
-
-type Maker = (random: Random, variant: Variant, registers: Registers) => Profile;
 
 const fixedProfile =
   (profile: Profile): Maker =>
@@ -60,7 +28,7 @@ function stack(slots: number, more: Profile = {}): Maker {
 
 const CODE: Setup = { memory: 'code' };
 
-function stringOperation(source: boolean, destination: boolean, compares: boolean): Maker {
+function stringOperation(source: boolean, destination: boolean, compares: boolean, fewest = 0): Maker {
   return (random, { encoding, operandSize, repeat }) => {
     const size = (encoding.opcode & 1) === 0 ? 1 : operandSize;
     const pointer = (register: number): Pointer => ({ register, ...(size > 1 && { align: size }) });
@@ -69,7 +37,7 @@ function stringOperation(source: boolean, destination: boolean, compares: boolea
       setup: { string: true, ...(compares && !random.once(3) && { memory: 'text' }) },
       pointers: [...(source ? [pointer(RSI)] : []), ...(destination ? [pointer(RDI)] : [])],
       overridden: source ? RSI : -1,
-      ranges: repeat === 0 ? [] : [{ register: RCX, minimum: 0, maximum: most }],
+      ranges: repeat === 0 ? [] : [{ register: RCX, minimum: fewest, maximum: most }],
     };
   };
 }
@@ -113,7 +81,26 @@ const enter: Maker = (_random, { operandSize }) => ({
 
 const digits = fixedProfile({ setup: { gpr: 'digits' } });
 
+/** Selectors of the world's descriptor tables and what lies between them, with any RPL; no null ones. */
+const SELECTORS = { minimum: 4, maximum: 0x37 } as const;
+
+const moveToSegment: Maker = (_random, { encoding, kind }, { rm }) =>
+  encoding.opcode === 0x8e && kind === 'register' ? { ranges: [{ register: rm, ...SELECTORS }] } : {};
+
+const selectorOperand: Maker = (_random, { kind }, { rm }) =>
+  kind === 'register' ? { ranges: [{ register: rm, ...SELECTORS }] } : {};
+
 const MAKERS: Readonly<Record<string, Maker>> = {
+  mov: moveToSegment,
+  lar: selectorOperand,
+  lsl: selectorOperand,
+  verr: selectorOperand,
+  verw: selectorOperand,
+  lldt: selectorOperand,
+  ltr: selectorOperand,
+  // Whether the right to a port is looked at for a count of 0 is left to the processor.
+  ins: stringOperation(false, true, false, 1),
+  outs: stringOperation(true, false, false, 1),
   push: stack(1),
   pop: stack(0),
   pusha: stack(8),
@@ -168,7 +155,9 @@ function familyName(definition: Definition): string {
 /** What an instruction needs, for operands that were chosen at random. */
 export function profileOf(random: Random, variant: Variant, registers: Registers): Profile {
   const { definition, operands } = variant.encoding;
-  const made = MAKERS[familyName(definition)]?.(random, variant, registers) ?? {};
+  const { unit } = definition;
+  const maker = unit === undefined ? MAKERS[familyName(definition)] : unitProfile;
+  const made = maker?.(random, variant, registers) ?? {};
   const implied = operands.filter((o) => o.letter === 'fixed').map((o) => FIXED_REGISTERS[o.size] ?? -1);
   return { ...made, taken: [...(made.taken ?? []), ...implied.filter((register) => register >= 0)] };
 }
@@ -177,7 +166,8 @@ const FIXED_REGISTERS: Readonly<Record<string, number>> = { AL: RAX, AX: RAX, eA
 
 /** How many cases a form gets, compared with others of its mode. */
 export function weightOf(variant: Variant): number {
-  const { name } = variant.encoding.definition;
+  const { name, unit } = variant.encoding.definition;
+  if (unit !== undefined) return unitWeight(variant);
   const mode = variant.mode === 64 ? 1 : 0.6;
   const interesting = /^(sh[lr]d?|sal|sar|rc[lr]|ro[lr]|i?div|popf|enter)$/.test(name);
   return interesting ? 2 * mode : mode;

@@ -77,7 +77,7 @@ export async function recordForm(
     for (let i = 0; i < cases; i++, number++) {
       const view = new DataView(tests.buffer, numbers.length * TEST.size, TEST.size);
       makeInput(form, seed, number, bytes, setup, view);
-      if (form.accept?.(inputOver(view)) ?? true) numbers.push(number);
+      if (form.accept?.(inputOver(view), encoding) ?? true) numbers.push(number);
     }
     const outcomes = await oracle.run(tests.subarray(0, numbers.length * TEST.size));
     for (let i = 0; i < outcomes.length; i++) {

@@ -12,7 +12,7 @@ import {
   ripRelative,
   type Undefined,
 } from './forms.ts';
-import { type Mode, windowAddress } from './layout.ts';
+import { IMAGE, type Mode, TEST, windowAddress } from './layout.ts';
 import type { Random } from './prng.ts';
 import { type Pointer, pointedOffset, type Setup } from './setup.ts';
 
@@ -139,6 +139,59 @@ const upperHalfOfSlot: CorpusForm['undefinedOf'] = (input, { setup }) => ({
   memory: [[pointedOffset(input.view, input.mode, setup, setup.pointers![0]!) + 2, 2]],
 });
 
+/** A sequence that pushes `bytes` bytes and then uses them. */
+const pushing = (mode: Mode, bytes: number, text: string, hex: string, undefinedParts: Undefined = {}): CorpusForm =>
+  fixed('integer', mode, text, hex, {
+    undefinedOf: () => undefinedParts,
+    setup: { pointers: [{ register: 4, bias: -bytes, align: mode / 8 }] },
+    accept: (input) => (input.flags() & 0x40000) === 0,
+  });
+
+/** Upper halves of registers are not kept on the way out of 64-bit mode. */
+const UPPER_HALF_OF_RSP: Undefined = { gpr: 1 << 4 };
+
+/** Far transfers and loads of segment registers, with selectors that the sequence itself puts in place. */
+const FAR: readonly CorpusForm[] = [
+  pushing(64, 16, 'push 0x33; lea rax, [rip+64]; push rax; retfq', '6a 33 48 8d 05 40 00 00 00 50 48 cb'),
+  pushing(64, 16, 'push 0x23; push 0x10001100; retfq', '6a 23 68 00 11 00 10 48 cb', UPPER_HALF_OF_RSP),
+  pushing(64, 16, 'push 0x33; push 0x10001100; retfq 24', '6a 33 68 00 11 00 10 48 ca 18 00'),
+  pushing(
+    64,
+    40,
+    'push 0x2b; push rsp; pushfq; push 0x33; lea rax, [rip+64]; push rax; iretq',
+    '6a 2b 54 9c 6a 33 48 8d 05 40 00 00 00 50 48 cf',
+  ),
+  pushing(
+    64,
+    24,
+    'mov rax, 0x23_10001100; push rax; call far [rsp]',
+    '48 b8 00 11 00 10 23 00 00 00 50 ff 1c 24',
+    UPPER_HALF_OF_RSP,
+  ),
+  pushing(64, 24, 'mov rax, 0x33_10001100; push rax; jmp far [rsp]', '48 b8 00 11 00 10 33 00 00 00 50 ff 2c 24'),
+  pushing(64, 8, 'push 0x17; pop fs', '6a 17 0f a1'),
+  pushing(64, 8, 'push 0x1f; pop gs', '6a 1f 0f a9'),
+  pushing(64, 8, 'push 0x3f; pop gs', '6a 3f 0f a9'),
+  pushing(32, 8, 'push 0x23; push 0x10001100; retf', '6a 23 68 00 11 00 10 cb'),
+  pushing(32, 8, 'push 0x23; push 0x10001100; retf 8', '6a 23 68 00 11 00 10 ca 08 00'),
+  pushing(32, 12, 'pushf; push 0x23; push 0x10001100; iret', '9c 6a 23 68 00 11 00 10 cf'),
+  pushing(32, 8, 'call 0x23:0x10001100', '9a 00 11 00 10 23 00'),
+  fixed('integer', 32, 'jmp 0x23:0x10001100', 'ea 00 11 00 10 23 00'),
+  fixed('integer', 32, 'jmp 0x33:0x10001100', 'ea 00 11 00 10 33 00'),
+  fixed('integer', 32, 'jmp 0x2b:0x10001100', 'ea 00 11 00 10 2b 00'),
+  pushing(32, 8, 'push 0x2b; push eax; les ecx, [esp]', '6a 2b 50 c4 0c 24'),
+  pushing(32, 8, 'push 0x1f; push eax; lds ecx, [esp]', '6a 1f 50 c5 0c 24'),
+  pushing(32, 8, 'push 0x2b; push eax; lss ecx, [esp]', '6a 2b 50 0f b2 0c 24'),
+  pushing(32, 8, 'push 0x23; push eax; lss ecx, [esp]', '6a 23 50 0f b2 0c 24'),
+  pushing(32, 8, 'push 0x17; push eax; lfs ecx, [esp]', '6a 17 50 0f b4 0c 24'),
+  pushing(32, 8, 'push 0x2b; push eax; lgs ecx, [esp]', '6a 2b 50 0f b5 0c 24'),
+  pushing(16, 4, 'push 7; push 0x1100; retf', '6a 07 68 00 11 cb'),
+  pushing(16, 6, 'pushf; push 7; push 0x1100; iret', '9c 6a 07 68 00 11 cf'),
+  pushing(16, 4, 'call 7:0x1100', '9a 00 11 07 00'),
+  fixed('integer', 16, 'jmp 7:0x1100', 'ea 00 11 07 00'),
+  pushing(16, 4, 'push 0x27; push ax; les cx, [esp]', '6a 27 50 67 c4 0c 24'),
+];
+
 const INTEGER: readonly CorpusForm[] = [
   fixed('integer', 64, 'nop', '90'),
   form('integer', 64, 'add r64, r/m64', (r) => modrm(r, [], 1, [0x03], {}, 8)),
@@ -218,6 +271,7 @@ const INTEGER: readonly CorpusForm[] = [
     // The wider store may fault where the narrower one does not.
     accept: (input) => (input.flags() & 0x40000) === 0 && (input.gpr(4) & 3n) === 0n,
   }),
+  ...FAR,
   fixed('integer', 16, 'add [bx+si+5], ax', '01 40 05', {
     setup: { pointers: [{ register: 3, bias: 5 }], ranges: [{ register: 6, minimum: -8, maximum: 8 }] },
   }),
@@ -249,6 +303,9 @@ const VECTOR: readonly CorpusForm[] = [
       ],
     },
   })),
+  fixed('sse', 64, 'mov [rbx], eax; ldmxcsr [rbx]', '89 03 0f ae 13', {
+    setup: { pointers: [{ register: 3, align: 4 }], ranges: [{ register: 0, minimum: 0, maximum: 0xffff }] },
+  }),
   fixed('sse', 64, 'ldmxcsr [rbx]', '0f ae 13', { setup: { pointers: [DATA_POINTER] } }),
   fixed('sse', 64, 'paddb mm1, mm2', '0f fc ca', { setup: { fpu: 'mmx' } }),
 ];
@@ -266,6 +323,7 @@ const FLOATING: readonly CorpusForm[] = [
   fixed('x87', 64, 'fprem', 'd9 f8', { setup: X87 }),
   fixed('x87', 64, 'fsin', 'd9 fe', {
     setup: X87,
+    accept: (input) => (input.view.getUint16(TEST.image + IMAGE.st + 8, true) & 0x7fff) < 0x3ffe,
     approximate: APPROXIMATE_X87,
     undefinedOf: () => ({ status: 0x4100 }),
   }),

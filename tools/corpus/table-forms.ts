@@ -11,9 +11,11 @@ import type { CorpusForm } from './forms.ts';
 import { dataBase, type Mode, SEGMENTS, START, WINDOW, WINDOW_SIZE } from './layout.ts';
 import { memoryBytes } from './operand-size.ts';
 import type { Random } from './prng.ts';
-import { type Profile, profileOf, type Variant, weightOf } from './profiles.ts';
+import { profileOf, weightOf } from './profiles.ts';
 import type { Pointer, Setup } from './setup.ts';
 import { type Assembled, undefinedParts } from './undefined.ts';
+import { approximationOf } from './unit-profiles.ts';
+import type { Profile, Variant } from './variant.ts';
 
 const MODES: readonly Mode[] = [64, 32, 16];
 
@@ -29,7 +31,11 @@ function existsIn(e: Encoding, mode: Mode): boolean {
 /** Operand codes whose size follows the operand size. */
 const SIZED = new Set(['v', 'z', 'zs', 'bs', 'y', 'a', 'p']);
 
+/** Instructions whose operand size shows in no operand code. */
+const IMPLICITLY_SIZED = /^(fldenv|fnstenv|frstor|fnsave|fxsave|fxrstor|push|pop|pusha|popa|iret|retf)$/;
+
 function dependsOnSize(e: Encoding): boolean {
+  if (IMPLICITLY_SIZED.test(e.definition.name)) return true;
   if (e.onlyOperandSize !== 0 || e.qualifiers.has('d64') || e.qualifiers.has('f64')) return true;
   return e.operands.some((o) => SIZED.has(o.size) || SIZED.has(o.memorySize) || o.size === 'rAX' || o.size === 'eAX');
 }
@@ -130,7 +136,8 @@ function encodeOnce(random: Random, variant: Variant): Assembled {
   const pointers = profile.pointers ?? [];
   const implicit = placeImplicit(random, variant, profile);
   const busy = [...pointers, ...(profile.ranges ?? [])].map((p) => p.register);
-  const align = Math.min(memoryBytes(e, operandSize) & -memoryBytes(e, operandSize), 64) || 1;
+  const bytes = memoryBytes(e, operandSize);
+  const align = profile.align ?? (Math.min(bytes & -bytes, 64) || 1);
   const placed =
     kind === 'memory'
       ? placeOperand(random, {
@@ -198,6 +205,7 @@ const REPEAT_TEXT = { 0: '', 242: 'repne ', 243: 'rep ' } as const;
 function formOf(family: string, variant: Variant, decode: Decoder): CorpusForm {
   const { encoding: e, mode, operandSize, kind, repeat } = variant;
   const size = dependsOnSize(e) ? ` o${operandSize * 8}` : '';
+  const approximate = approximationOf(e.definition);
   const text = `${REPEAT_TEXT[repeat]}${e.definition.name} (${e.text})${size}${kind === 'none' ? '' : ` ${kind}`}`;
   return {
     id: `${text} @${mode}`,
@@ -205,9 +213,10 @@ function formOf(family: string, variant: Variant, decode: Decoder): CorpusForm {
     mode,
     group: family,
     weight: weightOf(variant),
+    ...(approximate !== undefined && { approximate }),
     encode: (random) => encode(random, variant, decode),
     undefinedOf: (input, encoding) => undefinedParts(input, variant, encoding as Assembled),
-    accept: (input) => isDetermined(input, variant),
+    accept: (input, encoding) => isDetermined(input, variant, encoding as Assembled),
   };
 }
 

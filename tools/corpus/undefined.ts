@@ -3,7 +3,9 @@
 import type { Choice } from './assemble.ts';
 import type { Encoding as Code, Input, Undefined } from './forms.ts';
 import { DATA_SIZE, dataBase, initialByte, type Mode, SEGMENTS } from './layout.ts';
-import type { Variant } from './profiles.ts';
+import { pointedOffset } from './setup.ts';
+import { savedState, undefinedConditions } from './undefined-x87.ts';
+import type { Variant } from './variant.ts';
 
 /** An encoding with the operands that it was made of. */
 export interface Assembled extends Code {
@@ -92,7 +94,18 @@ const scanRule: Rule = (input, variant, assembled) => {
 const swapRule: Rule = (_input, variant, { choice }) =>
   variant.operandSize === 2 ? { gpr: 1 << choice.opcodeRegister } : {};
 
+/** A selector pushed by a 32-bit instruction: the upper half of its slot is written or not. */
+const pushRule: Rule = (input, { encoding, operandSize }, { setup }) => {
+  if (encoding.operands[0]!.letter !== 'fixed' || operandSize !== 4) return {};
+  return { memory: [[pointedOffset(input.view, input.mode, setup, setup.pointers![0]!) + 2, 2]] };
+};
+
+/** Bits 16–19 of what LAR loads are undefined, so all of a wide register is left out. */
+const accessRule: Rule = (_input, { operandSize }, { choice }) => (operandSize === 2 ? {} : { gpr: 1 << choice.reg });
+
 const RULES: Readonly<Record<string, Rule>> = {
+  lar: accessRule,
+  push: pushRule,
   shl: shiftRule,
   shr: shiftRule,
   sar: shiftRule,
@@ -109,7 +122,12 @@ const RULES: Readonly<Record<string, Rule>> = {
 
 /** What is undefined after one case of a variant. */
 export function undefinedParts(input: Input, variant: Variant, assembled: Assembled): Undefined {
-  const { name, undefined: letters = '' } = variant.encoding.definition;
+  const { name, unit, undefined: letters = '' } = variant.encoding.definition;
+  if (unit === 'x87') {
+    const status = undefinedConditions(name);
+    const offset = variant.kind === 'memory' ? operandOffset(input, assembled) : 0;
+    return { ...(status !== 0 && { status }), ...savedState(input, name, variant.operandSize, offset) };
+  }
   const rule = RULES[name];
   if (rule !== undefined) return rule(input, variant, assembled);
   return letters === '' ? {} : { flags: flagBits(letters) };
