@@ -206,6 +206,19 @@ function frequencies({ clock }: CpuContext): CpuidResult {
   return [megahertz, megahertz, 100, 0];
 }
 
+/** Last subleaf of leaf 7. */
+const LAST_SUBLEAF_7 = 2;
+/**
+ * BHI_DIS_S in IA32_SPEC_CTRL, in EDX of leaf 7, subleaf 2. Linux mitigates branch history injection in every guest; with
+ * this bit it sets a bit once instead of running a loop at every system call.
+ */
+const BHI_CTRL = 1 << 4;
+
+function extendedFeatures(subleaf: number): CpuidResult {
+  if (subleaf === 0) return [LAST_SUBLEAF_7, LEAF_7.ebx, LEAF_7.ecx, LEAF_7.edx];
+  return subleaf === LAST_SUBLEAF_7 ? [0, 0, 0, BHI_CTRL] : NOTHING;
+}
+
 function basic(context: CpuContext, leaf: number, subleaf: number): CpuidResult {
   switch (leaf) {
     case 0:
@@ -219,7 +232,7 @@ function basic(context: CpuContext, leaf: number, subleaf: number): CpuidResult 
     case 6:
       return [ARAT, 0, 0, 0];
     case 7:
-      return subleaf === 0 ? [0, LEAF_7.ebx, LEAF_7.ecx, LEAF_7.edx] : NOTHING;
+      return extendedFeatures(subleaf);
     case 0xb:
       return extendedTopology(context, subleaf);
     case 0xd:

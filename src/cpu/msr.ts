@@ -69,8 +69,8 @@ const MISC_ENABLE_FIXED = 0x1800n;
 /** Bits that can be written, though they mean nothing here: fast strings, thermal monitor, EMON, SpeedStep, MONITOR, CPUID limit, xTPR, XD, turbo. */
 const MISC_ENABLE_WRITABLE = 0x44_00c5_0089n | MISC_ENABLE_FIXED;
 
-/** IBRS and STIBP; SSBD does not exist (SSB_NO). */
-const SPEC_CTRL_WRITABLE = 3n;
+/** IBRS, STIBP and BHI_DIS_S; SSBD does not exist (SSB_NO). */
+const SPEC_CTRL_WRITABLE = 0x403n;
 /** IBPB. */
 const PRED_CMD_WRITABLE = 1n;
 /** Locked, nothing enabled. */
