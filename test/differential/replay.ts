@@ -185,7 +185,7 @@ export function createReplay(): Replay {
         collect(TIMED_OUT, 0);
         outcome.fault = { vector: COMPLETED + 1, error: 0, address: 0n };
       }
-      // Not kept by the x87 unit (`isa/x87/common.ts`).
+      // FOP is not kept by the x87 unit (`isa/x87/common.ts`).
       image.setUint16(IMAGE.opcode, test.expected.image.getUint16(IMAGE.opcode, true), true);
       return compareOutcome(test, outcome);
     },

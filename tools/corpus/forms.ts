@@ -1,8 +1,6 @@
 /**
- * What the corpus generator needs to know about an instruction form.
- *
- * To connect the instruction tables: write a function that turns each table entry (definition, encoding, operand codes)
- * into `CorpusForm`s and return them from `listForms` in `generate.ts`; nothing else changes. For each form
+ * What the corpus generator needs to know about an instruction form. `table-forms.ts` makes the forms of the instruction
+ * tables, `sample-forms.ts` holds those written by hand; `listForms` in `all-forms.ts` returns them all. For each form
  *
  * - `id` must be stable and unique: it seeds the inputs;
  * - `encode` returns a complete instruction with concrete operands and the `Setup` that gives its operands sensible
@@ -104,7 +102,7 @@ export function ripRelative(mode: Mode, length: number, linear: bigint): number 
   return Number(linear - startOf(mode) - BigInt(length));
 }
 
-/** Throws when a form breaks the interface: for the one who connects the tables. */
+/** Throws when a form breaks the interface. */
 export function checkEncoding(form: CorpusForm, encoding: Encoding): void {
   const { length } = encoding.bytes;
   if (length === 0 || length > CODE_BYTES) throw new RangeError(`${form.id}: ${length} bytes of code at ${START}`);

@@ -1,6 +1,6 @@
 /**
- * A few dozen forms written by hand, one or more for each way in which a form can be special. They exercise the oracle
- * and the format, and show the one who connects the instruction tables what a form has to say.
+ * Forms written by hand: one or more for each way in which a form can be special, which exercise the oracle and the
+ * format, and sequences for what a single instruction with random operands hardly shows.
  */
 
 import {
@@ -229,6 +229,16 @@ const INTEGER: readonly CorpusForm[] = [
   fixed('integer', 64, 'lock cmpxchg [rbx], rcx', 'f0 48 0f b1 0b', { setup: { pointers: [DATA_POINTER] } }),
   fixed('integer', 64, 'cmpxchg16b [rbx]', '48 0f c7 0b', {
     setup: { pointers: [{ register: 3, align: 16 }], ranges: [] },
+  }),
+  fixed(
+    'integer',
+    64,
+    'mov [rbx], rax; mov [rbx+8], rdx; lock cmpxchg16b [rbx]',
+    '48 89 03 48 89 53 08 f0 48 0f c7 0b',
+    { setup: { pointers: [{ register: 3, align: 16 }] }, accept: (input) => (input.flags() & 0x40000) === 0 },
+  ),
+  fixed('integer', 64, 'mov [rbx], eax; mov [rbx+4], edx; cmpxchg8b [rbx]', '89 03 89 53 04 0f c7 0b', {
+    setup: { pointers: [{ register: 3, align: 8 }] },
   }),
   fixed('integer', 64, 'push rax', '50', { setup: { pointers: [{ register: 4, bias: -8, align: 8 }] } }),
   fixed('integer', 64, 'popfq', '9d', { setup: { pointers: [{ register: 4, align: 8 }] } }),
