@@ -1,0 +1,98 @@
+/** How each engine is started: Virts, QEMU's TCG, and the host itself. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { CPU_FEATURES } from '../src/cpu/cpuid.ts';
+import type { Guest } from '../src/images/default-guest.ts';
+import type { Command } from './child.ts';
+import { qemuCpu } from './features.ts';
+import type { BenchImage } from './image.ts';
+
+export const ENGINES = ['native', 'tcg', 'virts'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+export const ENGINE_TITLES: Readonly<Record<Engine, string>> = { native: 'native', tcg: 'TCG', virts: 'Virts' };
+
+/**
+ * The kernel is the same, so it may not do more work on one engine than on the other: TCG's processor claims flaws that
+ * Virts' denies, and would pay for page table isolation and retpolines.
+ */
+const APPEND = 'console=ttyS0 quiet mitigations=off panic=-1';
+const QEMU = 'qemu-system-x86_64';
+const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
+
+function qemu(kernel: string, initrd: string, append: string, memory: string): Command {
+  return {
+    program: QEMU,
+    args: [
+      ...['-accel', 'tcg,thread=single', '-smp', '1', '-cpu', qemuCpu(CPU_FEATURES), '-m', memory],
+      ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-net', 'none'],
+      ...['-kernel', kernel, '-initrd', initrd, '-append', append],
+    ],
+  };
+}
+
+function virts(kernel: string, initrd: string, append: string, memory: string): Command {
+  return {
+    program: process.execPath,
+    args: [
+      ...[MAIN, 'run', '--no-reboot', '--memory', memory],
+      ...['--kernel', kernel, '--initrd', initrd, '--append', append],
+    ],
+  };
+}
+
+/**
+ * The image's tree as the root of a mount and process name space of its own, which needs no privilege where user name
+ * spaces are allowed. The script's own arguments: the root.
+ */
+const ENTER = [
+  'mount --rbind /dev "$0/dev"',
+  'mount -t proc proc "$0/proc"',
+  'mount -t tmpfs tmpfs "$0/tmp"',
+  'exec chroot "$0" /bin/sh /bench/runner',
+].join(' && ');
+const UNSHARE = ['--map-root-user', '--mount', '--pid', '--fork', '--kill-child'];
+
+/** Whether the host lets the image's tree be entered, so that Debian's programs can run natively. */
+export async function canEnterTree(): Promise<boolean> {
+  try {
+    await promisify(execFile)('unshare', [...UNSHARE, 'chroot', '/', 'true']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function native(image: BenchImage, enter: boolean): Command {
+  const bench = join(image.root, 'bench');
+  return enter
+    ? { program: 'unshare', args: [...UNSHARE, 'sh', '-c', ENTER, image.root] }
+    : { program: 'sh', args: [join(bench, 'runner')], env: { ...process.env, BENCH: bench } };
+}
+
+/** The command that starts an engine with the guest of the benchmark. `enter`: see `canEnterTree`. */
+export function engineCommand(engine: Engine, guest: Guest, image: BenchImage, enter: boolean): Command {
+  if (engine === 'native') return native(image, enter);
+  return (engine === 'tcg' ? qemu : virts)(guest.kernel, image.initrd, APPEND, '1G');
+}
+
+/** The command that boots the default guest. */
+export function bootCommand(engine: 'tcg' | 'virts', guest: Guest): Command {
+  return (engine === 'tcg' ? qemu : virts)(guest.kernel, guest.initrd, guest.append, '512M');
+}
+
+/** QEMU's version. @throws Error if it is not there. */
+export async function qemuVersion(): Promise<string> {
+  const { stdout } = await promisify(execFile)(QEMU, ['--version']);
+  return stdout.split('\n')[0]!;
+}
+
+/** The version in a bzImage's header (Linux, arch/x86/boot.rst: `kernel_version`), up to the first space. */
+export function kernelVersion(image: Uint8Array): string {
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  const at = 0x200 + view.getUint16(0x20e, true);
+  return Buffer.from(image.subarray(at, at + 100))
+    .toString('latin1')
+    .replace(/[ \0].*$/s, '');
+}
