@@ -9,6 +9,7 @@
 import { Builder } from '../ir/builder.ts';
 import type { Label, Signature, Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from './access.ts';
+import { readField, writeField } from './fields.ts';
 import type { Helper } from './helpers.ts';
 import { EFLAGS, fprOffset, GPR, gprOffset, NO_FAULT, STATUS_FLAGS, VCPU, type VcpuField, xmmOffset } from './state.ts';
 
@@ -189,16 +190,7 @@ export abstract class InstructionBuilder extends Builder {
 
   /** A scalar field of the state block, or element `index` of an array: u64 as i64, all others as i32, zero-extended. */
   field(name: VcpuField, index = 0): Value {
-    const [type, offset] = fieldAt(name, index);
-    const load = {
-      u8: 'i32.load8_u',
-      u16: 'i32.load16_u',
-      u32: 'i32.load',
-      i32: 'i32.load',
-      u64: 'i64.load',
-      f64: 'f64.load',
-    };
-    return this.loadHost(load[type], this.cpu, offset);
+    return readField(this, this.cpu, name, index);
   }
   setField(name: VcpuField, value: Value, index = 0): void {
     this.commit();
@@ -206,16 +198,7 @@ export abstract class InstructionBuilder extends Builder {
   }
   /** Sets a field that is no architectural state, such as fault details: not a commit. */
   setScratchField(name: VcpuField, value: Value, index = 0): void {
-    const [type, offset] = fieldAt(name, index);
-    const store = {
-      u8: 'i32.store8',
-      u16: 'i32.store16',
-      u32: 'i32.store',
-      i32: 'i32.store',
-      u64: 'i64.store',
-      f64: 'f64.store',
-    };
-    this.storeHost(store[type], this.cpu, value, offset);
+    writeField(this, this.cpu, name, value, index);
   }
 
   /** General register by number; `size` 1 is the low byte. Zero-extended to i64. */
@@ -542,14 +525,4 @@ export abstract class InstructionBuilder extends Builder {
         return this.or(this.xor(this.flag('sf'), this.flag('of')), this.flag('zf'));
     }
   }
-}
-
-type Scalar = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'f64';
-const ELEMENT: Record<Scalar, number> = { u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, f64: 8 };
-
-/** Type and byte offset of a field, or of element `index` of an array field. */
-export function fieldAt(name: VcpuField, index: number): [Scalar, number] {
-  const type = VCPU.fields[name];
-  const scalar: Scalar = typeof type === 'string' ? type : type[0];
-  return [scalar, VCPU.offsets[name] + index * ELEMENT[scalar]];
 }

@@ -6,46 +6,20 @@
 import type { Builder } from '../ir/builder.ts';
 import type { Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
+import { readField, writeField } from '../isa/fields.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
-import { fieldAt } from '../isa/semantics.ts';
-import { CR0, EFER, EFLAGS, VCPU, type VcpuField, VECTOR } from '../isa/state.ts';
+import { CR0, EFER, EFLAGS, VCPU, VECTOR } from '../isa/state.ts';
 import { PAGE_FLAG, PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
 import { walkRoutines } from './walk.ts';
 
 /** Kinds of pending write (`VCPU.pendingKind`). */
 export const PENDING = { none: 0, device: 1, split: 2 } as const;
 
-/** Reads a scalar field of the state block. */
-export function field(b: Builder, cpu: Value, name: VcpuField, index = 0): Value {
-  const [type, offset] = fieldAt(name, index);
-  const load = {
-    u8: 'i32.load8_u',
-    u16: 'i32.load16_u',
-    u32: 'i32.load',
-    i32: 'i32.load',
-    u64: 'i64.load',
-    f64: 'f64.load',
-  };
-  return b.loadHost(load[type], cpu, offset);
-}
-export function setField(b: Builder, cpu: Value, name: VcpuField, value: Value, index = 0): void {
-  const [type, offset] = fieldAt(name, index);
-  const store = {
-    u8: 'i32.store8',
-    u16: 'i32.store16',
-    u32: 'i32.store',
-    i32: 'i32.store',
-    u64: 'i64.store',
-    f64: 'f64.store',
-  };
-  b.storeHost(store[type], cpu, value, offset);
-}
-
 /** Sets the fault fields and returns 0. */
 function fail(b: Builder, cpu: Value, vector: number | Value, error?: Value): void {
-  setField(b, cpu, 'faultVector', typeof vector === 'number' ? b.i32(vector) : vector);
-  setField(b, cpu, 'faultHasError', b.i32(error === undefined ? 0 : 1));
-  if (error !== undefined) setField(b, cpu, 'faultError', error);
+  writeField(b, cpu, 'faultVector', typeof vector === 'number' ? b.i32(vector) : vector);
+  writeField(b, cpu, 'faultHasError', b.i32(error === undefined ? 0 : 1));
+  if (error !== undefined) writeField(b, cpu, 'faultError', error);
   b.return(b.i32(0));
 }
 
@@ -56,10 +30,10 @@ const has = (b: Builder, flags: Value, mask: number) => b.ne(b.and(flags, b.i32(
 const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, flags) => {
   const physical = b.variable('i64', b.call('walk', cpu, linear, flags));
   b.if(b.ltS(b.get(physical), b.i64(0)), () => b.return(b.i32(0)));
-  setField(b, cpu, 'pendingAddress', b.get(physical));
+  writeField(b, cpu, 'pendingAddress', b.get(physical));
   const number = b.variable('i64', b.shrU(b.get(physical), b.i64(12)));
-  b.if(b.geU(b.get(number), b.extendU(field(b, cpu, 'mapPages'))), () => b.return(b.i32(1)));
-  const at = b.variable('i32', b.add(field(b, cpu, 'mapBase'), b.shl(b.wrap(b.get(number)), b.i32(2))));
+  b.if(b.geU(b.get(number), b.extendU(readField(b, cpu, 'mapPages'))), () => b.return(b.i32(1)));
+  const at = b.variable('i32', b.add(readField(b, cpu, 'mapBase'), b.shl(b.wrap(b.get(number)), b.i32(2))));
   const entry = b.variable('i32', b.loadHost('i32.load', b.get(at)));
   const write = has(b, flags, MEMORY_ACCESS.write);
   b.if(
@@ -94,8 +68,8 @@ function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void
     const vector = b.select(has(b, flags, MEMORY_ACCESS.stack), b.i32(VECTOR.ss), b.i32(VECTOR.gp));
     fail(b, cpu, vector, b.i32(0));
   });
-  const checked = b.and(b.eq(field(b, cpu, 'cpl'), b.i32(3)), has(b, field(b, cpu, 'eflags'), EFLAGS.ac));
-  const enabled = b.and(checked, has(b, b.wrap(field(b, cpu, 'cr0')), CR0.am));
+  const checked = b.and(b.eq(readField(b, cpu, 'cpl'), b.i32(3)), has(b, readField(b, cpu, 'eflags'), EFLAGS.ac));
+  const enabled = b.and(checked, has(b, b.wrap(readField(b, cpu, 'cr0')), CR0.am));
   b.if(b.and(enabled, b.eqz(has(b, flags, MEMORY_ACCESS.system | MEMORY_ACCESS.execute))), () => {
     const size = b.and(flags, b.i32(0xff));
     const isPower = b.and(b.leU(size, b.i32(8)), b.eqz(b.and(size, b.sub(size, b.i32(1)))));
@@ -108,7 +82,7 @@ const SCRATCH = VCPU.offsets.scratch;
 
 /** While breakpoints are set every access comes here: tells those that did not fault. */
 function watch(b: Builder, cpu: Value, linear: Value, flags: Value, host: Value): void {
-  const looked = b.and(b.eqz(field(b, cpu, 'tlbMask')), b.ne(host, b.i32(0)));
+  const looked = b.and(b.eqz(readField(b, cpu, 'tlbMask')), b.ne(host, b.i32(0)));
   b.if(b.and(looked, b.eqz(has(b, flags, MEMORY_ACCESS.system | MEMORY_ACCESS.execute))), () => {
     b.call('watchAccess', cpu, linear, flags);
   });
@@ -134,16 +108,16 @@ const translate = routine(
     const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
     watch(b, cpu, linear, flags, b.get(host));
     b.if(b.ne(b.get(host), b.i32(1)), () => b.return(b.get(host)));
-    setField(b, cpu, 'pendingSize', size);
+    writeField(b, cpu, 'pendingSize', size);
     b.call(
       'readDevice',
       cpu,
-      field(b, cpu, 'pendingAddress'),
+      readField(b, cpu, 'pendingAddress'),
       size,
       b.add(cpu, b.i32(SCRATCH)),
       has(b, flags, MEMORY_ACCESS.write),
     );
-    b.if(has(b, flags, MEMORY_ACCESS.write), () => setField(b, cpu, 'pendingKind', b.i32(PENDING.device)));
+    b.if(has(b, flags, MEMORY_ACCESS.write), () => writeField(b, cpu, 'pendingKind', b.i32(PENDING.device)));
     b.return(b.add(cpu, b.i32(SCRATCH)));
   },
   true,
@@ -154,14 +128,14 @@ const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, l
   const size = b.and(flags, b.i32(0xff));
   const one = b.variable('i32', b.call('translatePage', cpu, linear, b.or(b.and(flags, b.i32(-256)), first)));
   b.if(b.eqz(b.get(one)), () => b.return(b.i32(0)));
-  const oneAddress = b.variable('i64', field(b, cpu, 'pendingAddress'));
+  const oneAddress = b.variable('i64', readField(b, cpu, 'pendingAddress'));
   const rest = b.sub(size, first);
   const next = b.call('wrapLinear', cpu, b.add(linear, b.extendU(first)));
   const two = b.variable('i32', b.call('translatePage', cpu, next, b.or(b.and(flags, b.i32(-256)), rest)));
   b.if(b.eqz(b.get(two)), () => b.return(b.i32(0)));
   watch(b, cpu, linear, flags, b.get(two));
-  setField(b, cpu, 'pendingAddress2', field(b, cpu, 'pendingAddress'));
-  setField(b, cpu, 'pendingAddress', b.get(oneAddress));
+  writeField(b, cpu, 'pendingAddress2', readField(b, cpu, 'pendingAddress'));
+  writeField(b, cpu, 'pendingAddress', b.get(oneAddress));
   const scratch = b.add(cpu, b.i32(SCRATCH));
   const write = has(b, flags, MEMORY_ACCESS.write);
   const bring = (host: Value, address: Value, to: Value, count: Value) =>
@@ -171,42 +145,42 @@ const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, l
       () => b.call('copyBytes', cpu, to, host, count),
     );
   bring(b.get(one), b.get(oneAddress), scratch, first);
-  bring(b.get(two), field(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
+  bring(b.get(two), readField(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
   b.if(write, () => {
-    setField(b, cpu, 'pendingKind', b.i32(PENDING.split));
-    setField(b, cpu, 'pendingSize', size);
-    setField(b, cpu, 'pendingSplit', first);
-    setField(b, cpu, 'pendingFirst', b.get(one));
-    setField(b, cpu, 'pendingSecond', b.get(two));
+    writeField(b, cpu, 'pendingKind', b.i32(PENDING.split));
+    writeField(b, cpu, 'pendingSize', size);
+    writeField(b, cpu, 'pendingSplit', first);
+    writeField(b, cpu, 'pendingFirst', b.get(one));
+    writeField(b, cpu, 'pendingSecond', b.get(two));
   });
   b.return(scratch);
 });
 
 /** Linear addresses wrap at 4 GiB outside 64-bit mode. */
 const wrapLinear = routine('wrapLinear', ['i64'], 'i64', (b, cpu, linear) => {
-  const long = b.ne(b.and(field(b, cpu, 'efer'), b.i64(EFER.lma)), b.i64(0));
+  const long = b.ne(b.and(readField(b, cpu, 'efer'), b.i64(EFER.lma)), b.i64(0));
   b.return(b.select(long, linear, b.zeroExtend(linear, 4)));
 });
 
 /** Brings a write from the scratch area to memory or to its device. */
 const finishWrite = routine('finishWrite', [], undefined, (b, cpu) => {
-  const kind = b.variable('i32', field(b, cpu, 'pendingKind'));
-  setField(b, cpu, 'pendingKind', b.i32(PENDING.none));
+  const kind = b.variable('i32', readField(b, cpu, 'pendingKind'));
+  writeField(b, cpu, 'pendingKind', b.i32(PENDING.none));
   const scratch = b.add(cpu, b.i32(SCRATCH));
   b.if(b.eq(b.get(kind), b.i32(PENDING.device)), () => {
-    b.call('writeDevice', cpu, field(b, cpu, 'pendingAddress'), field(b, cpu, 'pendingSize'), scratch);
+    b.call('writeDevice', cpu, readField(b, cpu, 'pendingAddress'), readField(b, cpu, 'pendingSize'), scratch);
     b.return();
   });
-  const first = field(b, cpu, 'pendingSplit');
-  const rest = b.sub(field(b, cpu, 'pendingSize'), first);
+  const first = readField(b, cpu, 'pendingSplit');
+  const rest = b.sub(readField(b, cpu, 'pendingSize'), first);
   const put = (host: Value, address: Value, from: Value, count: Value) =>
     b.if(
       b.eq(host, b.i32(1)),
       () => b.call('writeDevice', cpu, address, count, from),
       () => b.call('copyBytes', cpu, host, from, count),
     );
-  put(field(b, cpu, 'pendingFirst'), field(b, cpu, 'pendingAddress'), scratch, first);
-  put(field(b, cpu, 'pendingSecond'), field(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
+  put(readField(b, cpu, 'pendingFirst'), readField(b, cpu, 'pendingAddress'), scratch, first);
+  put(readField(b, cpu, 'pendingSecond'), readField(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
 });
 
 /** What a TLB miss calls, in WebAssembly or provided by the engine. */

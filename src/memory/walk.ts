@@ -5,9 +5,9 @@
 import type { Builder } from '../ir/builder.ts';
 import type { Value, Variable } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
+import { fieldAt, readField, writeField } from '../isa/fields.ts';
 import { type Helper, routine } from '../isa/helpers.ts';
-import { fieldAt } from '../isa/semantics.ts';
-import { CR0, CR4, EFER, EFLAGS, type VcpuField, VECTOR } from '../isa/state.ts';
+import { CR0, CR4, EFER, EFLAGS, VECTOR } from '../isa/state.ts';
 import { PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
 import { TLB_ENTRY, TLB_HAS_LARGE } from './tlb.ts';
 
@@ -26,21 +26,12 @@ const LARGE = 0x100;
 
 const ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
 
-function load(b: Builder, cpu: Value, name: VcpuField, index = 0): Value {
-  const [type, offset] = fieldAt(name, index);
-  return b.loadHost(type === 'u64' ? 'i64.load' : 'i32.load', cpu, offset);
-}
-function store(b: Builder, cpu: Value, name: VcpuField, value: Value): void {
-  const [type, offset] = fieldAt(name, 0);
-  b.storeHost(type === 'u64' ? 'i64.store' : 'i32.store', cpu, value, offset);
-}
-
 /** Host address of a paging-structure entry, 0 where it is not in RAM. (cpu, physical, write) */
 const entryHost = routine('entryHost', ['i64', 'i32'], 'i32', (b, cpu, physical, write) => {
   const number = b.shrU(physical, b.i64(12));
-  b.if(b.geU(number, b.extendU(load(b, cpu, 'mapPages'))), () => b.return(b.i32(0)));
+  b.if(b.geU(number, b.extendU(readField(b, cpu, 'mapPages'))), () => b.return(b.i32(0)));
   const index = b.wrap(number);
-  const at = b.variable('i32', b.add(load(b, cpu, 'mapBase'), b.shl(index, b.i32(2))));
+  const at = b.variable('i32', b.add(readField(b, cpu, 'mapBase'), b.shl(index, b.i32(2))));
   const entry = b.variable('i32', b.loadHost('i32.load', b.get(at)));
   const offset = b.and(b.wrap(physical), b.i32(4095));
   b.if(
@@ -83,16 +74,16 @@ const bit = (b: Builder, value: Value, mask: bigint | number) => b.ne(b.and(valu
 /** Raises #PF and leaves the walk with -1. */
 const pageFault = routine('pageFault', ['i64', 'i32', 'i32'], 'i64', (b, cpu, linear, flags, cause) => {
   const write = b.select(b.and(flags, b.i32(MEMORY_ACCESS.write)), b.i32(ERROR.write), b.i32(0));
-  const isUser = b.and(b.eq(load(b, cpu, 'cpl'), b.i32(3)), b.eqz(b.and(flags, b.i32(MEMORY_ACCESS.system))));
+  const isUser = b.and(b.eq(readField(b, cpu, 'cpl'), b.i32(3)), b.eqz(b.and(flags, b.i32(MEMORY_ACCESS.system))));
   const user = b.select(isUser, b.i32(ERROR.user), b.i32(0));
-  const nx = b.and(bit(b, load(b, cpu, 'efer'), EFER.nxe), bit(b, load(b, cpu, 'cr4'), CR4.pae));
-  const reportsFetch = b.or(nx, bit(b, load(b, cpu, 'cr4'), CR4.smep));
+  const nx = b.and(bit(b, readField(b, cpu, 'efer'), EFER.nxe), bit(b, readField(b, cpu, 'cr4'), CR4.pae));
+  const reportsFetch = b.or(nx, bit(b, readField(b, cpu, 'cr4'), CR4.smep));
   const isFetch = b.and(b.ne(b.and(flags, b.i32(MEMORY_ACCESS.execute)), b.i32(0)), reportsFetch);
   const fetch = b.select(isFetch, b.i32(ERROR.fetch), b.i32(0));
-  store(b, cpu, 'faultVector', b.i32(VECTOR.pf));
-  store(b, cpu, 'faultHasError', b.i32(1));
-  store(b, cpu, 'faultError', b.or(b.or(cause, write), b.or(user, fetch)));
-  store(b, cpu, 'faultAddress', linear);
+  writeField(b, cpu, 'faultVector', b.i32(VECTOR.pf));
+  writeField(b, cpu, 'faultHasError', b.i32(1));
+  writeField(b, cpu, 'faultError', b.or(b.or(cause, write), b.or(user, fetch)));
+  writeField(b, cpu, 'faultAddress', linear);
   b.return(b.i64(-1));
 });
 
@@ -151,7 +142,7 @@ function finish(w: Walk, shift: number, frame: Value): void {
   // The dirty bit tells whether the page may be entered in the TLB as writable already.
   const dirty = b.or(b.and(b.get(w.entry), b.i64(ENTRY.dirty)), b.select(write, b.i64(ENTRY.dirty), b.i64(0)));
   const kept = b.or(b.and(b.get(w.rights), b.i64(ENTRY.write | ENTRY.user)), dirty);
-  store(b, w.cpu, 'exitInfo', b.wrap(b.or(kept, b.i64(shift > 12 ? LARGE : 0))));
+  writeField(b, w.cpu, 'exitInfo', b.wrap(b.or(kept, b.i64(shift > 12 ? LARGE : 0))));
   b.return(b.or(frame, b.and(w.linear, b.i64((1n << BigInt(shift)) - 1n))));
 }
 
@@ -160,27 +151,27 @@ const pageRights = routine('pageRights', ['i64', 'i64', 'i32'], 'i32', (b, cpu, 
   const userPage = bit(b, rights, ENTRY.user);
   const writable = bit(b, rights, ENTRY.write);
   const isSystem = b.ne(b.and(flags, b.i32(MEMORY_ACCESS.system)), b.i32(0));
-  const user = b.and(b.eq(load(b, cpu, 'cpl'), b.i32(3)), b.eqz(isSystem));
+  const user = b.and(b.eq(readField(b, cpu, 'cpl'), b.i32(3)), b.eqz(isSystem));
   const write = b.ne(b.and(flags, b.i32(MEMORY_ACCESS.write)), b.i32(0));
   const fetch = b.ne(b.and(flags, b.i32(MEMORY_ACCESS.execute)), b.i32(0));
   b.if(b.and(user, b.eqz(userPage)), () => b.return(b.i32(0)));
-  const cr4 = load(b, cpu, 'cr4');
+  const cr4 = readField(b, cpu, 'cr4');
   b.if(fetch, () => {
     b.if(b.ltS(nx, b.i64(0)), () => b.return(b.i32(0)));
     b.return(b.eqz(b.and(b.and(b.eqz(user), userPage), bit(b, cr4, CR4.smep))));
   });
   b.if(b.and(b.and(b.eqz(user), userPage), bit(b, cr4, CR4.smap)), () => {
     // Implicit accesses are refused whatever EFLAGS.AC says (SDM vol. 3A 4.6.1).
-    const ac = b.ne(b.and(load(b, cpu, 'eflags'), b.i32(EFLAGS.ac)), b.i32(0));
+    const ac = b.ne(b.and(readField(b, cpu, 'eflags'), b.i32(EFLAGS.ac)), b.i32(0));
     b.if(b.or(b.eqz(ac), isSystem), () => b.return(b.i32(0)));
   });
-  const protectedWrite = b.or(user, b.ne(b.and(b.wrap(load(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0)));
+  const protectedWrite = b.or(user, b.ne(b.and(b.wrap(readField(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0)));
   b.return(b.eqz(b.and(b.and(write, b.eqz(writable)), protectedWrite)));
 });
 
 /** NX must be 0 while EFER.NXE is clear. */
 function reservedBits(b: Builder, cpu: Value): Value {
-  return b.select(bit(b, load(b, cpu, 'efer'), EFER.nxe), b.i64(RESERVED), b.i64(RESERVED | NX));
+  return b.select(bit(b, readField(b, cpu, 'efer'), EFER.nxe), b.i64(RESERVED), b.i64(RESERVED | NX));
 }
 
 function start(b: Builder, cpu: Value, linear: Value, flags: Value, table: Value): Walk {
@@ -211,7 +202,7 @@ function largePage(w: Walk, shift: number, enabled?: Value): void {
 }
 
 const walk4 = routine('walk4', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) => {
-  const w = start(b, cpu, linear, flags, b.and(load(b, cpu, 'cr3'), b.i64(ADDRESS)));
+  const w = start(b, cpu, linear, flags, b.and(readField(b, cpu, 'cr3'), b.i64(ADDRESS)));
   descend(w, 39, 9, 8, b.or(w.reserved, b.i64(ENTRY.large)));
   follow(w);
   descend(w, 30, 9, 8, w.reserved);
@@ -242,9 +233,9 @@ const walkPae = routine('walkPae', ['i64', 'i32'], 'i64', (b, cpu, linear, flags
 });
 
 const walk32 = routine('walk32', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) => {
-  const w = start(b, cpu, linear, flags, b.and(load(b, cpu, 'cr3'), b.i64(0xfffff000n)));
+  const w = start(b, cpu, linear, flags, b.and(readField(b, cpu, 'cr3'), b.i64(0xfffff000n)));
   descend(w, 22, 10, 4, b.i64(0));
-  const pse = b.and(bit(b, load(b, cpu, 'cr4'), CR4.pse), bit(b, b.get(w.entry), ENTRY.large));
+  const pse = b.and(bit(b, readField(b, cpu, 'cr4'), CR4.pse), bit(b, b.get(w.entry), ENTRY.large));
   b.if(pse, () => {
     // PSE-36: bits 13–20 give address bits 32–39; bit 21 is reserved.
     checkReserved(w, b.i64(1n << 21n));
@@ -259,12 +250,12 @@ const walk32 = routine('walk32', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) 
 
 /** `walk` (cpu, linear, flags) -> guest-physical address, or -1 with a page fault in the fault fields. */
 const walk = routine('walk', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) => {
-  b.if(b.eqz(b.and(b.wrap(load(b, cpu, 'cr0')), b.i32(CR0.pg))), () => {
-    store(b, cpu, 'exitInfo', b.i32(Number(ENTRY.write | ENTRY.user | ENTRY.dirty)));
+  b.if(b.eqz(b.and(b.wrap(readField(b, cpu, 'cr0')), b.i32(CR0.pg))), () => {
+    writeField(b, cpu, 'exitInfo', b.i32(Number(ENTRY.write | ENTRY.user | ENTRY.dirty)));
     b.return(linear);
   });
-  b.if(bit(b, load(b, cpu, 'efer'), EFER.lma), () => b.return(b.call('walk4', cpu, linear, flags)));
-  b.if(bit(b, load(b, cpu, 'cr4'), CR4.pae), () => b.return(b.call('walkPae', cpu, linear, flags)));
+  b.if(bit(b, readField(b, cpu, 'efer'), EFER.lma), () => b.return(b.call('walk4', cpu, linear, flags)));
+  b.if(bit(b, readField(b, cpu, 'cr4'), CR4.pae), () => b.return(b.call('walkPae', cpu, linear, flags)));
   b.return(b.call('walk32', cpu, linear, flags));
 });
 
@@ -277,10 +268,10 @@ const INVALID = -1;
 const fill = routine('fillTlb', ['i64', 'i32', 'i32'], undefined, (b, cpu, linear, flags, entry) => {
   // The processor's own accesses have rights that the table in use does not stand for.
   b.if(b.and(flags, b.i32(MEMORY_ACCESS.system)), () => b.return());
-  const mask = load(b, cpu, 'tlbMask');
+  const mask = readField(b, cpu, 'tlbMask');
   // A mode in which every access must be looked at has an empty table of no entries.
   b.if(b.eqz(mask), () => b.return());
-  const slot = b.variable('i32', b.add(b.and(b.wrap(b.shrU(linear, b.i64(7))), mask), load(b, cpu, 'tlbBase')));
+  const slot = b.variable('i32', b.add(b.and(b.wrap(b.shrU(linear, b.i64(7))), mask), readField(b, cpu, 'tlbBase')));
   const page = b.variable('i64', b.and(linear, b.i64(-4096)));
   const at = (tag: number) => b.loadHost('i64.load', b.get(slot), tag);
   const known = b.or(b.eq(at(TLB_ENTRY.read), b.get(page)), b.eq(at(TLB_ENTRY.execute), b.get(page)));
@@ -296,14 +287,14 @@ const fill = routine('fillTlb', ['i64', 'i32', 'i32'], undefined, (b, cpu, linea
     () => b.storeHost('i64.store', b.get(slot), b.get(page), TLB_ENTRY.execute),
     () => b.storeHost('i64.store', b.get(slot), b.get(page), TLB_ENTRY.read),
   );
-  const rights = load(b, cpu, 'exitInfo');
+  const rights = readField(b, cpu, 'exitInfo');
   b.if(b.and(rights, b.i32(LARGE)), () => {
-    b.storeHost('i32.store', load(b, cpu, 'tlbBase'), b.i32(TLB_HAS_LARGE), TLB_ENTRY.mark);
+    b.storeHost('i32.store', readField(b, cpu, 'tlbBase'), b.i32(TLB_HAS_LARGE), TLB_ENTRY.mark);
   });
   const direct = b.eq(b.and(entry, b.i32(WRITABLE_MASK)), b.i32(WRITABLE));
   const dirty = b.ne(b.and(rights, b.i32(Number(ENTRY.dirty))), b.i32(0));
-  const user = b.eq(load(b, cpu, 'cpl'), b.i32(3));
-  const wp = b.ne(b.and(b.wrap(load(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0));
+  const user = b.eq(readField(b, cpu, 'cpl'), b.i32(3));
+  const wp = b.ne(b.and(b.wrap(readField(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0));
   const allowed = b.or(b.ne(b.and(rights, b.i32(Number(ENTRY.write))), b.i32(0)), b.eqz(b.or(user, wp)));
   b.if(b.and(b.and(b.and(direct, dirty), allowed), b.eqz(execute)), () => {
     b.storeHost('i64.store', b.get(slot), b.get(page), TLB_ENTRY.write);

@@ -5,8 +5,8 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
+import { fieldAt } from '../fields.ts';
 import { routine } from '../helpers.ts';
-import { fieldAt } from '../semantics.ts';
 import { FPR_STRIDE, fprOffset, VCPU, VECTOR, xmmOffset } from '../state.ts';
 
 /** Byte offsets in the area. */

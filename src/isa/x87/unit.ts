@@ -1,8 +1,8 @@
 /** The x87 unit as its routines see it: register stack, tags, status and control words (SDM vol. 1 8.1). */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
+import { fieldAt } from '../fields.ts';
 import { EXCEPTION } from '../float/format.ts';
-import { fieldAt } from '../semantics.ts';
 import { VCPU, type VcpuField } from '../state.ts';
 
 /** Bits of the status word besides the exceptions. */
