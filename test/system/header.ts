@@ -13,8 +13,8 @@
  *     ;   1: #GP(0000)
  *
  * A line `step: event` is an entry of the log (see log.ts); all entries are listed, in order. `register = value` holds at
- * the end. All numbers are hexadecimal but those of steps. A section with an oracle's name lists the steps at which that
- * one differs from the manual; a sentence in the program says why.
+ * the end. All numbers are hexadecimal but those of steps. The section `bochs` lists the steps at which that oracle
+ * differs from the manual; a sentence in the program says why.
  */
 
 export const START_MODES = ['real', 'protected16', 'protected32', 'long64'] as const;
@@ -24,10 +24,6 @@ export type StartMode = (typeof START_MODES)[number];
 export const ENDS = ['exit', 'halt', 'triple-fault'] as const;
 export type End = (typeof ENDS)[number];
 
-/** What else runs the programs: Bochs, QEMU's emulation, the host's KVM. */
-export const ORACLES = ['bochs', 'tcg', 'kvm'] as const;
-export type Oracle = (typeof ORACLES)[number];
-
 export interface Header {
   readonly mode: StartMode;
   /** The last step that is begun. */
@@ -36,8 +32,8 @@ export interface Header {
   /** Lines of the log. */
   readonly log: readonly string[];
   readonly registers: Readonly<Record<string, bigint>>;
-  /** Lines of the log that take the place of all lines of the same steps on an oracle. `step: none` is no event. */
-  readonly deviations: Readonly<Record<Oracle, readonly string[]>>;
+  /** Lines of the log that take the place of all lines of the same steps on Bochs. `step: none` is no event. */
+  readonly bochs: readonly string[];
 }
 
 const REGISTER = /^(r[a-z0-9]{1,2}) = ([0-9a-f]+)$/;
@@ -53,7 +49,7 @@ function readComment(source: string): Draft {
   let list: string[] | undefined;
   for (const line of source.split('\n')) {
     if (!line.startsWith(';')) break;
-    const field = /^; (mode|steps|end|expect|bochs|tcg|kvm):(?: (.*))?$/.exec(line);
+    const field = /^; (mode|steps|end|expect|bochs):(?: (.*))?$/.exec(line);
     if (field !== null) {
       list = undefined;
       if (field[2] !== undefined) draft.fields.set(field[1], field[2].trim());
@@ -76,16 +72,6 @@ function oneOf<T extends string>(values: readonly T[], value: string | undefined
   return found;
 }
 
-function deviations(lists: Draft['lists']): Header['deviations'] {
-  const of = (oracle: Oracle) => {
-    const lines = lists.get(oracle) ?? [];
-    for (const line of lines)
-      if (!EVENT.test(line)) throw new Error(`The section ${oracle} has an unknown line: ${line}`);
-    return lines;
-  };
-  return { bochs: of('bochs'), tcg: of('tcg'), kvm: of('kvm') };
-}
-
 /** @throws Error for a header that is incomplete or has lines that nothing would check. */
 export function parseHeader(source: string): Header {
   const { fields, lists } = readComment(source);
@@ -95,8 +81,11 @@ export function parseHeader(source: string): Header {
     const register = REGISTER.exec(line);
     if (EVENT.test(line)) log.push(line);
     else if (register !== null) registers[register[1]] = BigInt(`0x${register[2]}`);
-    else if (line !== 'FILL') throw new Error(`The header expects something unknown: ${line}`);
+    else throw new Error(`The header expects something unknown: ${line}`);
   }
+  const bochs = lists.get('bochs') ?? [];
+  for (const line of bochs)
+    if (!EVENT.test(line)) throw new Error(`The section for Bochs has an unknown line: ${line}`);
   const steps = Number(fields.get('steps'));
   if (!Number.isInteger(steps)) throw new Error('The header must give the number of steps.');
   return {
@@ -105,17 +94,16 @@ export function parseHeader(source: string): Header {
     end: oneOf(ENDS, fields.get('end') ?? 'exit', 'the end'),
     log,
     registers,
-    deviations: deviations(lists),
+    bochs,
   };
 }
 
 const stepOf = (line: string) => line.slice(0, line.indexOf(':'));
 
-/** The log that an oracle leads to. */
-export function oracleLog({ log, deviations }: Header, oracle: Oracle): string[] {
-  const own = deviations[oracle];
-  const different = new Set(own.map(stepOf));
-  const lines = [...log.filter((line) => !different.has(stepOf(line))), ...own.filter((line) => !/: none$/.test(line))];
+/** The log that a run on Bochs leads to. */
+export function bochsLog({ log, bochs }: Header): string[] {
+  const different = new Set(bochs.map(stepOf));
+  const lines = [...log.filter((line) => !different.has(stepOf(line))), ...bochs.filter((l) => !l.endsWith(': none'))];
   // Sorting is stable: the events of one step keep their order.
   return lines.sort((a, b) => Number(stepOf(a)) - Number(stepOf(b)));
 }

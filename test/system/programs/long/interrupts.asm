@@ -42,8 +42,6 @@
 ;   22: #SS(0000)
 ; bochs:
 ;   16: #NP(0088)
-; tcg:
-;   16: #NP(0088)
 %include "runtime.inc"
 
 CODE_ABSENT     equ 0x80
@@ -118,7 +116,7 @@ main:
         iretq_frame CODE_ABSENT | 3, outer, 2, USER_DATA32, USER_STACK
         try 15, iretq
         mov rsp, KERNEL_STACK
-        ; Bochs and QEMU make this an absent code segment's fault.
+        ; Bochs makes this an absent code segment's fault.
         iretq_frame USER_CODE64, outer, 2, STACK_ABSENT | 3, USER_STACK
         try 16, iretq
         mov rsp, KERNEL_STACK

@@ -16,8 +16,6 @@
 ;   19: #UD cs=0043
 ; bochs:
 ;   15: none
-; tcg:
-;   15: none
 %include "runtime.inc"
 
 
@@ -78,7 +76,7 @@ main:
         try 13, int3                    ; and IRET brings AC back
         try 14, mov eax, [rbx]
 
-; Implicit accesses, as of a descriptor table, heed no AC. The oracles take them for explicit ones.
+; Implicit accesses, as of a descriptor table, heed no AC. Bochs takes them for explicit ones.
         mov qword [rbx], 0
         mov qword [rbx + 8], 0
         mov rax, [gdt + CODE32]
