@@ -19,7 +19,8 @@ export function saveVcpu(state: VcpuState): Uint8Array {
 /** @throws VirtsError `bad-input` where the section is not of a vCPU's size. */
 export function restoreVcpu(state: VcpuState, bytes: Uint8Array): void {
   if (bytes.length !== VCPU.size) throw new VirtsError('bad-input', 'The vCPU in this snapshot is of another layout.');
-  copyFields(VCPU.view(bytes.slice().buffer, 0), state);
+  // A copy of its own: the bytes may lie anywhere in a larger buffer.
+  copyFields(VCPU.view(new Uint8Array(bytes).buffer, 0), state);
 }
 
 function copyFields(from: VcpuState, to: VcpuState): void {

@@ -1,0 +1,91 @@
+/** The default guest's files, and machines that run them the same way every time. */
+import { readFile } from 'node:fs/promises';
+import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { Architecture } from '../../src/images/apt/archive.ts';
+import { cacheDirectory } from '../../src/images/apt/cache.ts';
+import { SILENT } from '../../src/images/apt/progress.ts';
+import { defaultGuest } from '../../src/images/default-guest.ts';
+import type { KernelRequest } from '../../src/machine/boot.ts';
+import { createMachine, type Machine } from '../../src/vm/machine.ts';
+
+const MEMORY = 256 << 20;
+/** Guest time of an instruction: a slow processor, so that timers interrupt the boot often. */
+const NS_PER_INSTRUCTION = 8;
+/** The guest's clock starts here: 2024-01-01. */
+const EPOCH = Date.UTC(2024, 0, 1);
+const SEED = 0x2545f491;
+
+/** Kernel and initramfs of the default guest, downloaded if no run before did. */
+export async function guestFiles(architecture: Architecture): Promise<KernelRequest> {
+  const guest = await defaultGuest({
+    architecture,
+    cache: cacheDirectory(),
+    signal: new AbortController().signal,
+    progress: SILENT,
+  });
+  const [kernel, initrd] = await Promise.all([readFile(guest.kernel), readFile(guest.initrd)]);
+  return { kernel, initrd, commandLine: guest.append };
+}
+
+/** A machine whose run follows from its files and its input alone. */
+export interface SeededMachine {
+  readonly machine: Machine;
+  /** What the guest sent through its first serial port since this machine was made, a character a byte. */
+  output(): string;
+  /** The machine and the random numbers that it will get, compressed. */
+  save(): Uint8Array;
+}
+
+export interface SeededMachineOptions {
+  readonly boot?: KernelRequest;
+  /** From `save`; instead of `boot`. */
+  readonly restore?: Uint8Array;
+}
+
+/** Counts through the states of a xorshift generator (Marsaglia 2003). */
+function nextState(state: number): number {
+  let x = state;
+  x ^= x << 13;
+  x ^= x >>> 17;
+  x ^= x << 5;
+  return x >>> 0;
+}
+
+export function seededMachine({ boot, restore }: SeededMachineOptions): SeededMachine {
+  let output = '';
+  let randomState = SEED;
+  const machine = createMachine({
+    memory: MEMORY,
+    clock: NS_PER_INSTRUCTION,
+    hostNow: () => 0,
+    epoch: EPOCH,
+    random(bytes) {
+      for (let i = 0; i < bytes.length; i++) {
+        randomState = nextState(randomState);
+        bytes[i] = randomState >>> 24;
+      }
+    },
+    serial: {
+      write(byte) {
+        output += String.fromCharCode(byte);
+      },
+    },
+  });
+  if (boot !== undefined) machine.boot(boot);
+  if (restore !== undefined) {
+    const saved = zstdDecompressSync(restore);
+    randomState = saved.readUInt32LE();
+    machine.restore(saved.subarray(4));
+  }
+  return {
+    machine,
+    output: () => output,
+    save() {
+      const snapshot = machine.save();
+      const saved = Buffer.alloc(4 + snapshot.length);
+      saved.writeUInt32LE(randomState);
+      saved.set(snapshot, 4);
+      return zstdCompressSync(saved, { params: { [zlib.ZSTD_c_compressionLevel]: 1 } });
+    },
+  };
+}
