@@ -6,4 +6,6 @@ export const MEMORY_ACCESS = {
   stack: 0x400,
   /** Made by the processor itself (descriptor tables, TSS): supervisor rights whatever the CPL. */
   system: 0x800,
+  /** A write of what was read from the same place: a device is read first. */
+  modify: 0x1000,
 } as const;

@@ -292,7 +292,7 @@ function readMemory(c: Cursor): void {
   }
   const stack = base === 5 || base === 4;
   const segment = c.segment >= 0 ? c.segment : stack ? SEGMENT.ss : SEGMENT.ds;
-  c.memory = { kind: 'memory', size: 0, base, index: index < 0 ? -1 : index, scale, displacement, segment };
+  c.memory = { kind: 'memory', size: 0, base, index: index < 0 ? -1 : index, scale, displacement, bias: 0, segment };
 }
 
 /** Bytes that a size code stands for (`definition.ts`). */
@@ -360,8 +360,8 @@ function readOperand(o: OperandCode, e: Encoding, c: Cursor, operandSize: Width)
   const memory = () => {
     const m = c.memory as MemoryOperand;
     // POP to memory takes its address after the stack pointer has moved.
-    const moved = e.qualifiers.has('pop') && m.base === GPR.rsp ? m.displacement + BigInt(operandSize) : m.displacement;
-    return { ...m, displacement: moved, size: sizeBytes(o.memorySize, operandSize) };
+    const bias = e.qualifiers.has('pop') && m.base === GPR.rsp ? operandSize : 0;
+    return { ...m, bias, size: sizeBytes(o.memorySize, operandSize) };
   };
   switch (o.letter) {
     case 'E':
@@ -412,7 +412,7 @@ function readConstant(o: OperandCode, c: Cursor, operandSize: Width): DecodedOpe
       const displacement = c.signed(c.addressSize);
       const segment = c.segment >= 0 ? c.segment : SEGMENT.ds;
       const size = sizeBytes(o.size, operandSize);
-      return { kind: 'memory', size, base: -1, index: -1, scale: 0, displacement, segment };
+      return { kind: 'memory', size, base: -1, index: -1, scale: 0, displacement, bias: 0, segment };
     }
     case 'A': {
       // Offset first, selector above it.

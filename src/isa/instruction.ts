@@ -30,6 +30,8 @@ export interface MemoryOperand {
   /** log2 of the factor. */
   readonly scale: number;
   readonly displacement: bigint;
+  /** Bytes that the address lies beyond base, index and displacement: POP takes it after the stack pointer moved. */
+  readonly bias: number;
   /** Number of the segment: the default of the base, or the override. */
   readonly segment: number;
 }

@@ -280,6 +280,8 @@ export abstract class InstructionBuilder extends Builder {
    * something waits to be served or the budget is used up. Counts one step of the budget.
    */
   abstract yieldPoint(): void;
+  /** Takes `steps` (i32) off the budget for what a repeated instruction did. */
+  abstract work(steps: Value): void;
   /** Goes on after this instruction with everything derived from the machine's mode looked up anew. Ends it. */
   abstract resume(): void;
 
@@ -358,7 +360,7 @@ export abstract class InstructionBuilder extends Builder {
   }
   /** Loads and promises a write to the same place. */
   modifyAt(linear: Value, bytes: Width, flags = 0): Modification {
-    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write);
+    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write | MEMORY_ACCESS.modify);
     return {
       value: this.loadHost(LOAD[bytes], host),
       write: (value) => {

@@ -26,6 +26,10 @@ function fail(b: Builder, cpu: Value, vector: number | Value, error?: Value): vo
 /** True (i32) where `flags` has a bit of `mask`. */
 const has = (b: Builder, flags: Value, mask: number) => b.ne(b.and(flags, b.i32(mask)), b.i32(0));
 
+/** True (i32) for a write whose place is not read first. */
+const storesOnly = (b: Builder, flags: Value): Value =>
+  b.eq(b.and(flags, b.i32(MEMORY_ACCESS.write | MEMORY_ACCESS.modify)), b.i32(MEMORY_ACCESS.write));
+
 /** `page` (cpu, linear, flags) -> host address of one page's byte, 1 for a device, 0 for a fault. Fills the TLB. */
 const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, flags) => {
   const physical = b.variable('i64', b.call('walk', cpu, linear, flags));
@@ -115,7 +119,7 @@ const translate = routine(
       readField(b, cpu, 'pendingAddress'),
       size,
       b.add(cpu, b.i32(SCRATCH)),
-      has(b, flags, MEMORY_ACCESS.write),
+      storesOnly(b, flags),
     );
     b.if(has(b, flags, MEMORY_ACCESS.write), () => writeField(b, cpu, 'pendingKind', b.i32(PENDING.device)));
     b.return(b.add(cpu, b.i32(SCRATCH)));
@@ -141,7 +145,7 @@ const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, l
   const bring = (host: Value, address: Value, to: Value, count: Value) =>
     b.if(
       b.eq(host, b.i32(1)),
-      () => b.call('readDevice', cpu, address, count, to, write),
+      () => b.call('readDevice', cpu, address, count, to, storesOnly(b, flags)),
       () => b.call('copyBytes', cpu, to, host, count),
     );
   bring(b.get(one), b.get(oneAddress), scratch, first);

@@ -38,7 +38,7 @@ const entryHost = routine('entryHost', ['i64', 'i32'], 'i32', (b, cpu, physical,
     write,
     () => {
       b.if(b.ne(b.and(b.get(entry), b.i32(WRITABLE_MASK)), b.i32(WRITABLE)), () => {
-        b.if(b.eqz(b.call('writePage', cpu, index, offset, b.i32(8))), () => b.return(b.i32(0)));
+        b.if(b.eqz(b.call('writePage', cpu, index, offset, b.i32(1))), () => b.return(b.i32(0)));
         b.set(entry, b.loadHost('i32.load', b.get(at)));
       });
     },

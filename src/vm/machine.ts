@@ -98,6 +98,9 @@ export interface Machine {
   stats(): Record<string, number>;
 }
 
+/** Times in one call that a counted clock skips to a timer. */
+const MOST_SKIPS = 100_000;
+
 function checkMemory(size: number): void {
   if (size % PAGE_SIZE === 0 && size > 0) return;
   throw new VirtsError('usage', 'The memory size must be a multiple of 4 KiB.', { size });
@@ -250,6 +253,7 @@ export function createMachine(options: MachineOptions): Machine {
     if (counted === undefined) throw new VirtsError('internal', 'Only a counted clock runs a number of instructions.');
     const rate = options.clock as number;
     const target = vcpu.retired() + count;
+    let skips = 0;
     while (vcpu.retired() < target) {
       timers.run();
       const now = counted.exact();
@@ -260,7 +264,8 @@ export function createMachine(options: MachineOptions): Machine {
       if (state.kind !== 'ended' && result === 'breakpoint') return { kind: 'breakpoint' };
       if (state.kind === 'ended') return state;
       if (state.kind === 'idle' && !vcpu.interruptsWait()) {
-        if (state.until === Number.POSITIVE_INFINITY) return state;
+        // Timers that wake nobody must not keep the caller for ever.
+        if (state.until === Number.POSITIVE_INFINITY || ++skips > MOST_SKIPS) return state;
         counted.skipTo(state.until);
       }
     }

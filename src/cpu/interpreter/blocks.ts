@@ -2,13 +2,13 @@
  * The block cache: guest code decoded into records, found by guest-physical page, offset and mode. Links between blocks
  * stay inside a page, so that they hold whatever the page's linear address is.
  */
-import type { Decoder } from '../../isa/decoder.ts';
+import { type Decoder, MAX_LENGTH } from '../../isa/decoder.ts';
 import type { Instruction } from '../../isa/instruction.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
 import { keyCodeSize, keyFlat, keyProtected, keyStackSize, keyUnitFault, MODE } from '../mode.ts';
 import type { Handlers, Special } from './handlers.ts';
-import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { BLOCK_LIMIT, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import { createRecordWriter } from './record-writer.ts';
 import { type ShapeMode, shapeOf } from './shape.ts';
 
@@ -17,9 +17,6 @@ export const MODE_SINGLE = 1 << 20;
 
 /** What decoded code depends on. */
 const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
-
-/** Most instructions in a block. */
-export const BLOCK_LIMIT = 64;
 
 export interface Block {
   /** Address of the first record. */
@@ -52,6 +49,8 @@ export interface BlockInstruction {
 
 /** What a block was decoded from. */
 export interface KnownBlock {
+  /** Offset of the block in its page. */
+  readonly start: number;
   readonly instructions: readonly BlockInstruction[];
 }
 
@@ -115,6 +114,8 @@ interface Draft {
   offset: number;
   count: number;
   nextPage: number;
+  /** Offset past the last byte that was looked at and did not become an instruction. */
+  looked: number;
 }
 
 function shapeMode(key: number): ShapeMode {
@@ -203,6 +204,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     else {
       d.count++;
       special(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
+      d.looked = d.offset + MAX_LENGTH;
     }
     return true;
   }
@@ -223,6 +225,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       if (result === 'undefined' || result === 'long') {
         d.count++;
         special(d, result === 'long' ? 'tooLong' : 'undefined', 1);
+        d.looked = Math.min(d.offset + MAX_LENGTH, PAGE_SIZE);
         return true;
       }
       // An instruction past the limit of CS faults by itself, as the first of its block.
@@ -251,6 +254,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     if (next + (BLOCK_LIMIT + 2) * RECORD_SIZE > area.base + area.size) {
       stats.flushes++;
       cache.clear();
+    } else if (handlers.full()) {
+      stats.flushes++;
+      cache.clear();
+      handlers.clear();
     }
     const draft: Draft = {
       position,
@@ -260,6 +267,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       offset: position.offset,
       count: 0,
       nextPage: -1,
+      looked: 0,
     };
     if (!fill(draft)) return undefined;
     handlers.publish();
@@ -271,7 +279,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       record: draft.first,
       records: (draft.at - draft.first) / RECORD_SIZE,
       start: position.offset,
-      end: draft.offset,
+      end: Math.max(draft.offset, draft.looked),
       nextPage: draft.nextPage,
       coveredBy: new Set(),
       limit: position.limit,
@@ -281,7 +289,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         !options.separates(position.offset),
     };
     const replaced = pages.get(position.page)?.blocks.get(key);
-    if (replaced !== undefined) remove(replaced);
+    if (replaced !== undefined) {
+      remove(replaced);
+      options.forgetJumps();
+    }
     codePage(position.page).blocks.set(key, block);
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
@@ -311,20 +322,24 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
   function touches(block: Block, isNext: boolean, from: number, to: number): boolean {
     const start = isNext ? 0 : block.start;
     const end = isNext ? block.end - PAGE_SIZE : block.end;
-    // An undefined opcode leaves `end` where it starts: its bytes count all the same.
-    return from < Math.max(end, start + 15) && to > start;
+    return from < end && to > start;
+  }
+
+  function lookUp({ page, offset, modeKey }: CodePosition): Block | undefined {
+    return pages.get(page)?.blocks.get(blockKey(offset, modeKey));
   }
 
   const cache: BlockCache = {
     stats,
     modeOf,
     find(position) {
-      const known = pages.get(position.page)?.blocks.get(blockKey(position.offset, position.modeKey));
+      const known = lookUp(position);
       if (known !== undefined && known.limit === position.limit) {
         if (known.nextPage < 0) return known;
         const nextPage = position.nextPage();
         if (nextPage < 0) return undefined;
-        if (nextPage === known.nextPage) return known;
+        // The look at the next page may have set an accessed bit in this one, and so changed what stands there.
+        if (nextPage === known.nextPage && lookUp(position) === known) return known;
       }
       return build(position);
     },
@@ -355,7 +370,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         instructions.push({ instruction, offset: at, record, count: instructions.length + 1 });
         at += instruction.length;
       }
-      return { instructions };
+      return { start: offset, instructions };
     },
     replace(block, key, offsets, handler) {
       data.setUint16(block.record + RECORD.handler, handler, true);

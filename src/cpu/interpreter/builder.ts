@@ -118,6 +118,9 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.setField('current', this.record);
     this.return(this.select(this.eqz(link), this.i32(EXIT.link), this.i32(EXIT.dispatch)));
   }
+  work(steps: Value): void {
+    this.setScratchField('budget', this.sub(this.field('budget'), steps));
+  }
   yieldPoint(): void {
     const budget = this.sub(this.field('budget'), this.i32(1));
     this.setScratchField('budget', budget);

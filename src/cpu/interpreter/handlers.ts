@@ -6,16 +6,21 @@ import { IMPORTS, ModuleBuilder } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { HANDLER, InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
+import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 
 /** Handlers that no instruction has. */
-export const SPECIAL = ['end', 'stale', 'undefined', 'deviceMissing', 'tooLong'] as const;
+export const SPECIAL = ['end', 'leave', 'stale', 'undefined', 'deviceMissing', 'tooLong'] as const;
 export type Special = (typeof SPECIAL)[number];
 
 export interface Handlers {
   /** Table index for a shape; the handler exists once `publish` was called. */
   index(shape: Shape): number;
   readonly special: Readonly<Record<Special, number>>;
+  /** Whether a block of new shapes might not find room any more: `clear` first. */
+  full(): boolean;
+  /** Forgets all handlers but the special ones. No code that uses them may be left. */
+  clear(): void;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
   /** Compiles one function of the signature of handlers; its table index, or 0 where records can name no more. */
@@ -55,17 +60,21 @@ function emptyShape(): Shape {
 }
 
 /** Leaves the block at this record: the instruction there is reached through the run loop. */
-function fillLeave(b: InterpreterBuilder): void {
+function fillLeave(b: InterpreterBuilder, exit: number): void {
   b.spendBefore();
   b.setField('rip', b.currentIp());
-  b.return(b.i32(EXIT.dispatch));
+  b.return(b.i32(exit));
 }
 
 function fillSpecial(b: InterpreterBuilder, special: Special): void {
   switch (special) {
     case 'end':
+    case 'leave':
+      fillLeave(b, EXIT.dispatch);
+      break;
     case 'stale':
-      fillLeave(b);
+      // Whatever leads here knows no better: only a search finds what stands there now.
+      fillLeave(b, EXIT.lookup);
       break;
     case 'undefined':
       b.raise(6);
@@ -126,6 +135,13 @@ export function createHandlers(link: HandlerLinkage): Handlers {
   return {
     special,
     stats,
+    full: () => next > LAST_INDEX - BLOCK_LIMIT,
+    clear() {
+      for (let index = SPECIAL.length + 1; index < next; index++) table.set(index, null);
+      next = SPECIAL.length + 1;
+      indices.clear();
+      waiting = [];
+    },
     signatureOf,
     helperOf,
     install(builder) {

@@ -79,7 +79,7 @@ export class InterpreterOperand extends EngineOperand {
       default:
         address = b.add(load(RECORD.base), displacement());
     }
-    return b.zeroExtend(address, b.addressSize);
+    return b.zeroExtend(b.add(address, b.i64(this.#shape.bias)), b.addressSize);
   }
   linearAt(bytes: number, access: 'read' | 'write', displacement: Value): Value {
     const b = this.#b;

@@ -7,6 +7,9 @@
  * instruction's address.
  */
 
+/** Most instructions in a block. */
+export const BLOCK_LIMIT = 64;
+
 /** Bytes of a record. */
 export const RECORD_SIZE = 32;
 

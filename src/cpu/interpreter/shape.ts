@@ -19,6 +19,8 @@ export interface OperandShape {
   readonly place: 'immediate' | 'displacement' | 'wide';
   readonly address: 'based' | 'indexed' | 'rip' | 'absolute';
   readonly addressing: Addressing;
+  /** Bytes added to the address. */
+  readonly bias: number;
   /** The segment's base counts. */
   readonly based: boolean;
   /** Addressed through SS. */
@@ -59,6 +61,7 @@ function memoryShape(o: MemoryOperand, mode: ShapeMode): OperandShape {
     kind: 'memory',
     size: o.size,
     address,
+    bias: o.bias,
     addressing: long ? 'long' : isFlat(o.segment, mode) ? 'flat' : 'checked',
     based: !long || o.segment >= SEGMENT.fs,
     stack: o.segment === SEGMENT.ss,
@@ -76,6 +79,7 @@ const PLAIN: OperandShape = {
   constant: undefined,
   place: 'immediate',
   address: 'based',
+  bias: 0,
   addressing: 'long',
   based: false,
   stack: false,
@@ -114,7 +118,7 @@ function isSecondImmediate(instruction: Instruction, position: number): boolean 
 function operandKey(o: OperandShape): string {
   switch (o.kind) {
     case 'memory':
-      return `m${o.address[0]}${o.addressing[0]}${o.based ? 's' : ''}${o.stack ? 't' : ''}${o.size}`;
+      return `m${o.address[0]}${o.addressing[0]}${o.based ? 's' : ''}${o.stack ? 't' : ''}${o.size}${o.bias === 0 ? '' : `+${o.bias}`}`;
     case 'immediate':
       return o.place[0] as string;
     default:

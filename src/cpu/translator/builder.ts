@@ -334,6 +334,9 @@ export class RegionBuilder extends InstructionBuilder {
   resume(): void {
     this.jump(this.nextIp());
   }
+  work(): void {
+    throw new TypeError('a repeated instruction is no part of a region');
+  }
   yieldPoint(): void {
     throw new TypeError('a repeated instruction is no part of a region');
   }
@@ -388,7 +391,7 @@ export class RegionBuilder extends InstructionBuilder {
     this.finishWrite();
   }
   override modifyAt(linear: Value, bytes: Width, flags = 0): Modification {
-    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write);
+    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write | MEMORY_ACCESS.modify);
     return {
       value: this.loadHost(LOAD[bytes], host),
       write: (value) => {

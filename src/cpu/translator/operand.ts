@@ -70,7 +70,7 @@ export class TranslatorOperand extends EngineOperand {
       const scaled = b.shl(b.gpr(o.index), b.i64(o.scale));
       address = address === undefined ? scaled : b.add(address, scaled);
     }
-    const displacement = b.i64(o.displacement);
+    const displacement = b.i64(o.displacement + BigInt(o.bias));
     address = address === undefined ? displacement : b.add(address, displacement);
     return b.zeroExtend(address, this.#instruction.addressSize);
   }

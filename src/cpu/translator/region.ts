@@ -11,6 +11,8 @@ export const REGION_INSTRUCTIONS = 600;
 export interface RegionBlock {
   readonly offset: number;
   readonly instructions: readonly BlockInstruction[];
+  /** Offset of the interpreter's block that it was taken from. */
+  readonly source: number;
   /** Instructions of the interpreter's block that come before the first. */
   readonly before: number;
   /** Offset after the last instruction. */
@@ -35,7 +37,7 @@ function isConditional(instruction: Instruction): boolean {
 }
 
 /** Cuts what is known from `offset` on into one block. */
-function cut(known: KnownBlock, translatable: Translatable): Omit<RegionBlock, 'offset' | 'before'> {
+function cut(known: KnownBlock, translatable: Translatable): Omit<RegionBlock, 'offset' | 'source' | 'before'> {
   const taken: BlockInstruction[] = [];
   for (const item of known.instructions) {
     const { instruction, offset } = item;
@@ -68,10 +70,10 @@ export function formRegion(
   const waiting = [entry];
   /** What the interpreter's blocks have behind their conditional jumps, by offset. */
   const rests = new Map<number, KnownBlock>();
-  const noteRests = ({ instructions }: KnownBlock) => {
+  const noteRests = ({ start, instructions }: KnownBlock) => {
     instructions.forEach(({ offset }, i) => {
       const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
-      if (ends && !rests.has(offset)) rests.set(offset, { instructions: instructions.slice(i) });
+      if (ends && !rests.has(offset)) rests.set(offset, { start, instructions: instructions.slice(i) });
     });
   };
   let count = 0;
@@ -82,7 +84,7 @@ export function formRegion(
     const known = find(offset) ?? rests.get(offset);
     if (known === undefined || known.instructions.length === 0) continue;
     noteRests(known);
-    const block = { offset, before: known.instructions[0].count - 1, ...cut(known, translatable) };
+    const block = { offset, source: known.start, before: known.instructions[0].count - 1, ...cut(known, translatable) };
     if (block.instructions.length === 0) continue;
     count += block.instructions.length;
     blocks.set(offset, block);

@@ -64,7 +64,8 @@ export function createTranslator(
       if (builder === undefined) return;
       const handler = handlers.install(builder);
       if (handler === 0) return;
-      blocks.replace(block, modeKey, region.keys(), handler);
+      const sources = new Set([...region.values()].map((part) => part.source));
+      blocks.replace(block, modeKey, sources, handler);
       stats.regions++;
       for (const part of region.values()) stats['translated instructions'] += part.instructions.length;
       stats['compile time (ms)'] += now() - started;

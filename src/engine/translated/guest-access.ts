@@ -1,7 +1,8 @@
 /** The functions that address translation needs from outside WebAssembly, and access to guest memory for the engine. */
-import type { AccessSize } from '../../cpu/context.ts';
+import { type AccessSize, raise } from '../../cpu/context.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
-import { VCPU, type VcpuState } from '../../isa/state.ts';
+import { VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
+import { writeGuest } from '../../memory/guest-memory.ts';
 import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
 import type { MemoryBus } from './environment.ts';
 
@@ -107,12 +108,12 @@ export function createGuestAccess(
         break;
     }
   }
-  /** Host address for a physical access inside one page of RAM, or 0. */
-  function physicalHost(address: bigint, size: number, write: boolean): number {
+  /** Host address for a physical read inside one page of RAM, or 0. */
+  function physicalHost(address: bigint, size: number): number {
     const page = Number(address >> 12n);
     const offset = Number(address & 4095n);
     if (offset + size > 4096 || page >= map.pages) return 0;
-    const host = write ? map.makeWritable(page) : map.readable(page);
+    const host = map.readable(page);
     return host === 0 ? 0 : host + offset;
   }
   return {
@@ -139,17 +140,22 @@ export function createGuestAccess(
       return host !== 0;
     },
     readPhysical(address, size) {
-      const host = physicalHost(address, size, false);
+      const host = physicalHost(address, size);
       if (host !== 0) return load(host, size);
       let value = 0n;
       for (let i = 0; i < size; i++) value |= BigInt(mmio.read(Number(address) + i, 1)) << BigInt(8 * i);
       return value;
     },
     writePhysical(address, size, value) {
-      const host = physicalHost(address, size, true);
-      if (host !== 0) store(host, size, value);
+      const bytes = new Uint8Array(8);
+      new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+      writeGuest(map, Number(address), bytes.subarray(0, size));
     },
     fetchAddress(linear) {
+      if (BigInt.asIntN(48, linear) !== BigInt.asIntN(64, linear)) {
+        raise(state, VECTOR.gp, 0);
+        return -1;
+      }
       const host = routines.translatePage(cpu, BigInt.asIntN(64, linear), 1 | MEMORY_ACCESS.execute) >>> 0;
       if (host === 0) return -1;
       return Number(data.getBigUint64(cpu + VCPU.offsets.pendingAddress, true));

@@ -1,13 +1,14 @@
 /** One vCPU on the translating engine: runs guest code block by block and delivers what interrupts it. */
 import type { CpuContext } from '../../cpu/context.ts';
 import { dataBreakpoints, instructionBreakpoints, noteDebug, takeDebugTrap } from '../../cpu/debug.ts';
-import { BLOCK_LIMIT, type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
+import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import { RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
+import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
@@ -120,7 +121,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let hit = false;
   /** A debugger steps: breakpoints do not count. */
   let stepping = false;
-  let brake: { at: number; handler: number } | undefined;
+  let brake: { at: number; handler: number; invalidated: number } | undefined;
 
   const helpers = [...coreHelpers, ...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
@@ -176,14 +177,15 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.poll = 1;
     if (!running || brake !== undefined || state.current === 0) return;
     const at = state.current + RECORD_SIZE + RECORD.handler;
-    brake = { at, handler: data.getUint16(at, true) };
-    data.setUint16(at, handlers.special.stale, true);
+    brake = { at, handler: data.getUint16(at, true), invalidated: blocks.stats.invalidated };
+    data.setUint16(at, handlers.special.leave, true);
   }
   function releaseBrake(): void {
     if (brake === undefined) return;
     // Code that was overwritten meanwhile stays retired.
     const now = data.getUint16(brake.at, true);
-    if (now === handlers.special.stale) data.setUint16(brake.at, brake.handler, true);
+    const alive = now === handlers.special.leave && blocks.stats.invalidated === brake.invalidated;
+    if (now === handlers.special.leave) data.setUint16(brake.at, alive ? brake.handler : handlers.special.stale, true);
     brake = undefined;
   }
 
@@ -380,6 +382,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     setSingle(false);
   }
 
+  /** Instructions that code may run past the budget. */
+  const overshoot = translator === undefined ? BLOCK_LIMIT : BLOCK_LIMIT + REGION_INSTRUCTIONS;
+
   const interruptsWait = () =>
     (state.nmiPending !== 0 && state.nmiBlocked === 0) ||
     ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending());
@@ -393,8 +398,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       stepShadowed();
     } else {
       state.interruptShadow = 0;
-      setSingle(exact && count <= BLOCK_LIMIT);
-      enter(Math.min(single || !exact ? count : count - BLOCK_LIMIT, MOST));
+      setSingle(exact && count <= overshoot);
+      enter(Math.min(single || !exact ? count : count - overshoot, MOST));
       setSingle(false);
     }
   }

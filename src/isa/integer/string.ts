@@ -88,6 +88,9 @@ function repeated(b: InstructionBuilder, element: () => void, compares: boolean)
   });
 }
 
+/** log2 of the elements of a bulk step that count as one instruction. */
+const ELEMENTS_SHIFT = 3;
+
 /** Number of the page with the last byte of the element at a pointer register. */
 function pageOf(b: InstructionBuilder, segment: number, register: number, size: Width): Value {
   const offset = b.gpr(register, b.addressSize);
@@ -117,6 +120,7 @@ function repeatedInBulk(b: InstructionBuilder, { element, bulk, moves = false }:
     const single = b.variable('i32', debugged(b));
     b.loop((again) => {
       const [targetBefore, sourceBefore] = [b.variable('i64', target()), b.variable('i64', source())];
+      const countBefore = b.variable('i64', b.gpr(GPR.rcx, b.addressSize));
       element(b, size);
       const more = countDown(b);
       b.restartPoint();
@@ -124,7 +128,12 @@ function repeatedInBulk(b: InstructionBuilder, { element, bulk, moves = false }:
       b.restartPoint();
       b.if(left(), () => {
         const moved = b.or(b.ne(target(), b.get(targetBefore)), b.ne(source(), b.get(sourceBefore)));
-        b.if(b.or(b.or(moved, b.get(single)), b.ne(b.field('poll'), b.i32(0))), () => b.yieldPoint());
+        b.if(b.or(b.or(moved, b.get(single)), b.ne(b.field('poll'), b.i32(0))), () => {
+          // A page of elements takes its time: it counts for more than one instruction.
+          const done = b.sub(b.get(countBefore), b.gpr(GPR.rcx, b.addressSize));
+          b.work(b.wrap(b.shrU(done, b.i64(ELEMENTS_SHIFT))));
+          b.yieldPoint();
+        });
         b.branch(again);
       });
     });
