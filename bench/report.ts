@@ -13,6 +13,7 @@ export interface Environment {
   readonly refused: readonly string[];
   readonly kernel: string;
   readonly packages: readonly string[];
+  /** Complete ones. */
   readonly rounds: number;
   readonly scale: number;
 }

@@ -131,7 +131,7 @@ async function runRound(bench: Bench, round: number): Promise<void> {
   }
 }
 
-async function describe(bench: Bench): Promise<Environment> {
+async function describe(bench: Bench, rounds: number): Promise<Environment> {
   return {
     date: new Date().toISOString(),
     host: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} processors`,
@@ -141,7 +141,7 @@ async function describe(bench: Bench): Promise<Environment> {
     refused: [...bench.refused].toSorted(),
     kernel: kernelVersion(readFileSync(bench.guest.kernel)),
     packages: bench.image.packages,
-    rounds: bench.rounds,
+    rounds,
     scale: bench.scale,
   };
 }
@@ -152,13 +152,13 @@ async function measureAll(bench: Bench): Promise<Result> {
     for (; rounds < bench.rounds; rounds++) await runRound(bench, rounds);
   } catch (error) {
     if (!bench.signal.aborted) throw error;
-    process.stderr.write(`Ended in round ${rounds + 1}; what follows is what was measured until then.\n`);
+    process.stderr.write(`Interrupted in round ${rounds + 1}; what follows is what was measured until then.\n`);
   }
   const measured = bench.workloads.filter((workload) =>
     ENGINES.some((engine) => bench.samples.get(workload)![engine].seconds.length > 0),
   );
   const workloads = measured.map((workload) => workloadResult(workload, bench.samples.get(workload)!));
-  return { environment: await describe(bench), workloads, groups: groupResults(workloads) };
+  return { environment: await describe(bench, rounds), workloads, groups: groupResults(workloads) };
 }
 
 function write(path: string, content: string): void {
@@ -195,7 +195,10 @@ const { values } = parseArgs({
   },
 });
 
-/** Builds the guest, measures, and writes the result. Returns the exit status: 1 if something failed to run or to agree. */
+/**
+ * Builds the guest, measures, and writes the result. Returns the exit status: 1 if something failed to run or to agree. A
+ * missed target is no failure.
+ */
 async function main(signal: AbortSignal): Promise<number> {
   const options: Options = {
     workloads: pickWorkloads(values.only),
@@ -215,6 +218,7 @@ async function main(signal: AbortSignal): Promise<number> {
   process.stdout.write(report(result));
   if (values.json !== undefined) write(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
   if (values.svg !== undefined) write(values.svg, svg(result));
+  if (signal.reason instanceof Interrupted) return signal.reason.status;
   return result.workloads.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
