@@ -42,7 +42,7 @@ test('a status, missing marks, an end and a panic are failures that say why', as
     const outcome = await (await start()).run('a', command, 20);
     return outcome.status === 'failed' ? outcome.reason : 'none';
   };
-  assert.match(await failure('echo no such file; false'), /status 1\n.*no such file/);
+  assert.match(await failure('echo no such file; false'), /status 1\.\n.*no such file/);
   assert.match(await failure('echo MARK a start'), /not complete/);
   assert.match(await failure('echo out of memory >&2; exit 3'), /ended \(status 3\)/);
   assert.match(await failure('echo Kernel panic - not syncing; sleep 100'), /panicked/);
