@@ -76,20 +76,16 @@ main:
         try 13, int3                    ; and IRET brings AC back
         try 14, mov eax, [rbx]
 
-; Implicit accesses, as of a descriptor table, heed no AC. Bochs takes them for explicit ones.
-        mov qword [rbx], 0
-        mov qword [rbx + 8], 0
-        mov rax, [gdt + CODE32]
-        mov [rbx + 8], rax
+; Implicit accesses, as of a descriptor table, heed no AC. Bochs takes them for explicit ones. The table is an LDT on the
+; user page.
         mov rax, [gdt + DATA32]
         mov [rbx + 16], rax
-        mov word [SCRATCH], 0xff
-        mov qword [SCRATCH + 2], A
-        lgdt [SCRATCH]
-        mov eax, DATA32
+        set_descriptor 0x80, A, 0xff, 0x0082
+        mov qword [gdt + 0x88], 0
+        mov eax, 0x80
+        lldt ax
+        mov eax, 16 | 4
         try 15, mov es, ax
-        lgdt [gdt_pointer]
-
         clac
 
 ; Without SMAP all is as before; STAC works where CPUID shows it, whatever CR4 says.

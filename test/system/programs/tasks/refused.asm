@@ -1,5 +1,5 @@
 ; Task switches that fail: before the switch in the old task, from the loads of the new segments on in the new one, with
-; #TS, #NP, #SS and their selectors (SDM vol. 3A 7.3, table 7-1).
+; #TS, #NP, #SS and their selectors (SDM vol. 3A 7.3, table 7-1). The new task has no stack then, so task gates serve them.
 ;
 ; mode: protected32
 ; steps: 14
@@ -8,21 +8,29 @@
 ;   2: #NP(0070)
 ;   3: #GP(0048)
 ;   4: #GP(0010)
-;   5: #TS(000c)
+;   5: = 0000000a
+;   5: = 0000000c
 ;   5: = 00000060
-;   6: #TS(0010)
+;   6: = 0000000a
+;   6: = 00000010
 ;   6: = 00000060
-;   7: #TS(0010) cs=0010
+;   7: = 0000000a
+;   7: = 00000010
 ;   7: = 00000060
-;   8: #NP(0078) cs=0078
+;   8: = 0000000b
+;   8: = 00000078
 ;   8: = 00000060
-;   9: #SS(0080)
+;   9: = 0000000c
+;   9: = 00000080
 ;   9: = 00000060
-;   10: #TS(0038)
+;   10: = 0000000a
+;   10: = 00000038
 ;   10: = 00000060
-;   11: #NP(0088)
+;   11: = 0000000b
+;   11: = 00000088
 ;   11: = 00000060
-;   12: #NP(0078)
+;   12: = 0000000b
+;   12: = 00000078
 ;   12: = 00000060
 ;   13: = 00000060
 ;   14: #TS(0060)
@@ -34,7 +42,20 @@ ABSENT          equ SPARE + 0x10
 CODE_ABSENT     equ SPARE + 0x18
 STACK_ABSENT    equ SPARE + 0x20
 DATA_ABSENT     equ SPARE + 0x28
+TS_TASK         equ SPARE + 0x38
+NP_TASK         equ SPARE + 0x40
+SS_TASK         equ SPARE + 0x48
 TASK_GATE_BAD   equ SPARE + 0x30
+
+; make_handler vector, TSS selector, TSS address, label: a task gate and the task behind it.
+%macro make_handler 4
+        set_descriptor %2, %3, 0x67, 0x0089
+        set_gate %1, %2, 0, 0x8500
+        mov edi, %3
+        call fill_tss
+        mov dword [%3 + 0x20], %4
+        mov dword [%3 + 0x38], IST2_STACK
+%endmacro
 
 ; attempt step, offset in the TSS, value: a switch with one field changed. The fault, seen in the new task or the old one,
 ; goes on at the next attempt, back in the old task.
@@ -61,7 +82,9 @@ main:
         try 2, jmp ABSENT:0
         try 3, jmp TASK:0               ; busy
         try 4, jmp TASK_GATE_BAD:0
-        mov dword [hook], after_fault
+        make_handler 10, TS_TASK, FREE, ts_handler
+        make_handler 11, NP_TASK, FREE + 0x80, np_handler
+        make_handler 12, SS_TASK, FREE + 0x100, ss_handler
         attempt 5, 0x60, 8 | 4          ; LDT selector in the LDT
         attempt 6, 0x60, DATA32         ; not an LDT
         attempt 7, 0x4c, DATA32         ; CS is data
@@ -71,8 +94,8 @@ main:
         attempt 11, 0x54, DATA_ABSENT
         attempt 12, 0x54, CODE_ABSENT
         attempt 13, 0x20, other         ; nothing is wrong: the control
-        mov dword [hook], 0
 
+        set_gate 10, CODE32, number_of(stubs) + 10 * 16, 0x8e00
 ; IRET with NT set and a back link that is no busy TSS.
         mov word [task], OTHER
         mov byte [gdt + OTHER + 5], 0x89
@@ -84,13 +107,15 @@ main:
         popfd
         finish
 
-; A TSS that is all right.
+; A TSS that is all right, at EDI.
 prepare:
         mov edi, task2
+fill_tss:
+        push edi
         mov ecx, 0x68 / 4
         xor eax, eax
         rep stosd
-        mov edi, task2
+        pop edi
         mov dword [edi + 0x20], other
         mov dword [edi + 0x24], 2
         mov dword [edi + 0x38], IST1_STACK
@@ -100,8 +125,6 @@ prepare:
         mov [edi + 0x48], eax
         mov [edi + 0x54], eax
         mov dword [edi + 0x64], 0x680000
-        mov dword [edi + 4], IST2_STACK
-        mov dword [edi + 8], DATA32
         ret
 
 other:
@@ -109,10 +132,24 @@ other:
         note eax
         jmp go_back
 
-; In the handler: which task this is, then back to the first one by hand.
-after_fault:
+; In the task that a fault leads to: vector, error code, the task that it happened in.
+ts_handler:
+        note 10
+        jmp any_handler
+np_handler:
+        note 11
+        jmp any_handler
+ss_handler:
+        note 12
+any_handler:
+        note dword [esp]
         str eax
+        mov byte [gdt + eax + 5], 0x89
+        mov edx, [gdt + eax + 2]
+        and edx, 0xffffff
+        movzx eax, word [edx]
         note eax
+; Back to the first task by hand.
 go_back:
         mov byte [gdt + TASK + 5], 0x89
         mov byte [gdt + OTHER + 5], 0x89
