@@ -84,6 +84,22 @@ export function breakOnTaskSwitch(state: VcpuState): void {
   state.debugPending |= DR6.bt;
 }
 
+/** Before an instruction that begins with TF set. The delivery of an event takes it back: handlers run without TF. */
+export function beginStep(state: VcpuState): void {
+  state.debugPending |= DR6.bs;
+}
+
+export function cancelStep(state: VcpuState): void {
+  state.debugPending &= ~DR6.bs;
+}
+
+/** After the instruction: whether its single-step trap is due, which is forgotten. */
+export function endStep(state: VcpuState): boolean {
+  const due = (state.debugPending & DR6.bs) !== 0;
+  cancelStep(state);
+  return due;
+}
+
 /**
  * Instruction breakpoints at linear address `address`, as bits of DR6; 0 while RF is set. To be asked before an
  * instruction; on a match `raiseDebug` is due, a fault.

@@ -1,7 +1,7 @@
 /** Delivery of interrupts and exceptions (SDM vol. 3A chapter 6). */
 import { CR0, NO_FAULT, SEGMENT, VECTOR } from '../isa/state.ts';
 import type { CpuContext } from './context.ts';
-import { clearGeneralDetect } from './debug.ts';
+import { cancelStep, clearGeneralDetect } from './debug.ts';
 import type { Event, EventKind } from './event.ts';
 import { enterLong } from './gate-long.ts';
 import { enterProtected } from './gate-protected.ts';
@@ -79,6 +79,7 @@ function entered(context: CpuContext, event: Event): void {
   const { state } = context;
   if (state.activity === 1) state.activity = 0;
   state.interruptShadow = 0;
+  cancelStep(state);
   if (event.vector === VECTOR.db) clearGeneralDetect(state);
   context.modeChanged();
 }

@@ -1,6 +1,13 @@
 /** One vCPU on the translating engine: runs guest code block by block and delivers what interrupts it. */
 import type { CpuContext } from '../../cpu/context.ts';
-import { dataBreakpoints, instructionBreakpoints, noteDebug, takeDebugTrap } from '../../cpu/debug.ts';
+import {
+  beginStep,
+  dataBreakpoints,
+  endStep,
+  instructionBreakpoints,
+  noteDebug,
+  takeDebugTrap,
+} from '../../cpu/debug.ts';
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
@@ -347,6 +354,15 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
   }
 
+  /** Delivers a trap that the last instruction or a task switch left; a load of SS holds it back. */
+  function deliverTrap(stepped: boolean): boolean {
+    const trap = takeDebugTrap(state, stepped);
+    if (trap === 0) return false;
+    noteDebug(state, trap);
+    deliver(context, VECTOR.db, 'exception');
+    return true;
+  }
+
   /** One instruction with a look at debug conditions before and after it. */
   function stepDebug(): void {
     const code = keyCodeSize(state.modeKey) === 8 ? state.rip : state.rip + state.segmentBase[SEGMENT.cs];
@@ -356,7 +372,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       deliver(context, VECTOR.db, 'exception');
       return;
     }
-    const stepped = (state.eflags & EFLAGS.tf) !== 0;
+    if ((state.eflags & EFLAGS.tf) !== 0) beginStep(state);
     const resumed = (state.eflags & EFLAGS.rf) !== 0;
     const shadow = state.interruptShadow;
     const before = state.rip;
@@ -367,11 +383,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.eflags &= ~EFLAGS.rf;
       modeChanged();
     }
-    const trap = takeDebugTrap(state, stepped);
-    if (trap !== 0) {
-      noteDebug(state, trap);
-      deliver(context, VECTOR.db, 'exception');
-    }
+    deliverTrap(endStep(state));
   }
 
   function stepShadowed(): void {
@@ -414,6 +426,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       stopping = false;
       while (retired < end) {
         if (stopping) return 'stopped';
+        if (state.debugPending !== 0) deliverTrap(false);
         if (state.activity === ACTIVITY.halted || state.interruptShadow === 0) deliverPending();
         if (state.activity !== ACTIVITY.running) return 'inactive';
         // Debug conditions must not be looked at for an instruction that does not begin.
@@ -427,6 +440,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       return 'count';
     },
     step(interrupts) {
+      if (state.debugPending !== 0 && deliverTrap(false)) return true;
       const halted = state.activity === ACTIVITY.halted;
       const { rip } = state;
       if (halted || (interrupts && state.interruptShadow === 0)) {
