@@ -5,8 +5,9 @@
  * Layout, little-endian: 8 bytes magic, u32 container version, u32 length of the index, u32 CRC-32 of the index, the index
  * as JSON, then the sections' bytes one after another.
  */
-import { crc32 } from './crc32.ts';
+
 import { VirtsError } from '../base/errors.ts';
+import { crc32 } from './crc32.ts';
 
 const MAGIC = 'VIRTSNAP';
 const VERSION = 1;
