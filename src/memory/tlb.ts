@@ -79,4 +79,9 @@ const revokeFrame = routine('tlbRevokeFrame', ['i32', 'i32', 'i32'], undefined, 
   });
 });
 
-export const tlbRoutines: readonly Helper[] = [invalidatePage, revokeFrame];
+/** Empties a table. (cpu, table) */
+const clear = routine('tlbClear', ['i32'], undefined, (b, _cpu, table) => {
+  b.fillHost(table, b.i32(TLB_INVALID), b.i32(TLB_BYTES));
+});
+
+export const tlbRoutines: readonly Helper[] = [invalidatePage, revokeFrame, clear];

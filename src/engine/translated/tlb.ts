@@ -7,7 +7,6 @@ import {
   EMPTY_TABLE,
   RIGHTS_COUNT,
   TLB_AREA_BYTES,
-  TLB_BYTES,
   TLB_INVALID,
   TLB_MASK,
   TLB_RIGHTS,
@@ -18,6 +17,7 @@ import {
 /** Routines of the runtime module that work on one table. */
 export interface TlbRoutines {
   tlbInvalidatePage(cpu: number, table: number, page: bigint): void;
+  tlbClear(cpu: number, table: number): void;
   tlbRevokeFrame(cpu: number, table: number, host: number, all: number): void;
 }
 
@@ -37,8 +37,7 @@ export function createTlb(
   /** Addresses looked up before may now lead elsewhere. */
   forgetJumps: () => void,
 ): Tlb {
-  const bytes = new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES);
-  bytes.fill(TLB_INVALID);
+  new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES).fill(TLB_INVALID);
   /** PCID of each space, -1 where it holds nothing. */
   const spaces = new Array<number>(TLB_SPACES).fill(-1);
   const used = new Set<number>();
@@ -48,7 +47,7 @@ export function createTlb(
   function clear(space: number): void {
     for (let rights = 0; rights < RIGHTS_COUNT; rights++) {
       const at = tlbTable(space, rights);
-      if (used.delete(at)) bytes.fill(TLB_INVALID, at, at + TLB_BYTES);
+      if (used.delete(at)) routines.tlbClear(cpu, state.tlbArea + at);
     }
     spaces[space] = -1;
   }
