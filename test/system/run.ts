@@ -16,8 +16,8 @@ function endOf(progress: Progress): Outcome['end'] {
   return reason === 'triple-fault' ? reason : 'limit';
 }
 
-/** Runs an image, a multiboot kernel, to its end or to the limit of instructions. */
-export function runImage(image: Uint8Array): Outcome {
+/** Runs an image, a multiboot kernel, to its end or to the limit of instructions; hot code is translated on request. */
+export function runImage(image: Uint8Array, { translate = false } = {}): Outcome {
   const machine = createMachine({
     memory: MEMORY_SIZE,
     clock: 1,
@@ -25,6 +25,7 @@ export function runImage(image: Uint8Array): Outcome {
     epoch: 0,
     random: (bytes) => bytes.fill(0x5a),
     serial: { write() {} },
+    translate,
   });
   machine.boot({ kernel: image, commandLine: '' });
   const end = endOf(machine.advanceInstructions(INSTRUCTION_LIMIT));
