@@ -82,9 +82,14 @@ function createMachines(bench: Bench): Machines {
     for (const feature of refusedFeatures(machine.log())) bench.refused.add(feature);
     await machine.end();
   };
+  const end = async (): Promise<void> => {
+    await Promise.all([...running.keys()].map(stop));
+  };
   return {
+    end,
     async run(engine, workload) {
       if (workload.kind === 'boot') {
+        await end();
         return bootTime(bootCommand(engine as 'tcg' | 'virts', bench.guest), bench.limit, bench.signal);
       }
       try {
@@ -100,9 +105,6 @@ function createMachines(bench: Bench): Machines {
       } catch (error) {
         return { status: 'failed', reason: `It did not start: ${(error as Error).message}` };
       }
-    },
-    async end() {
-      await Promise.all([...running.keys()].map(stop));
     },
   };
 }
