@@ -118,9 +118,12 @@ function repeatedInBulk(b: InstructionBuilder, { element, bulk, moves = false }:
   const source = () => (moves ? pageOf(b, b.dataSegment, GPR.rsi, size) : b.i64(0));
   b.if(left(), () => {
     const single = b.variable('i32', debugged(b));
+    const countBefore = b.variable('i64', b.gpr(GPR.rcx, b.addressSize));
+    // A page of elements takes its time: it counts for more than one instruction.
+    const charge = () =>
+      b.work(b.wrap(b.shrU(b.sub(b.get(countBefore), b.gpr(GPR.rcx, b.addressSize)), b.i64(ELEMENTS_SHIFT))));
     b.loop((again) => {
       const [targetBefore, sourceBefore] = [b.variable('i64', target()), b.variable('i64', source())];
-      const countBefore = b.variable('i64', b.gpr(GPR.rcx, b.addressSize));
       element(b, size);
       const more = countDown(b);
       b.restartPoint();
@@ -129,14 +132,15 @@ function repeatedInBulk(b: InstructionBuilder, { element, bulk, moves = false }:
       b.if(left(), () => {
         const moved = b.or(b.ne(target(), b.get(targetBefore)), b.ne(source(), b.get(sourceBefore)));
         b.if(b.or(b.or(moved, b.get(single)), b.ne(b.field('poll'), b.i32(0))), () => {
-          // A page of elements takes its time: it counts for more than one instruction.
-          const done = b.sub(b.get(countBefore), b.gpr(GPR.rcx, b.addressSize));
-          b.work(b.wrap(b.shrU(done, b.i64(ELEMENTS_SHIFT))));
+          charge();
           b.yieldPoint();
+          b.set(countBefore, b.gpr(GPR.rcx, b.addressSize));
         });
         b.branch(again);
       });
     });
+    charge();
+    b.leaveIf(b.leS(b.field('budget'), b.i32(0)), () => b.resume());
   });
 }
 
