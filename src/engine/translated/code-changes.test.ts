@@ -26,6 +26,7 @@ for (const [engine, translate] of ENGINES) {
     rig.write(0x1000, [0x43, 0xeb, 0xfd]); // inc ebx; jmp 1000
     rig.run(0x1000, 10_000);
     const rounds = rig.state.gpr[3];
+    assert.equal(rig.hasTranslated(), translate);
     assert.ok(rounds >= 4999n);
     for (const span of rig.map.spans(0x1000, 1, 'write') ?? []) span[0] = 0x46; // inc esi
     rig.run(rig.state.rip, 10_000);
@@ -69,6 +70,7 @@ for (const [engine, translate] of ENGINES) {
     rig.state.gpr[1] = 2000n;
     rig.run(0x1000, 20_000);
     assert.deepEqual([rig.state.gpr[3], rig.state.gpr[6]], [1500n, 500n]);
+    assert.equal(rig.hasTranslated(), translate);
   });
 
   test(`the end of a block that hot code took over changes (${engine})`, () => {
@@ -94,6 +96,7 @@ for (const [engine, translate] of ENGINES) {
     rig.state.gpr[6] = 1n;
     rig.run(rig.state.rip, 60);
     const before = rig.state.gpr[0];
+    assert.equal(rig.hasTranslated(), translate);
     assert.ok(before > 0n);
     rig.write(0x1106, [0x43]);
     rig.run(rig.state.rip, 3000);
@@ -190,5 +193,6 @@ for (const [engine, translate] of ENGINES) {
     rig.state.gpr[1] = 2000n;
     rig.run(0x1000, 20_000);
     assert.deepEqual([rig.state.gpr[3], rig.state.gpr[6]], [1501n, 499n]);
+    assert.equal(rig.hasTranslated(), translate);
   });
 }

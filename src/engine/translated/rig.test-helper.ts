@@ -182,6 +182,8 @@ export function createRig(options: RigOptions = {}) {
     paging,
     mapPage,
     entryAddress,
+    /** Whether code became hot enough to be translated. */
+    hasTranslated: () => (vcpu.stats().regions ?? 0) > 0,
     /** A 32-bit interrupt gate. */
     gate(vector: number, offset: number): void {
       const low = BigInt((SELECTOR.code << 16) | (offset & 0xffff));
