@@ -137,7 +137,8 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     stats,
     full: () => next > LAST_INDEX - BLOCK_LIMIT,
     clear() {
-      for (let index = SPECIAL.length + 1; index < next; index++) table.set(index, null);
+      const end = Math.min(next, table.length);
+      for (let index = SPECIAL.length + 1; index < end; index++) table.set(index, null);
       next = SPECIAL.length + 1;
       indices.clear();
       waiting = [];

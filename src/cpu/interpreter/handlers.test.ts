@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDecoder, listEncodings } from '../../isa/decoder.ts';
+import { integer } from '../../isa/integer/index.ts';
+import { createArena } from '../../memory/arena.ts';
+import { createFramePool } from '../../memory/frame-pool.ts';
+import { writeGuest } from '../../memory/guest-memory.ts';
+import { createSharedMemory, PAGE_SIZE } from '../../memory/layout.ts';
+import { createPhysicalMap } from '../../memory/physical-map.ts';
+import { createBlockCache } from './blocks.ts';
+import { createHandlers, type Handlers, SPECIAL } from './handlers.ts';
+import { BLOCK_LIMIT } from './record.ts';
+import { type Shape, type ShapeMode, shapeOf } from './shape.ts';
+
+/** Indices that records can name. */
+const INDICES = 0x10000;
+
+const MODE: ShapeMode = {
+  codeSize: 4,
+  stackSize: 4,
+  protected: true,
+  flatSegments: [true, true, true, true, true, true],
+};
+const decode = createDecoder(listEncodings(integer));
+
+function shape(bytes: readonly number[]): Shape {
+  const instruction = decode(Uint8Array.from([...bytes, ...new Array<number>(15).fill(0)]), 0, MODE);
+  assert.ok(typeof instruction !== 'string');
+  return shapeOf(instruction, MODE);
+}
+
+test('handlers say when they are full while a block still finds room, and begin anew', () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const table = new WebAssembly.Table({ element: 'anyfunc', initial: 16 });
+  const handlers = createHandlers({ memory, table, functions: {}, helpers: new Map() });
+  const nop = shape([0x90]);
+  const first = handlers.index(nop);
+  handlers.publish();
+  assert.equal(typeof table.get(first), 'function');
+  const seen = new Set([first, ...Object.values(handlers.special)]);
+  for (let i = 0; !handlers.full(); i++) seen.add(handlers.index({ ...nop, key: `shape ${i}` }));
+  for (let i = 0; i < BLOCK_LIMIT; i++) seen.add(handlers.index({ ...nop, key: `late shape ${i}` }));
+  assert.ok(seen.size > INDICES - 2 * BLOCK_LIMIT, `${seen.size} handlers`);
+  assert.ok(Math.max(...seen) < INDICES);
+
+  handlers.clear();
+  assert.equal(handlers.full(), false);
+  assert.equal(table.get(first), null);
+  assert.equal(handlers.index(nop), first);
+  handlers.publish();
+  assert.equal(typeof table.get(first), 'function');
+  for (const special of Object.values(handlers.special)) assert.equal(typeof table.get(special), 'function');
+});
+
+test('when handlers are full, all blocks are forgotten with them', () => {
+  const arena = createArena(createSharedMemory().buffer);
+  const map = createPhysicalMap(arena, createFramePool(arena), 16 * PAGE_SIZE, {
+    codeWritten: () => {},
+    revoked: () => {},
+  });
+  let used = 0;
+  let clears = 0;
+  let forgotten = 0;
+  const handlers = {
+    special: Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])),
+    index: () => SPECIAL.length + ++used,
+    publish: () => {},
+    full: () => used >= 3,
+    clear() {
+      used = 0;
+      clears++;
+    },
+  } as unknown as Handlers;
+  const base = arena.allocate(1 << 20, PAGE_SIZE);
+  const blocks = createBlockCache({
+    buffer: arena.buffer,
+    area: { base, size: 1 << 20 },
+    map,
+    decode,
+    handlers,
+    forgetJumps: () => {
+      forgotten++;
+    },
+    separates: () => false,
+  });
+  writeGuest(map, 0, new Uint8Array(16 * PAGE_SIZE).fill(0xc3)); // ret
+  const at = (page: number) => blocks.find({ page, offset: 0, modeKey: 0, ip: 0, limit: 0xffff, nextPage: () => -1 });
+  const [one] = [at(1), at(2), at(3)];
+  assert.equal(at(1), one);
+  const before = forgotten;
+  const four = at(4);
+  assert.deepEqual([clears, used, blocks.stats.flushes], [1, 1, 1]);
+  assert.ok(forgotten > before);
+  assert.equal(four?.record, base);
+  assert.notEqual(at(1), one);
+});
