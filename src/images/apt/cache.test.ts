@@ -40,10 +40,27 @@ test('what a killed process left is swept, what a living one writes is not', asy
   assert.deepEqual(await readdir(directory), [`.living.${process.pid}.0.part`]);
 });
 
+test('a directory that cannot be made is an error that says what helps', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'virts-test-'));
+  t.after(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, 'file'), '');
+  const places = [
+    join(directory, 'file/virts/indexes'),
+    ...(process.platform === 'linux' ? ['/proc/virts/indexes'] : []),
+  ];
+  for (const place of places) {
+    await assert.rejects(createFile(join(place, 'x')), {
+      kind: 'io',
+      message: /cache directory .* set XDG_CACHE_HOME/,
+    });
+  }
+});
+
 test('a full disk and a missing file have their own kinds', () => {
   const failure = (code: string): Error => Object.assign(new Error(code), { code });
   assert.equal(fileError(failure('ENOSPC'), '/x/y', 'written').kind, 'no-space');
   assert.match(fileError(failure('ENOSPC'), '/x/y', 'written').message, /disk is full/);
   assert.equal(fileError(failure('ENOENT'), '/x/y', 'read').kind, 'not-found');
   assert.equal(fileError(failure('EIO'), '/x/y', 'read').kind, 'io');
+  assert.match(fileError(failure('EISDIR'), '/x/y', 'written').message, /written: it is a directory\.$/);
 });

@@ -20,6 +20,16 @@ function removeUnfinished(): void {
   for (const path of unfinished) rmSync(path, { force: true });
 }
 
+/** What the system's error codes mean to a reader. */
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'this user has no permission',
+  EPERM: 'this user has no permission',
+  EROFS: 'its file system is read-only',
+  ENOENT: 'its directory does not exist',
+  ENOTDIR: 'a part of its path is not a directory',
+  EISDIR: 'it is a directory',
+};
+
 /** Turns a failed file operation into a sentence. */
 export function fileError(error: unknown, path: string, doing: 'read' | 'written'): VirtsError {
   if (error instanceof VirtsError) return error;
@@ -35,7 +45,33 @@ export function fileError(error: unknown, path: string, doing: 'read' | 'written
   if (code === 'ENOENT' && doing === 'read') {
     return new VirtsError('not-found', `There is no file ${path}.`, { path }, error);
   }
-  return new VirtsError('io', `${path} could not be ${doing} (${code ?? String(error)}).`, { path }, error);
+  const reason = REASONS[code ?? ''];
+  const why = reason === undefined ? ` (${code ?? String(error)})` : `: ${reason}`;
+  return new VirtsError('io', `${path} could not be ${doing}${why}.`, { path }, error);
+}
+
+/** Makes a directory and those above it. Node's own recursion never ends where a file system, such as /proc, takes none. */
+async function makeDirectory(path: string, again = true): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || !again || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await makeDirectory(path, false);
+  }
+}
+
+async function makeCacheDirectory(path: string): Promise<void> {
+  try {
+    await makeDirectory(path);
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw error;
+    const message = `The cache directory ${path} could not be made (${code}); set XDG_CACHE_HOME to a directory of yours.`;
+    throw new VirtsError('io', message, { path }, error);
+  }
 }
 
 /** A file under a temporary name, with the SHA-256 of what was written so far. */
@@ -72,7 +108,7 @@ export async function createFile(path: string): Promise<NewFile> {
     }
   };
   await attempt(async () => {
-    await mkdir(directory, { recursive: true });
+    await makeCacheDirectory(directory);
     unfinished.add(temporary);
     handle = await open(temporary, 'wx', 0o644);
   });
