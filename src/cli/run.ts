@@ -7,6 +7,7 @@ import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
 
 export interface RunOptions extends BootOptions {
@@ -54,8 +55,9 @@ function conclude(end: MachineEnd, { stderr }: Environment): number {
   return exitStatus(end);
 }
 
-function printStatistics(machine: RunningMachine, { stderr }: Environment): void {
-  for (const [name, value] of Object.entries(machine.statistics?.() ?? {})) stderr.write(`virts: ${name}: ${value}\n`);
+function printStatistics(machine: RunningMachine, started: number, { stderr }: Environment): void {
+  const seconds = (performance.now() - started) / 1000;
+  for (const line of statisticsLines(machine.statistics?.() ?? {}, seconds)) stderr.write(`virts: ${line}\n`);
 }
 
 /** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
@@ -97,13 +99,14 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
         ...(log === undefined ? {} : { debugLog: log.write }),
         ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
       };
+      const started = performance.now();
       const machine = await environment.startMachine(machineOptions);
       try {
         announce(options, wait, environment);
         return await converse(machine, environment, signal);
       } finally {
         await machine.stop();
-        if (options.stats === true) printStatistics(machine, environment);
+        if (options.stats === true) printStatistics(machine, started, environment);
       }
     } finally {
       log?.close();
