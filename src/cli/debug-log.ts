@@ -21,9 +21,19 @@ const EXCEPTIONS: Readonly<Record<number, string>> = {
   19: '#XM',
 };
 
+const PAGE_FAULT = 14;
+
+/** The error code of a page fault in words (SDM vol. 3A 4.7). */
+function pageFault(error: number): string {
+  const access = error & 0x10 ? 'fetch' : error & 2 ? 'write' : 'read';
+  const why = error & 8 ? 'reserved bit set' : error & 1 ? 'not allowed' : 'page not present';
+  return ` (${error & 4 ? 'user' : 'supervisor'} ${access}, ${why})`;
+}
+
 /** How an exception reads in the log, with the address of the instruction that raised it. */
 export function exceptionLine(vector: number, error: number | undefined, rip: bigint): string {
   const name = EXCEPTIONS[vector] ?? `vector ${vector}`;
   const code = error === undefined ? '' : ` error 0x${error.toString(16)}`;
-  return `${name}${code} at 0x${rip.toString(16)}`;
+  const words = vector === PAGE_FAULT && error !== undefined ? pageFault(error) : '';
+  return `${name}${code}${words} at 0x${rip.toString(16)}`;
 }
