@@ -108,6 +108,9 @@ function usageSentence(message: string): string {
     .replace(/^error: /, '')
     .replace(/\n+/g, ' ')
     .replace(/ is invalid\. It /, ' is wrong: it ')
+    .replace(/ is invalid\. Allowed choices are /, ' is wrong: it must be one of ')
+    .replace(/^too many arguments for '(run|debug)'.*/, "'$1' takes only options; a kernel is named by --kernel FILE")
+    .replace(/^too many arguments for ('\w+').*/, '$1 takes only options')
     .replace(/\. (?=\S)/g, ': ')
     .replace(/\.?$/, '');
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}; 'virts help' and 'virts run --help' say what there is.`;

@@ -71,7 +71,7 @@ function truncatedBzImage(): Uint8Array {
 
 const BAD: readonly (readonly [name: string, bytes: Uint8Array, args: string[], number, RegExp])[] = [
   ['a text file', text('#!/bin/sh\necho no kernel\n'), [], 6, /no kernel|script/],
-  ['an empty file', new Uint8Array(), [], 6, /empty/],
+  ['an empty file', new Uint8Array(), [], 6, /\/kernel: The file .* empty/],
   ['an ELF program', MULTIBOOT.with(52 + 32, 0), [], 6, /neither a PVH entry note nor a multiboot header/],
   ['an ELF kernel cut off', MULTIBOOT.subarray(0, MULTIBOOT.length - 4), [], 6, /truncated/],
   ['a bzImage cut off', truncatedBzImage(), [], 6, /truncated/],

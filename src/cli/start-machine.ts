@@ -28,11 +28,16 @@ interface Handles {
   readonly control: Int32Array;
 }
 
+/** A boot that fails names the file that is to blame; the machine knows its bytes only. */
+function naming(error: FailedError, { kernel }: MachineOptions): FailedError {
+  return error.kind === 'bad-input' ? { ...error, message: `${kernel.name}: ${error.message}` } : error;
+}
+
 /** Resolves when the worker runs guest code; rejects when it could not start. */
-function started({ worker }: Handles): Promise<void> {
+function started({ worker }: Handles, options: MachineOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (message: WorkerMessage) => {
-      if (message.kind === 'failed') reject(rebuild(message.error));
+      if (message.kind === 'failed') reject(rebuild(naming(message.error, options)));
       else if (message.kind !== 'log') resolve();
       else return;
       worker.off('message', settle);
@@ -120,6 +125,6 @@ export const startMachine: StartMachine = async (options) => {
   const worker = new Worker(WORKER, { workerData: data });
   const handles = { worker, control: new Int32Array(channel.control) };
   const machine = attach(handles, channel.input, options);
-  await started(handles);
+  await started(handles, options);
   return machine;
 };
