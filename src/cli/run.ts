@@ -57,7 +57,8 @@ function conclude(end: MachineEnd, { stderr }: Environment): number {
 
 function printStatistics(machine: RunningMachine, started: number, { stderr }: Environment): void {
   const seconds = (performance.now() - started) / 1000;
-  for (const line of statisticsLines(machine.statistics?.() ?? {}, seconds)) stderr.write(`virts: ${line}\n`);
+  const lines = statisticsLines(machine.statistics?.() ?? {}, seconds);
+  stderr.write(lines.map((line) => `virts: ${line}\n`).join(''));
 }
 
 /** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
