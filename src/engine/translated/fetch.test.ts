@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createRig, ENGINES, PAGE } from './rig.test-helper.ts';
+import { createRig, ENGINES, PAGE, PLACE } from './rig.test-helper.ts';
 
 /** A guest whose last canonical page of the lower half and first of the upper half are code. */
 function atTheEdge(translate: boolean) {
@@ -35,6 +35,27 @@ for (const [engine, translate] of ENGINES) {
     rig.run(0x7fff_ffff_fffbn, 3000, true);
     assert.deepEqual([rig.state.gpr[1], rig.exceptions], [1000n, []]);
     assert.equal(rig.hasTranslated(), translate);
+  });
+
+  test(`code that is known is bound to the limit and the base of its segment (${engine})`, () => {
+    // A page's worth of code; a limit behind the first instruction; another base.
+    const descriptors = [0x0040_9b00_0000_1fffn, 0x0040_9b00_0000_1100n, 0x0040_9b00_1000_1fffn];
+    for (const [selector, exceptions, ebx, esi] of [
+      [0x30, ['13:0 at 1101'], 2n, 0n],
+      [0x38, [], 1n, 1n],
+    ] as const) {
+      const rig = createRig({ translate });
+      descriptors.forEach((descriptor, i) => {
+        rig.write(PLACE.gdt + 0x28 + 8 * i, [...new Uint8Array(BigUint64Array.of(descriptor).buffer)]);
+      });
+      rig.state.gdtrLimit = 0x3f;
+      rig.write(0x1000, [0xea, 0, 0x11, 0, 0, 0x28, 0]); // jmp 28:1100
+      rig.write(0x1100, [0x43, 0xff, 0x2d, 0, 0x30, 0, 0]); // inc ebx; jmp far [3000]
+      rig.write(0x2100, [0x46, 0xeb, 0xfe]); // inc esi; jmp $
+      rig.write(0x3000, [0, 0x11, 0, 0, selector, 0]);
+      rig.run(0x1000, 20);
+      assert.deepEqual([rig.exceptions, rig.state.gpr[3], rig.state.gpr[6]], [exceptions, ebx, esi]);
+    }
   });
 
   test(`POP through RSP adds to a displacement that has no room (${engine})`, () => {
