@@ -162,6 +162,8 @@ test('piped input reaches the guest, Ctrl-] too, and its end does not end the ru
 
 test('on a terminal Ctrl-] leaves and the terminal is given back', async () => {
   const machine = fake({ tty: true });
+  const said: string[] = [];
+  Object.assign(machine.environment.stderr, { isTTY: true }).on('data', (chunk) => said.push(String(chunk)));
   const status = main(['run', '--kernel', KERNEL], machine.environment);
   await machine.started;
   machine.environment.stdin.write('ab\x03\x1dignored');
@@ -169,6 +171,7 @@ test('on a terminal Ctrl-] leaves and the terminal is given back', async () => {
   assert.equal(Buffer.concat(machine.typed).toString(), 'ab\x03');
   assert.deepEqual(machine.modes, [true, false]);
   assert.equal(machine.stops, 1);
+  assert.match(said.join(''), /\nvirts: You left the guest; it has ended\.\n$/);
 });
 
 test('the terminal is given back after an error, too, and at the end of the process', async () => {

@@ -63,10 +63,16 @@ function printStatistics(machine: RunningMachine, started: number, { stderr }: E
 
 /** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
 async function converse(machine: RunningMachine, environment: Environment, signal: AbortSignal): Promise<number> {
+  const { stdin, stderr } = environment;
   const terminal = attach(machine, environment);
   try {
     const end = await Promise.race([machine.ended, terminal.left, aborted(signal)]);
-    if (end === undefined) return 0;
+    if (end === undefined) {
+      terminal.detach();
+      // The guest's cursor may stand in the middle of a line.
+      if (stdin.isTTY === true && stderr.isTTY === true) stderr.write('\nvirts: You left the guest; it has ended.\n');
+      return 0;
+    }
     await terminal.flush();
     terminal.detach();
     return conclude(end, environment);
