@@ -52,7 +52,7 @@ test('repeated stores that end in their first page count too', () => {
 function stops(slice: number): string[] {
   const rig = createRig();
   rig.write(0x1000, [
-    ...[0xbe, 0x80, 0, 0x10, 0], // again: mov esi, 0x100080
+    ...[0xbe, 0, 0, 0x10, 0], // again: mov esi, 0x100000
     ...[0xbf, 0, 0, 0x20, 0], // mov edi, 0x200000
     ...[0xb9, 0, 0x30, 0, 0], // mov ecx, 0x3000
     ...[0xf3, 0xa4], // rep movsb
