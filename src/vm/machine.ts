@@ -88,7 +88,7 @@ export interface Machine {
   /** Machine time stands still until `continue`; nothing is to be run meanwhile. */
   pause(): void;
   continue(): void;
-  /** Input for the first serial port; returns how many bytes it took. */
+  /** Input for the first serial port; returns how many bytes it took, none before the guest listens. */
   input(bytes: Uint8Array): number;
   /** Starts over after an end by reset or triple fault. */
   reset(): void;
@@ -293,7 +293,7 @@ export function createMachine(options: MachineOptions): Machine {
     step,
     pause: () => clock.stop(),
     continue: () => clock.continue(),
-    input: (bytes) => board.serial[0].receive(bytes),
+    input: (bytes) => (board.serial[0].listening() ? board.serial[0].receive(bytes) : 0),
     reset() {
       if (request === undefined) throw new VirtsError('internal', 'A machine that never booted cannot be reset.');
       end = undefined;

@@ -1,7 +1,7 @@
 /** The receive side of the UART: its FIFO (one byte deep when disabled), errors that travel with bytes, and trigger. */
 import { type StructView, struct } from '../../base/struct.ts';
 
-export const serialSchema = struct('serial', 1, {
+export const serialSchema = struct('serial', 2, {
   /** Divisor latch. */
   divisor: 'u16',
   interruptEnable: 'u8',
@@ -20,6 +20,8 @@ export const serialSchema = struct('serial', 1, {
   transmitEmpty: 'u8',
   /** The back end offered bytes for which there was no room. */
   refused: 'u8',
+  /** Looks at the line status in vain since something was sent, up to 255. */
+  polls: 'u8',
   head: 'u8',
   count: 'u8',
   bytes: ['u8', 16],

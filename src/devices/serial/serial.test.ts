@@ -230,3 +230,18 @@ test('a restored port drives its line and its timeout', () => {
   assert.equal(other.read(IIR), 0xcc);
   assert.equal(other.read(DATA), 0x61);
 });
+
+test('a guest listens once it enables the receive interrupt, or polls and sends nothing', () => {
+  const { serial, read, write } = makeSerial();
+  assert.equal(serial.listening(), false);
+  write(1, 1);
+  assert.equal(serial.listening(), true);
+  write(1, 0);
+  for (let i = 0; i < 100; i++) {
+    read(5);
+    write(0, 0x41);
+  }
+  assert.equal(serial.listening(), false);
+  for (let i = 0; i < 100; i++) read(5);
+  assert.equal(serial.listening(), true);
+});

@@ -37,6 +37,9 @@ const MCR = { dtr: 1, rts: 2, out1: 4, out2: 8, loop: 0x10 } as const;
 /** Modem status register. */
 const MSR = { cts: 0x10, dsr: 0x20, ri: 0x40, dcd: 0x80 } as const;
 
+/** Looks at the line status without sending that show a guest which waits for input. */
+const POLLING = 64;
+
 /** The baud clock: 1.8432 MHz, of which a bit takes 16 times the divisor. */
 const CRYSTAL_HZ = 1_843_200;
 
@@ -61,6 +64,11 @@ export interface SerialOptions {
 }
 
 export interface Serial extends Device<(typeof serialSchema)['fields']> {
+  /**
+   * Whether the guest wants to receive: it enabled the interrupt for it, or looks at the line status again and again. What
+   * arrives earlier is lost where a driver clears the receiver as it starts.
+   */
+  listening(): boolean;
   /** Bytes from the line; returns how many were taken, as many as the receiver has room for. */
   receive(bytes: Uint8Array): number;
   /** A break condition on the line, e.g. for a console's magic keys; `false` if there was no room for it. */
@@ -129,6 +137,7 @@ export function createSerial(options: SerialOptions): Serial {
   }
 
   function transmit(byte: number): void {
+    state.polls = 0;
     if (state.modemControl & MCR.loop) {
       push(state, byte, 0);
       state.lastActivity = timers.now();
@@ -146,6 +155,7 @@ export function createSerial(options: SerialOptions): Serial {
   }
 
   function readLineStatus(): number {
+    if (state.count === 0 && state.polls < 255) state.polls++;
     const status =
       LSR.transmitHoldingEmpty |
       LSR.transmitterEmpty |
@@ -275,6 +285,7 @@ export function createSerial(options: SerialOptions): Serial {
         },
       ),
     },
+    listening: () => (state.interruptEnable & IER.received) !== 0 || state.polls >= POLLING,
     receive,
     receiveBreak,
     reset() {
@@ -285,6 +296,7 @@ export function createSerial(options: SerialOptions): Serial {
       state.lineControl = 0;
       state.modemControl = 0;
       state.scratch = 0;
+      state.polls = 0;
       state.fifo = 0;
       state.trigger = 0;
       state.errors = 0;
