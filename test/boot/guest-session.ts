@@ -26,8 +26,8 @@ export const PROMPT = /virts# /;
 
 /** Instructions between two looks at the output. */
 const STEP = 250_000;
-/** Longest wait; the whole boot with the kernel's decompression takes less. */
-const LIMIT = 12_000_000_000;
+/** Longest wait; a whole boot with the kernel's decompression takes less. */
+const LIMIT = 5_000_000_000;
 /** Control sequences: busybox asks the terminal for the cursor's place before each prompt. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
 const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]/g;

@@ -3,7 +3,10 @@ import type { MachineEnd } from '../../src/vm/machine.ts';
 import type { SeededMachine } from './guest.ts';
 import type { Input } from './guest-session.ts';
 
-/** Types what was typed at instruction counts from now up to `to`, where it stops, or at the end of the machine. */
+/**
+ * Types what was typed at instruction counts from now up to `to`. Stops at the first boundary from there on, or at the
+ * end of the machine.
+ */
 export function replayTo({ machine }: SeededMachine, inputs: readonly Input[], to: number): MachineEnd | undefined {
   const { vcpu } = machine;
   const later = inputs.filter((input) => input.at >= vcpu.retired() && input.at < to);

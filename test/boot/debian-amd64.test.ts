@@ -1,0 +1,138 @@
+/** Debian's 64-bit cloud kernel, unmodified: what it finds, what it says, and how it ends. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { guestFiles, type SeededMachine, seededMachine } from './guest.ts';
+import { type GuestSession, guestSession, PROMPT, plain } from './guest-session.ts';
+import { COMPLAINTS, COSTLY } from './kernel-messages.ts';
+import { vmlinux } from './vmlinux.ts';
+
+/** The level x86-64-v2 and what else CPUID claims, by Linux's names. */
+const FLAGS = [
+  ...['cx16', 'lahf_lm', 'popcnt', 'pni', 'ssse3', 'sse4_1', 'sse4_2', 'sse', 'sse2', 'fxsr', 'mmx', 'syscall', 'nx'],
+  ...['aes', 'pclmulqdq', 'movbe', 'rdrand', 'rdseed', 'bmi1', 'bmi2', 'adx', 'abm', 'xsave', 'rdtscp', 'pdpe1gb'],
+  ...['smep', 'smap', 'umip', 'pcid', 'invpcid', 'fsgsbase', 'erms', 'fsrm', 'tsc_deadline_timer', 'x2apic'],
+  ...['constant_tsc', 'nonstop_tsc', 'arch_capabilities', 'hypervisor'],
+];
+
+/** Bounds for a guest at its prompt, a guest second: four times what was measured. */
+const IDLE = { instructions: 200_000, wakes: 40 } as const;
+
+describe('the 64-bit guest', { concurrency: false }, () => {
+  let guest: SeededMachine;
+  let session: GuestSession;
+  /** The machine at its prompt. */
+  let atPrompt: Uint8Array;
+
+  before(async () => {
+    guest = seededMachine({ boot: await guestFiles('amd64') });
+    session = guestSession(guest);
+    session.waitFor(PROMPT);
+    atPrompt = guest.save();
+  });
+
+  const restored = (): [SeededMachine, GuestSession] => {
+    const machine = seededMachine({ restore: atPrompt });
+    return [machine, guestSession(machine)];
+  };
+
+  test('a shell that computes', () => {
+    assert.equal(session.command('echo $((6*7))'), '42');
+    assert.match(session.command('uname -a'), /^Linux virts [0-9]\S* #1 SMP .*Debian.* x86_64 GNU\/Linux$/);
+    assert.equal(session.command('seq 1000 | md5sum'), '53d025127ae99ab79e8502aae2d9bea6  -');
+  });
+
+  test('the processor has what CPUID claims', () => {
+    const line = session.command('grep -m 1 ^flags /proc/cpuinfo');
+    const flags = new Set(line.split(/\s+/));
+    assert.deepEqual(
+      FLAGS.filter((flag) => !flags.has(flag)),
+      [],
+    );
+  });
+
+  test('no costly way around a speculation flaw', () => {
+    const lines = session.command('grep . /sys/devices/system/cpu/vulnerabilities/*').split('\n');
+    assert.ok(lines.some((line) => /\/meltdown:Not affected$/.test(line)));
+    assert.ok(lines.some((line) => /\/mds:Not affected$/.test(line)));
+    assert.ok(lines.some((line) => /\/retbleed:Not affected$/.test(line)));
+    assert.ok(!lines.some((line) => /vulnerable/i.test(line)));
+    assert.deepEqual(
+      lines.filter((line) => COSTLY.test(line)),
+      [],
+    );
+  });
+
+  test('nothing is wrong in the kernel log', () => {
+    const lines = session.command('dmesg').split('\n');
+    assert.ok(lines.length > 200);
+    assert.ok(lines.some((line) => line.includes('Hypervisor detected: KVM')));
+    assert.deepEqual(
+      lines.filter((line) => COMPLAINTS.test(line)),
+      [],
+    );
+  });
+
+  test('time comes from the TSC or kvmclock', () => {
+    const directory = '/sys/devices/system/clocksource/clocksource0';
+    assert.match(session.command(`cat ${directory}/current_clocksource`), /^(tsc|kvm-clock)$/);
+    assert.match(session.command(`cat ${directory}/available_clocksource`), /kvm-clock.*tsc|tsc.*kvm-clock/);
+    assert.match(session.command('date -u +%Y-%m-%dT%H'), /^2024-01-01T00$/);
+  });
+
+  test('a sleep takes its time', () => {
+    const before = guest.machine.now();
+    session.command('sleep 3');
+    const seconds = (guest.machine.now() - before) / 1e9;
+    assert.ok(seconds >= 3, `${seconds} s`);
+    assert.equal(session.command('a=$(date +%s); sleep 2; b=$(date +%s); echo $(((b - a) / 2))'), '1');
+  });
+
+  test('virtio-rng gives random numbers', () => {
+    assert.match(session.command('cat /sys/class/misc/hw_random/rng_current'), /^virtio_rng/);
+    const dump = session.command('head -c 64 /dev/hwrng | hexdump -v');
+    assert.match(dump, /^0000040$/m);
+    assert.ok(new Set(dump.split(/\s+/)).size > 20, dump);
+  });
+
+  test('a guest at its prompt hardly runs', () => {
+    const [{ machine }] = restored();
+    const seconds = 10;
+    const [started, retired] = [machine.now(), machine.vcpu.retired()];
+    let wakes = 0;
+    for (let last = started; last < started + seconds * 1e9; last = machine.now()) {
+      machine.advanceInstructions(1);
+      // Time that no instruction took was idle.
+      if (machine.now() - last > 1000) wakes++;
+    }
+    assert.ok(machine.vcpu.retired() - retired < seconds * IDLE.instructions);
+    assert.ok(wakes < seconds * IDLE.wakes, `${wakes} wakes in ${seconds} s`);
+  });
+
+  test('the power button is noticed', () => {
+    const [pressed, other] = restored();
+    pressed.machine.board.pressPowerButton();
+    assert.deepEqual(other.end(), { reason: 'power-off' });
+    assert.match(plain(pressed.output()), /reboot: Power down/);
+  });
+
+  test('poweroff switches the machine off', () => {
+    const [, other] = restored();
+    other.type('poweroff -f\n');
+    assert.deepEqual(other.end(), { reason: 'power-off' });
+  });
+
+  test('reboot resets the machine, which boots again', () => {
+    session.type('reboot -f\n');
+    assert.deepEqual(session.end(), { reason: 'reset' });
+    guest.machine.reset();
+    assert.match(plain(session.waitFor(/Hypervisor detected: \w+/)), /Linux version/);
+  });
+});
+
+test('the same kernel as an ELF file boots through PVH', async () => {
+  const boot = await guestFiles('amd64');
+  const session = guestSession(seededMachine({ boot: { ...boot, kernel: vmlinux(boot.kernel) } }));
+  const log = plain(session.waitFor(/Freeing initrd memory/));
+  assert.match(log, /Hypervisor detected: KVM/);
+  assert.match(log, /smpboot: CPU0: .*Virts/);
+});
