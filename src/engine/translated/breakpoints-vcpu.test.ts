@@ -97,16 +97,3 @@ test('breakpoints', () => {
   assert.equal(vcpu.retired() - n, 3);
   assert.deepEqual([...dbg.readMemory(0x100en, 3)], [0x90, 0xeb, 0xfd]);
 });
-
-test('speed with a breakpoint that shares a page offset', () => {
-  const { vcpu, map, state } = machine();
-  writeGuest(map, 0x1000, Uint8Array.from([0xb9, 0xff, 0xff, 0xff, 0x7f, ...CODE.slice(5)]));
-  for (const set of [new Set<bigint>(), new Set([0x5100n]), new Set([0x5009n])]) {
-    state.rip = 0x1000n;
-    vcpu.setBreakpoints(set);
-    vcpu.stateReplaced();
-    const t = performance.now();
-    vcpu.run(5_000_000);
-    console.log([...set], Math.round(5000 / (performance.now() - t)), 'MIPS');
-  }
-});
