@@ -78,7 +78,7 @@ export interface Machine {
   now(): number;
   /** Runs guest code for about `ns` nanoseconds of host time, or until there is nothing to run. */
   advance(ns: number): Progress;
-  /** Runs exactly `count` instructions, or fewer to the end. Counted clock only. */
+  /** Runs `count` instructions, to the end of a step of a repeated one, or fewer to the end. Counted clock only. */
   advanceInstructions(count: number): Progress;
   /**
    * Executes one instruction for a debugger, at a breakpoint or not; interrupts that wait are delivered first with
