@@ -1,7 +1,7 @@
 /** The x87 unit as its routines see it: register stack, tags, status and control words (SDM vol. 1 8.1). */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
-import { fieldAt } from '../fields.ts';
+import { readField, writeField } from '../fields.ts';
 import { EXCEPTION } from '../float/format.ts';
 import { VCPU, type VcpuField } from '../state.ts';
 
@@ -39,12 +39,10 @@ export class X87 {
   }
 
   field(name: VcpuField): Value {
-    const [type, offset] = fieldAt(name, 0);
-    return this.b.loadHost(type === 'u16' ? 'i32.load16_u' : 'i32.load', this.cpu, offset);
+    return readField(this.b, this.cpu, name);
   }
   setField(name: VcpuField, value: Value): void {
-    const [type, offset] = fieldAt(name, 0);
-    this.b.storeHost(type === 'u16' ? 'i32.store16' : 'i32.store', this.cpu, value, offset);
+    writeField(this.b, this.cpu, name, value);
   }
 
   get control(): Value {
