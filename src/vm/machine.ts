@@ -5,7 +5,7 @@
 import { VirtsError } from '../base/errors.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
-import { ACTIVITY, createVcpu, type RunResult, type Vcpu } from '../engine/translated/vcpu.ts';
+import { ACTIVITY, createVcpu, type RunResult, type Translation, type Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
@@ -39,8 +39,8 @@ export interface MachineOptions {
   readonly serial: SerialBackend;
   /** The first serial port has room for input again. */
   onSerialRoom?(): void;
-  /** Whether hot code is translated to WebAssembly; interpreted only if absent. */
-  readonly translate?: boolean;
+  /** How hot code is translated to WebAssembly; interpreted only if absent. */
+  readonly translation?: Translation;
   /** What the guest did that is unknown or malformed. */
   log?(message: string): void;
   /** Where given, every exception is told. */
@@ -179,7 +179,7 @@ export function createMachine(options: MachineOptions): Machine {
     arena,
     map,
     instructionSet: x86,
-    translate: options.translate,
+    translation: options.translation,
     hostNow: () => options.hostNow() / 1e6,
     environment: {
       topology: { apicId: 0, count: 1 },

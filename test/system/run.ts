@@ -1,4 +1,5 @@
 /** Runs test programs on Virts. */
+import type { Translation } from '../../src/engine/translated/vcpu.ts';
 import { readGuest } from '../../src/memory/guest-memory.ts';
 import { createMachine, type Progress } from '../../src/vm/machine.ts';
 import type { Outcome } from './compare.ts';
@@ -16,8 +17,8 @@ function endOf(progress: Progress): Outcome['end'] {
   return reason === 'triple-fault' ? reason : 'limit';
 }
 
-/** Runs an image, a multiboot kernel, to its end or to the limit of instructions; hot code is translated on request. */
-export function runImage(image: Uint8Array, { translate = false } = {}): Outcome {
+/** Runs an image, a multiboot kernel, to its end or to the limit of instructions; hot code is translated as `translation` says. */
+export function runImage(image: Uint8Array, translation?: Translation): Outcome {
   const machine = createMachine({
     memory: MEMORY_SIZE,
     clock: 1,
@@ -25,7 +26,7 @@ export function runImage(image: Uint8Array, { translate = false } = {}): Outcome
     epoch: 0,
     random: (bytes) => bytes.fill(0x5a),
     serial: { write() {} },
-    translate,
+    ...(translation && { translation }),
   });
   machine.boot({ kernel: image, commandLine: '' });
   const end = endOf(machine.advanceInstructions(INSTRUCTION_LIMIT));

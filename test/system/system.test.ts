@@ -11,9 +11,6 @@ test('there is an image of every program and no other', () => {
   assert.deepEqual(Object.keys(images).sort(), programs.map(({ name }) => name).sort());
 });
 
-/** Programs whose loops get hot enough to be translated, or that change code and mappings under it. */
-const TRANSLATED = /^(memory|paging)\//;
-
 for (const program of programs) {
   const { header, name } = program;
   test(name, () => {
@@ -21,9 +18,8 @@ for (const program of programs) {
     assert.equal(source, sourceHash(program), 'The source changed: run `npm run assemble`.');
     assert.deepEqual(describe(header, runImage(Buffer.from(image, 'base64'))), expected(header));
   });
-  if (!TRANSLATED.test(name)) continue;
-  test(`${name}, translated`, () => {
-    const outcome = runImage(Buffer.from(images[name].image, 'base64'), { translate: true });
+  test(`${name}, translated at once`, () => {
+    const outcome = runImage(Buffer.from(images[name].image, 'base64'), { threshold: 1 });
     assert.deepEqual(describe(header, outcome), expected(header));
   });
 }

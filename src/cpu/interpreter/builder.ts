@@ -8,7 +8,7 @@ import { InstructionBuilder, type InstructionContext, type Operand, type Width }
 import { SEGMENT, VCPU } from '../../isa/state.ts';
 import { EXIT } from './exits.ts';
 import { InterpreterOperand } from './operand.ts';
-import { HOT, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import type { Shape } from './shape.ts';
 
 export const HANDLER: Signature = { params: ['i32', 'i32'], result: 'i32' };
@@ -19,9 +19,17 @@ export type Addressing = 'long' | 'flat' | 'checked';
 export class InterpreterBuilder extends InstructionBuilder {
   readonly record: Value;
   readonly #shape: Shape;
+  readonly #threshold: number;
 
-  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, shape: Shape) {
+  /** `threshold`: how often a jump is taken before its target is asked to be translated; 0: never. */
+  constructor(
+    signatures: (callee: string) => Signature,
+    helpers: (name: string) => Helper,
+    shape: Shape,
+    threshold: number,
+  ) {
     super(HANDLER, signatures, helpers);
+    this.#threshold = threshold;
     this.record = this.param(1);
     this.#shape = shape;
     const context: InstructionContext = {
@@ -105,18 +113,22 @@ export class InterpreterBuilder extends InstructionBuilder {
   #follow(operand: Operand): void {
     this.spend();
     const link = this.loadHost('i32.load', this.record, RECORD.link);
-    const heat = this.add(this.recordField(RECORD.heat), this.i32(1));
-    this.storeHost('i32.store16', this.record, heat, RECORD.heat);
-    this.leaveIf(this.eq(heat, this.i32(HOT)), () => {
-      this.setField('rip', this.target(operand));
-      this.noteCurrent();
-      this.return(this.i32(EXIT.hot));
-    });
+    if (this.#threshold > 0) this.#count(operand);
     const quiet = this.and(this.gtS(this.field('budget'), this.i32(0)), this.eqz(this.field('poll')));
     this.leaveIf(this.and(this.gtU(link, this.i32(LINK_OUTSIDE)), quiet), () => this.continueWith(link));
     this.setField('rip', this.target(operand));
     this.setField('current', this.record);
     this.return(this.select(this.eqz(link), this.i32(EXIT.link), this.i32(EXIT.dispatch)));
+  }
+  /** Counts a jump, and leaves where that makes it hot. */
+  #count(operand: Operand): void {
+    const heat = this.add(this.recordField(RECORD.heat), this.i32(1));
+    this.storeHost('i32.store16', this.record, heat, RECORD.heat);
+    this.leaveIf(this.eq(heat, this.i32(this.#threshold)), () => {
+      this.setField('rip', this.target(operand));
+      this.noteCurrent();
+      this.return(this.i32(EXIT.hot));
+    });
   }
   work(steps: Value): void {
     this.setScratchField('budget', this.sub(this.field('budget'), steps));

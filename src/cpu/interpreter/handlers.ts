@@ -38,6 +38,8 @@ export interface HandlerLinkage {
   /** Every helper by name, as a function that WebAssembly can import. */
   readonly functions: Readonly<Record<string, unknown>>;
   readonly helpers: ReadonlyMap<string, Helper>;
+  /** Times that a jump is taken before its target counts as hot; 0 or absent: never. */
+  readonly threshold?: number;
 }
 
 /** Records name handlers by 16 bits; some are kept for shapes that turn up late. */
@@ -89,7 +91,7 @@ function fillSpecial(b: InterpreterBuilder, special: Special): void {
 }
 
 export function createHandlers(link: HandlerLinkage): Handlers {
-  const { memory, table, functions, helpers } = link;
+  const { memory, table, functions, helpers, threshold = 0 } = link;
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
   const stats = { handlers: 0, modules: 0 };
@@ -126,7 +128,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     SPECIAL.map((name) => ({
       index: special[name],
       builder: () => {
-        const b = new InterpreterBuilder(signatureOf, helperOf, emptyShape());
+        const b = new InterpreterBuilder(signatureOf, helperOf, emptyShape(), threshold);
         fillSpecial(b, name);
         return b;
       },
@@ -168,7 +170,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
         batch.map(({ shape, index }) => ({
           index,
           builder: () => {
-            const b = new InterpreterBuilder(signatureOf, helperOf, shape);
+            const b = new InterpreterBuilder(signatureOf, helperOf, shape, threshold);
             b.fill();
             return b;
           },

@@ -48,5 +48,5 @@ export const RECORD = {
 /** Value of `link` for a target that is reached through the run loop. */
 export const LINK_OUTSIDE = 1;
 
-/** Times that a jump is taken, or a block entered, before it counts as hot. */
-export const HOT = 500;
+/** Largest number of times that a jump is taken, or a block entered, before it counts as hot. */
+export const MOST_HEAT = 0xffff;

@@ -8,7 +8,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from './builder.ts';
 import { EXIT } from './exits.ts';
-import { HOT, RECORD } from './record.ts';
+import { RECORD } from './record.ts';
 
 /**
  * The jump cache: where the block for an address is, direct-mapped. An entry is i64 address, i64 key (mode and
@@ -33,7 +33,7 @@ export function jumpCacheOffset(address: bigint): number {
   return (low << 5) & JUMP_MASK;
 }
 
-function fillRun(b: Builder): void {
+function fillRun(b: Builder, threshold: number): void {
   const cpu = b.param(0);
   const offsets = VCPU.offsets;
   b.loop((again) => {
@@ -48,9 +48,11 @@ function fillRun(b: Builder): void {
     b.if(b.eqz(b.and(known, current)), () => b.return(b.i32(EXIT.lookup)));
     b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
     const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
-    const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
-    b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
-    b.if(b.eq(heat, b.i32(HOT)), () => b.return(b.i32(EXIT.hot)));
+    if (threshold > 0) {
+      const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
+      b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
+      b.if(b.eq(heat, b.i32(threshold)), () => b.return(b.i32(EXIT.hot)));
+    }
     const exit = b.callTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
     b.branchIf(again, b.eqz(exit));
     b.return(exit);
@@ -58,8 +60,11 @@ function fillRun(b: Builder): void {
   b.unreachable();
 }
 
-/** Adds imports, routines and `run` to a module; every routine is exported, for handler modules to import. */
-export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
+/**
+ * Adds imports, routines and `run` to a module; every routine is exported, for handler modules to import. `threshold`: how
+ * often a block is entered before it is asked to be translated; 0: never.
+ */
+export function buildRuntime(helpers: readonly Helper[], threshold = 0): Uint8Array {
   const module = new ModuleBuilder();
   for (const h of helpers) if (h.body === undefined) module.import(h.name, h.signature);
   for (const h of helpers) {
@@ -71,7 +76,7 @@ export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
     };
     module.define(h.name, h.signature, fill, { exported: true });
   }
-  module.define('run', { params: ['i32'], result: 'i32' }, fillRun, { exported: true });
+  module.define('run', { params: ['i32'], result: 'i32' }, (b) => fillRun(b, threshold), { exported: true });
   return module.encode();
 }
 

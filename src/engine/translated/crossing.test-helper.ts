@@ -1,5 +1,6 @@
 /** Guests whose instructions lie across two pages, in ways that once kept the engine searching for ever. */
 import { createRig, PAGE } from './rig.test-helper.ts';
+import type { Translation } from './vcpu.ts';
 
 const COUNT = 20_000;
 
@@ -12,8 +13,8 @@ export interface Outcome {
 }
 
 /** One page at two linear addresses, with other pages behind it: so the same bytes begin two instructions. */
-export function aliases(translate: boolean): Outcome {
-  const rig = createRig({ translate });
+export function aliases(translation: Translation | undefined): Outcome {
+  const rig = createRig({ translation });
   rig.paging(32);
   for (const [linear, next] of [
     [0x10_0000, 0x1_1000],
@@ -45,8 +46,8 @@ export function aliases(translate: boolean): Outcome {
  * Code in a page table: fetching the rest of the instruction sets the accessed bit in the entry that ends the page, which
  * is `behind` bytes before the instruction or, for 0, its first byte.
  */
-export function accessedBit(translate: boolean, behind: 0 | 1): Outcome {
-  const rig = createRig({ translate });
+export function accessedBit(translation: Translation | undefined, behind: 0 | 1): Outcome {
+  const rig = createRig({ translation });
   rig.paging(32);
   const table = rig.entryAddress(0n);
   rig.mapPage(0x3f_e000, BigInt(table) | PAGE.all);

@@ -28,9 +28,9 @@ const CASES: readonly (readonly [name: string, code: readonly number[], accesses
   ['mov ebx, [400001]: not aligned', [0x8b, 0x1d, 1, 0, 0x40, 0], 'r 400001 1, r 400002 2, r 400004 1'],
 ];
 
-for (const [engine, translate] of ENGINES) {
+for (const [engine, translation] of ENGINES) {
   test(`a device sees the accesses of an instruction, each once (${engine})`, () => {
-    const rig = createRig({ translate });
+    const rig = createRig({ translation });
     for (const [name, code, accesses, eax = BigInt(EAX)] of CASES) {
       rig.device.length = 0;
       // mov eax, EAX; mov ebx, EBX; xor edx, edx; inc edx: not zero
@@ -43,7 +43,7 @@ for (const [engine, translate] of ENGINES) {
       assert.equal(rig.device.length, ROUNDS * accesses.split(', ').length, name);
       assert.equal(rig.state.gpr[0], eax, name);
     }
-    assert.equal(rig.hasTranslated(), translate);
+    assert.equal(rig.hasTranslated(), translation !== undefined);
   });
 }
 

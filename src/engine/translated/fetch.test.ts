@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRig, ENGINES, PAGE, PLACE } from './rig.test-helper.ts';
+import type { Translation } from './vcpu.ts';
 
 /** A guest whose last canonical page of the lower half and first of the upper half are code. */
-function atTheEdge(translate: boolean) {
-  const rig = createRig({ translate });
+function atTheEdge(translation: Translation | undefined) {
+  const rig = createRig({ translation });
   rig.paging(64);
   rig.mapPage(0x7fff_ffff_f000n, 0x1_0000n | PAGE.all);
   rig.mapPage(0xffff_8000_0000_0000n, 0x1_1000n | PAGE.all);
@@ -13,16 +14,16 @@ function atTheEdge(translate: boolean) {
   return rig;
 }
 
-for (const [engine, translate] of ENGINES) {
+for (const [engine, translation] of ENGINES) {
   test(`code does not go on past the canonical addresses (${engine})`, () => {
-    const rig = atTheEdge(translate);
+    const rig = atTheEdge(translation);
     rig.run(0x7fff_ffff_fff0n, 100);
     assert.deepEqual(rig.exceptions, ['13:0 at 800000000000']);
     assert.equal(rig.state.gpr[0], 0n);
   });
 
   test(`an instruction does not reach past the canonical addresses (${engine})`, () => {
-    const rig = atTheEdge(translate);
+    const rig = atTheEdge(translation);
     rig.write(0x1_0ffd, [0xb8, 1, 2]); // mov eax, ...
     rig.run(0x7fff_ffff_fff0n, 100);
     assert.deepEqual(rig.exceptions, ['13:0 at 7ffffffffffd']);
@@ -30,11 +31,11 @@ for (const [engine, translate] of ENGINES) {
   });
 
   test(`a loop that ends with the last canonical address works (${engine})`, () => {
-    const rig = atTheEdge(translate);
+    const rig = atTheEdge(translation);
     rig.write(0x1_0ffb, [0xff, 0xc1, 0x90, 0xeb, 0xfb]); // inc ecx; nop; jmp back
     rig.run(0x7fff_ffff_fffbn, 3000, true);
     assert.deepEqual([rig.state.gpr[1], rig.exceptions], [1000n, []]);
-    assert.equal(rig.hasTranslated(), translate);
+    assert.equal(rig.hasTranslated(), translation !== undefined);
   });
 
   test(`code that is known is bound to the limit and the base of its segment (${engine})`, () => {
@@ -44,7 +45,7 @@ for (const [engine, translate] of ENGINES) {
       [0x30, ['13:0 at 1101'], 2n, 0n],
       [0x38, [], 1n, 1n],
     ] as const) {
-      const rig = createRig({ translate });
+      const rig = createRig({ translation });
       descriptors.forEach((descriptor, i) => {
         rig.write(PLACE.gdt + 0x28 + 8 * i, [...new Uint8Array(BigUint64Array.of(descriptor).buffer)]);
       });
@@ -59,7 +60,7 @@ for (const [engine, translate] of ENGINES) {
   });
 
   test(`POP through RSP adds to a displacement that has no room (${engine})`, () => {
-    const rig = createRig({ translate });
+    const rig = createRig({ translation });
     rig.paging(64);
     rig.mapPage(0x8010_0000n, 0x1_0000n | PAGE.all);
     rig.write(0x1000, [
@@ -75,7 +76,7 @@ for (const [engine, translate] of ENGINES) {
     rig.run(0x1000, 4 * 1000);
     assert.deepEqual([rig.exceptions, rig.state.gpr[4]], [[], 0x10_0008n]);
     assert.deepEqual(rig.read(0x1_0000, 4), [0x67, 0x45, 0x23, 1]);
-    assert.equal(rig.hasTranslated(), translate);
+    assert.equal(rig.hasTranslated(), translation !== undefined);
     rig.mapPage(0x8010_0000n, 0);
     rig.state.gpr[4] = 0x10_0000n;
     rig.vcpu.stateReplaced();

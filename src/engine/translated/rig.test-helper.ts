@@ -8,7 +8,7 @@ import { createSharedMemory } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { x86 } from './instruction-set.ts';
-import { createVcpu } from './vcpu.ts';
+import { createVcpu, DEFAULT_TRANSLATION, type Translation } from './vcpu.ts';
 
 /** Guest-physical addresses. RAM ends at `device`, where everything further is one device. */
 export const PLACE = {
@@ -27,12 +27,13 @@ const ATTRIBUTES = { code32: 0xc09b, code64: 0xa09b, data: 0xc093 } as const;
 
 /** Both ways to run code: as the interpreter does it, and with hot code translated. */
 export const ENGINES = [
-  ['interpreted', false],
-  ['translated', true],
+  ['interpreted', undefined],
+  ['translated when hot', DEFAULT_TRANSLATION],
+  ['translated at once', { threshold: 1 }],
 ] as const;
 
 export interface RigOptions {
-  readonly translate?: boolean;
+  readonly translation?: Translation | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
 }
 
@@ -71,7 +72,7 @@ export function createRig(options: RigOptions = {}) {
     arena,
     map,
     instructionSet: x86,
-    translate: options.translate,
+    translation: options.translation,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: { read: () => 0, write() {} },

@@ -49,14 +49,14 @@ test('a null pointer faults, whatever its place in the TLB held before', () => {
   }
 });
 
-for (const [engine, translate] of ENGINES) {
+for (const [engine, translation] of ENGINES) {
   test(`level 3 may not use what level 0 has in the TLB (${engine})`, () => {
     for (const [what, use, fault] of [
       ['read', [0x8b, 0x1d, 0, 0x30, 0, 0], '14:5 at 1100'], // mov ebx, [0x3000]
       ['write', [0x89, 0x1d, 0, 0x30, 0, 0], '14:7 at 1100'], // mov [0x3000], ebx
       ['call', [0xba, 0, 0x30, 0, 0, 0xff, 0xe2], '14:5 at 3000'], // mov edx, 0x3000; jmp edx
     ] as const) {
-      const rig = createRig({ translate });
+      const rig = createRig({ translation });
       rig.paging(32);
       rig.mapPage(0x3000, 0x3000n | PAGE.present | PAGE.writable);
       rig.write(0x3000, [0xc3]); // ret
@@ -85,7 +85,7 @@ for (const [engine, translate] of ENGINES) {
   });
 
   test(`a page that comes to another address under a hot loop (${engine})`, () => {
-    const rig = createRig({ translate });
+    const rig = createRig({ translation });
     rig.paging(32);
     const entry = rig.entryAddress(0x3000n);
     rig.write(0x3000, [1]);
@@ -105,6 +105,6 @@ for (const [engine, translate] of ENGINES) {
     rig.run(0x1000, 20_000);
     assert.equal(rig.state.gpr[3], 1501n + 499n * 100n);
     assert.deepEqual([...rig.read(0x3004, 2), ...rig.read(0x4004, 2)], [0xdd, 5, 0xf3, 1]);
-    assert.equal(rig.hasTranslated(), translate);
+    assert.equal(rig.hasTranslated(), translation !== undefined);
   });
 }

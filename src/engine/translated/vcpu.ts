@@ -87,14 +87,22 @@ export interface VcpuMemoryEvents {
   revoked(host: number, moved: boolean): void;
 }
 
+/** When and how code is translated. */
+export interface Translation {
+  /** Times that a jump is taken or a block entered before it is translated, 1 to `MOST_HEAT`. */
+  readonly threshold: number;
+}
+
+export const DEFAULT_TRANSLATION: Translation = { threshold: 500 };
+
 export interface VcpuOptions {
   readonly memory: WebAssembly.Memory;
   readonly arena: Arena;
   readonly map: PhysicalMap;
   readonly instructionSet: InstructionSet;
   readonly environment: VcpuEnvironment;
-  /** Whether hot code becomes WebAssembly; if not, all of it is interpreted. */
-  readonly translate?: boolean | undefined;
+  /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
+  readonly translation?: Translation | undefined;
   /** Host time in milliseconds, for statistics. */
   hostNow?(): number;
 }
@@ -130,6 +138,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let stepping = false;
   let brake: { at: number; handler: number; invalidated: number } | undefined;
 
+  const threshold = options.translation?.threshold ?? 0;
   const helpers = [...coreHelpers, ...memoryHelpers, ...tlbRoutines, ...instructionSet.helpers];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
@@ -143,13 +152,15 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     ...instructionSet.implementation(context),
   };
-  const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), { [IMPORTS]: imports })
-    .exports as unknown as Runtime;
+  const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers, threshold)), {
+    [IMPORTS]: imports,
+  }).exports as unknown as Runtime;
   const handlers = createHandlers({
     memory,
     table,
     functions: { ...imports, ...(runtime as object) },
     helpers: new Map(helpers.map((h) => [h.name, h])),
+    threshold,
   });
   const forgetJumps = () => {
     state.jumpGeneration = (state.jumpGeneration + 1) >>> 0;
@@ -164,7 +175,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     forgetJumps,
     separates: breakpoints.separates,
   });
-  const translator = options.translate
+  const translator = options.translation
     ? createTranslator(blocks, handlers, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, forgetJumps);
