@@ -268,15 +268,18 @@ export class Builder {
   }
 
   #nested(fill: () => void): Block {
-    const outer = this.#block;
     const block: Block = { nodes: [] };
+    this.#within(block, fill);
+    return block;
+  }
+  #within(block: Block, fill: () => void): void {
+    const outer = this.#block;
     this.#block = block;
     try {
       fill();
     } finally {
       this.#block = outer;
     }
-    return block;
   }
 
   /** Runs `then` where `condition` (i32) is not zero, else `otherwise`. */
@@ -285,17 +288,58 @@ export class Builder {
     const b = otherwise === undefined ? { nodes: [] } : this.#nested(otherwise);
     this.#push({ kind: 'if', type: undefined, args: [condition], consequent: a, alternative: b, ...fresh });
   }
+  /**
+   * The value of `then` where `condition` (i32) is not zero, else that of `otherwise`; only that one is run. An arm may
+   * also leave, by a branch or a return. Where the condition is constant, only the arm that it takes is built.
+   */
+  choose(condition: Value, then: () => Value, otherwise: () => Value): Value {
+    if (condition.kind === 'const') return condition.value !== 0 ? then() : otherwise();
+    const [consequent, a] = this.#nestedValue(then);
+    const [alternative, b] = this.#nestedValue(otherwise);
+    if (a.type !== b.type) throw new TypeError(`one arm is of type ${a.type}, the other of type ${b.type}`);
+    const node = { kind: 'choose', args: [condition], consequent, alternative, outcomes: [a, b] } as const;
+    return this.#push({ ...node, type: a.type, ...fresh });
+  }
+  #nestedValue(fill: () => Value): [Block, Value] {
+    let value: Value | undefined;
+    const block = this.#nested(() => {
+      value = fill();
+    });
+    return [block, value as Value];
+  }
+
+  /** Keeps a place for nodes that are built later, by calling what this returns before the function is encoded. */
+  hole(): (fill: () => void) => void {
+    const body: Block = { nodes: [] };
+    this.#push({ kind: 'hole', type: undefined, body, ...fresh });
+    return (fill) => this.#within(body, fill);
+  }
+
+  /** A label for `scope` or `enclose`. */
+  label(kind: Label['kind']): Label {
+    return { kind };
+  }
   /** `fill` may branch to the label: past the end of the block. */
   block(fill: (end: Label) => void): void {
-    this.#scope({ kind: 'block' }, fill);
+    const end = this.label('block');
+    this.scope(end, () => fill(end));
   }
   /** `fill` may branch to the label: back to its start. It leaves the loop when it reaches its end. */
   loop(fill: (again: Label) => void): void {
-    this.#scope({ kind: 'loop' }, fill);
+    const again = this.label('loop');
+    this.scope(again, () => fill(again));
   }
-  #scope(label: Label, fill: (label: Label) => void): void {
-    const body = this.#nested(() => fill(label));
+  /** The extent of a label: only inside it can nodes branch there. */
+  scope(label: Label, fill: () => void): void {
+    const body = this.#nested(fill);
     this.#push({ kind: 'scope', type: undefined, label, body, ...fresh });
+  }
+  /** Makes all that was built so far the extent of `label`, to which it may branch already; `after` follows it. */
+  enclose(label: Label, after: () => void): void {
+    if (this.#block !== this.body) throw new TypeError('only a whole body can be enclosed');
+    const body: Block = { nodes: this.body.nodes.splice(0) };
+    this.#push({ kind: 'scope', type: undefined, label, body, ...fresh });
+    after();
   }
   branch(label: Label): void {
     this.#push({ kind: 'branch', type: undefined, label, args: [], ...fresh });

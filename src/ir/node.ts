@@ -47,7 +47,16 @@ export type Node = Base &
     | { readonly kind: 'callTable'; readonly signature: Signature; readonly args: readonly Node[] }
     | { readonly kind: 'jumpTable'; readonly signature: Signature; readonly args: readonly Node[] }
     | { readonly kind: 'if'; readonly args: readonly [Node]; readonly consequent: Block; readonly alternative: Block }
+    | {
+        readonly kind: 'choose';
+        readonly args: readonly [Node];
+        readonly consequent: Block;
+        readonly alternative: Block;
+        /** What the arms leave: evaluated at the end of each. */
+        readonly outcomes: readonly [Node, Node];
+      }
     | { readonly kind: 'scope'; readonly label: Label; readonly body: Block }
+    | { readonly kind: 'hole'; readonly body: Block }
     | { readonly kind: 'branch'; readonly label: Label; readonly args: readonly Node[] }
     | { readonly kind: 'return'; readonly args: readonly Node[] }
     | { readonly kind: 'unreachable' }

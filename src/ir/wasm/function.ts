@@ -30,7 +30,11 @@ function countUses(block: Block): void {
     if (node.kind === 'if') {
       countUses(node.alternative);
       countUses(node.consequent);
-    } else if (node.kind === 'scope') {
+    } else if (node.kind === 'choose') {
+      if (node.uses > 0) for (const outcome of node.outcomes) outcome.uses++;
+      countUses(node.alternative);
+      countUses(node.consequent);
+    } else if (node.kind === 'scope' || node.kind === 'hole') {
       countUses(node.body);
     }
     for (const arg of operands(node)) arg.uses++;
@@ -74,8 +78,8 @@ class FunctionEncoder {
     }
     this.#compute(node);
     if (node.type === undefined) return;
-    if (node.uses === 0) this.code.byte(0x1a);
-    else this.#keep(node);
+    if (node.uses > 0) this.#keep(node);
+    else if (node.kind !== 'choose') this.code.byte(0x1a);
   }
 
   #keep(node: Node): void {
@@ -181,6 +185,23 @@ class FunctionEncoder {
         }
         this.#labels.pop();
         code.byte(0x0b);
+        break;
+      case 'choose': {
+        const wanted = node.uses > 0;
+        this.#values(node.args);
+        code.bytes([0x04, wanted ? TYPE_CODES[node.type as Type] : VOID]);
+        this.#labels.push(undefined);
+        this.block(node.consequent);
+        if (wanted) this.#value(node.outcomes[0]);
+        code.byte(0x05);
+        this.block(node.alternative);
+        if (wanted) this.#value(node.outcomes[1]);
+        this.#labels.pop();
+        code.byte(0x0b);
+        break;
+      }
+      case 'hole':
+        this.block(node.body);
         break;
       case 'scope':
         code.bytes([node.label.kind === 'block' ? 0x02 : 0x03, VOID]);
