@@ -211,8 +211,6 @@ export const VCPU = struct('vcpu', 1, {
 
   /** Not 0: leave compiled code at the next poll. Written by other threads. */
   poll: 'i32',
-  /** Raised when anything derived from page tables or code may be stale. */
-  epoch: 'u32',
   /** Instructions left before control returns to the run loop; may go below 0 by the length of a block. */
   budget: 'i32',
   /** Why the last compiled code came back; see `interpreter/exits.ts`. */
@@ -223,9 +221,15 @@ export const VCPU = struct('vcpu', 1, {
   modeKey: 'u32',
   /** Generation of the jump cache. */
   jumpGeneration: 'u32',
+  /** Bytes of host stack that guest calls may still take. */
+  depth: 'i32',
+  /** Page of the last access that was looked up in place, all ones where the TLB does not grant it. */
+  grantedPage: 'u64',
   /** Instructions retired, brought up to date whenever control returns to the run loop. */
   instructions: 'u64',
 
+  /** Raised when a grant is taken back that somebody may hold outside the TLB: compared together with `tlbBase`. */
+  epoch: 'u32',
   /** TLB in use: address of its first entry, and (entries - 1) * bytes per entry. */
   tlbBase: 'u32',
   tlbMask: 'u32',
@@ -264,6 +268,8 @@ export const ENGINE_FIELDS = [
   'current',
   'modeKey',
   'jumpGeneration',
+  'depth',
+  'grantedPage',
   'tlbBase',
   'tlbMask',
   'tlbArea',

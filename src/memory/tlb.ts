@@ -40,6 +40,8 @@ export const EMPTY_TABLE = TLB_SPACES * RIGHTS_COUNT * TLB_BYTES;
 
 /** Byte that fills an empty table: all-ones entries match no page. */
 export const TLB_INVALID = 0xff;
+/** No page address: its low bits are set. */
+export const TLB_INVALID_PAGE = -1n;
 
 /** Forgets one page, or all that share its large page. (cpu, table, page address) */
 const invalidatePage = routine('tlbInvalidatePage', ['i32', 'i64'], undefined, (b, _cpu, table, page) => {

@@ -3,11 +3,12 @@
  * until something needs the engine.
  */
 import type { Builder } from '../../ir/builder.ts';
+import type { Value, Variable } from '../../ir/node.ts';
 import { ModuleBuilder } from '../../ir/wasm/module.ts';
-import type { Helper } from '../../isa/helpers.ts';
+import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from './builder.ts';
-import { EXIT } from './exits.ts';
+import { EXIT, RESOLVED } from './exits.ts';
 import { RECORD } from './record.ts';
 
 /**
@@ -33,10 +34,13 @@ export function jumpCacheOffset(address: bigint): number {
   return (low << 5) & JUMP_MASK;
 }
 
-function fillRun(b: Builder, threshold: number): void {
-  const cpu = b.param(0);
-  const offsets = VCPU.offsets;
-  b.loop((again) => {
+/**
+ * `dispatch` (cpu, ignored): goes to the code at `rip` in its own place. Comes back with `EXIT.poll`, `lookup` or `hot`, or
+ * with what that code does. `threshold`: how often a block is entered before it is asked to be translated; 0: never.
+ */
+const dispatch = (threshold: number): Helper =>
+  routine('dispatch', ['i32'], 'i32', (b, cpu) => {
+    const offsets = VCPU.offsets;
     const spent = b.leS(b.loadHost('i32.load', cpu, offsets.budget), b.i32(0));
     b.if(b.or(spent, b.loadHost('i32.load', cpu, offsets.poll)), () => b.return(b.i32(EXIT.poll)));
     const address = b.loadHost('i64.load', cpu, offsets.rip);
@@ -46,25 +50,66 @@ function fillRun(b: Builder, threshold: number): void {
     // `modeKey` and `jumpGeneration` lie side by side and are compared as one.
     const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), b.loadHost('i64.load', cpu, offsets.modeKey));
     b.if(b.eqz(b.and(known, current)), () => b.return(b.i32(EXIT.lookup)));
-    b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
-    const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
     if (threshold > 0) {
       const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
       b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
       b.if(b.eq(heat, b.i32(threshold)), () => b.return(b.i32(EXIT.hot)));
     }
-    const exit = b.callTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
-    b.branchIf(again, b.eqz(exit));
-    b.return(exit);
+    b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
+    const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
+    b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
   });
-  b.unreachable();
+
+/** Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do. */
+function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value): void {
+  b.loop((again) => {
+    b.if(
+      b.get(exit),
+      () => {
+        const [first, last] = RESOLVED;
+        const resolved = b.leU(b.sub(b.get(exit), b.i32(first)), b.i32(last - first));
+        b.if(b.eqz(resolved), () => b.return(b.get(exit)));
+        b.set(exit, b.call('resolve', cpu, b.get(exit)));
+        b.branchIf(again, b.get(exit));
+      },
+      () => b.if(arrived(), () => b.return(b.i32(EXIT.dispatch))),
+    );
+    b.set(exit, b.call('dispatch', cpu, b.i32(0)));
+    b.branch(again);
+  });
 }
 
-/**
- * Adds imports, routines and `run` to a module; every routine is exported, for handler modules to import. `threshold`: how
- * often a block is entered before it is asked to be translated; 0: never.
- */
-export function buildRuntime(helpers: readonly Helper[], threshold = 0): Uint8Array {
+/** `callGuest` (cpu, address): runs the code at `rip` until the guest arrives at an address, or another exit than `dispatch`. */
+const callGuest = routine('callGuest', ['i64'], 'i32', (b, cpu, expected) => {
+  const exit = b.variable('i32', b.call('dispatch', cpu, b.i32(0)));
+  runOn(b, cpu, exit, () => b.eq(b.loadHost('i64.load', cpu, VCPU.offsets.rip), expected));
+});
+
+/** `run` (cpu, handler, record): runs a handler, or with 0 for it the code at `rip`, and goes on until there is something to do. */
+const run = routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
+  const exit = b.variable('i32', b.i32(EXIT.dispatch));
+  b.if(handler, () => b.set(exit, b.callTable(HANDLER, handler, cpu, record)));
+  runOn(b, cpu, exit, () => b.i32(0));
+});
+
+/** What the run loop asks the engine. */
+const engineHelpers: readonly Helper[] = [
+  /** Finds, links or translates the code at `rip` after one of the exits of `RESOLVED`; 0, or an exit that the engine must see. */
+  helper('resolve', ['i32'], 'i32'),
+  /** Whether the pages of the region with a cell at an address are where it expects them. */
+  helper('regionValid', ['i32'], 'i32'),
+];
+
+/** All that regions and the run loop call besides the helpers of instructions and memory. */
+export const runtimeHelpers = (threshold: number): readonly Helper[] => [
+  ...engineHelpers,
+  dispatch(threshold),
+  callGuest,
+  run,
+];
+
+/** A module of routines, every one exported for handler modules to import; helpers without a body are imported. */
+export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
   const module = new ModuleBuilder();
   for (const h of helpers) if (h.body === undefined) module.import(h.name, h.signature);
   for (const h of helpers) {
@@ -76,7 +121,6 @@ export function buildRuntime(helpers: readonly Helper[], threshold = 0): Uint8Ar
     };
     module.define(h.name, h.signature, fill, { exported: true });
   }
-  module.define('run', { params: ['i32'], result: 'i32' }, (b) => fillRun(b, threshold), { exported: true });
   return module.encode();
 }
 

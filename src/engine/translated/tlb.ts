@@ -112,7 +112,7 @@ export function createTlb(
       this.select();
     },
     revoke(host, all) {
-      if (all) forgetJumps();
+      state.epoch = (state.epoch + 1) >>> 0;
       for (const table of used) routines.tlbRevokeFrame(cpu, state.tlbArea + table, host, all ? 1 : 0);
     },
   };
