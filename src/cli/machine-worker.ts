@@ -63,6 +63,7 @@ function flushOutput(): void {
 function create(): Machine {
   const machine: Machine = createMachine({
     memory: options.memory,
+    translation: process.env.VT === '0' ? undefined! : { threshold: Number(process.env.VT ?? 500) },
     clock: 'real',
     hostNow: () => performance.now() * 1e6,
     epoch: Date.now(),

@@ -308,6 +308,28 @@ export class Builder {
     return [block, value as Value];
   }
 
+  /**
+   * A value computed anew from what `value` was computed from. A path that is rarely taken uses it so that the value need
+   * not be computed for all paths.
+   */
+  copy(value: Value): Value {
+    const copies = new Map<Node, Value>();
+    const again = (node: Node): Value => {
+      if (node.kind !== 'pure' && node.kind !== 'select') return node as Value;
+      let made = copies.get(node);
+      if (made === undefined) {
+        const args = node.args.map(again);
+        made =
+          node.kind === 'pure'
+            ? this.lane(node.op.name, node.lane, ...args)
+            : this.select(args[2] as Value, args[0] as Value, args[1] as Value);
+        copies.set(node, made);
+      }
+      return made;
+    };
+    return again(value);
+  }
+
   /** Keeps a place for nodes that are built later, by calling what this returns before the function is encoded. */
   hole(): (fill: () => void) => void {
     const body: Block = { nodes: [] };

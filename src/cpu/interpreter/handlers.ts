@@ -10,8 +10,14 @@ import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 
 /** Handlers that no instruction has. */
-export const SPECIAL = ['end', 'leave', 'stale', 'undefined', 'deviceMissing', 'tooLong', 'dispatch'] as const;
+export const SPECIAL = ['end', 'leave', 'stale', 'undefined', 'deviceMissing', 'tooLong', 'dispatch', 'dispatchFrom'] as const;
 export type Special = (typeof SPECIAL)[number];
+/** Those that are routines of the runtime. */
+const RUNTIME = ['dispatch', 'dispatchFrom'] as const;
+type Runtime = (typeof RUNTIME)[number];
+const isRuntime = (name: Special): name is Runtime => RUNTIME.some((other) => other === name);
+/** Their places in the function table. */
+export const SPECIAL_INDEX = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
 
 export interface Handlers {
   /** Table index for a shape; the handler exists once `publish` was called. */
@@ -79,7 +85,7 @@ function fillLeave(b: InterpreterBuilder, exit: number): void {
   b.return(b.i32(exit));
 }
 
-function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, 'dispatch'>): void {
+function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>): void {
   switch (special) {
     case 'end':
     case 'leave':
@@ -147,11 +153,11 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     stats.handlers += entries.length;
   }
 
-  const special = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
+  const special = SPECIAL_INDEX;
   let next = SPECIAL.length + 1;
   const free: number[] = [];
   compile(
-    SPECIAL.filter((name) => name !== 'dispatch').map((name) => ({
+    SPECIAL.filter((name) => !isRuntime(name)).map((name) => ({
       index: special[name],
       builder: () => {
         const b = new InterpreterBuilder(signatureOf, helperOf, emptyShape(), threshold);
@@ -160,7 +166,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
       },
     })),
   );
-  if (functions.dispatch !== undefined) table.set(special.dispatch, functions.dispatch);
+  for (const name of RUNTIME) if (functions[name] !== undefined) table.set(special[name], functions[name]);
   return {
     special,
     stats,

@@ -8,6 +8,7 @@ import { ModuleBuilder } from '../../ir/wasm/module.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from './builder.ts';
+import { SPECIAL_INDEX } from './handlers.ts';
 import { EXIT, RESOLVED } from './exits.ts';
 import { RECORD } from './record.ts';
 
@@ -25,6 +26,11 @@ export const JUMP_CACHE = {
   entries: 8192,
 } as const;
 
+/**
+ * A link is a jump cache of one entry that belongs to one place in a region. One of no generation never fits.
+ */
+export const NO_GENERATION = -1n;
+
 export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
 const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
 
@@ -32,6 +38,12 @@ const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
 export function jumpCacheOffset(address: bigint): number {
   const low = Number(BigInt.asUintN(32, address ^ (address >> 12n)));
   return (low << 5) & JUMP_MASK;
+}
+
+function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
+  const hash = b.wrap(b.xor(address, b.shrU(address, b.i64(12))));
+  const place = b.and(b.shl(hash, b.i32(5)), b.i32(JUMP_MASK));
+  return b.add(place, b.loadHost('i32.load', cpu, VCPU.offsets.jumpCache));
 }
 
 /**
@@ -44,8 +56,7 @@ const dispatch = (threshold: number): Helper =>
     const spent = b.leS(b.loadHost('i32.load', cpu, offsets.budget), b.i32(0));
     b.if(b.or(spent, b.loadHost('i32.load', cpu, offsets.poll)), () => b.return(b.i32(EXIT.poll)));
     const address = b.loadHost('i64.load', cpu, offsets.rip);
-    const hash = b.wrap(b.xor(address, b.shrU(address, b.i64(12))));
-    const entry = b.add(b.and(b.shl(hash, b.i32(5)), b.i32(JUMP_MASK)), b.loadHost('i32.load', cpu, offsets.jumpCache));
+    const entry = jumpCacheEntry(b, cpu, address);
     const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
     // `modeKey` and `jumpGeneration` lie side by side and are compared as one.
     const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), b.loadHost('i64.load', cpu, offsets.modeKey));
@@ -79,11 +90,32 @@ function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value): vo
   });
 }
 
-/** `callGuest` (cpu, address): runs the code at `rip` until the guest arrives at an address, or another exit than `dispatch`. */
-const callGuest = routine('callGuest', ['i64'], 'i32', (b, cpu, expected) => {
-  const exit = b.variable('i32', b.call('dispatch', cpu, b.i32(0)));
+/**
+ * `continueGuest` (cpu, address, exit): after `exit`, runs the code at `rip` until the guest arrives at an address. Comes
+ * back with 0, or an exit that the engine must see.
+ */
+const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, expected, before) => {
+  const exit = b.variable('i32', before);
   runOn(b, cpu, exit, () => b.eq(b.loadHost('i64.load', cpu, VCPU.offsets.rip), expected));
 });
+
+/**
+ * `dispatchFrom` (cpu, link): as `dispatch`; the link gets what the jump cache has for `rip`, if it is of another generation
+ * and the code there is hot enough that it need not be counted any more.
+ */
+const dispatchFrom = (threshold: number): Helper =>
+  routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
+    const { offsets } = VCPU;
+    const address = b.loadHost('i64.load', cpu, offsets.rip);
+    const entry = jumpCacheEntry(b, cpu, address);
+    const key = b.loadHost('i64.load', cpu, offsets.modeKey);
+    const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
+    const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
+    const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
+    const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
+    b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
+    b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
+  });
 
 /** `run` (cpu, handler, record): runs a handler, or with 0 for it the code at `rip`, and goes on until there is something to do. */
 const run = routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
@@ -104,7 +136,8 @@ const engineHelpers: readonly Helper[] = [
 export const runtimeHelpers = (threshold: number): readonly Helper[] => [
   ...engineHelpers,
   dispatch(threshold),
-  callGuest,
+  dispatchFrom(threshold),
+  continueGuest,
   run,
 ];
 

@@ -6,7 +6,7 @@ import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
-import { SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
+import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
 import { TLB_ENTRY } from '../../memory/tlb.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
@@ -43,6 +43,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   protected readonly ipBase: Variable;
   /** Registers that are loaded from memory in the region: the page behind one is another each time. */
   readonly #loaded: ReadonlySet<number>;
+  #inLoop = false;
   #pending: PendingFlags | undefined;
   #site!: RegionInstruction;
   /** Instructions of the block that are done. */
@@ -75,7 +76,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
     });
   }
   /** Between instructions nothing is committed or pending. */
-  beginBlock(effects: BlockEffects): void {
+  beginBlock(effects: BlockEffects, inLoop: boolean): void {
+    this.#inLoop = inLoop;
     this.restartPoint();
     this.#pending = undefined;
     this.#done = 0;
@@ -171,20 +173,16 @@ export abstract class RegionBuilder extends InstructionBuilder {
   #store(pending: PendingFlags): void {
     const { kind, size, a, b, result } = pending;
     this.#moving = true;
-    if (kind === 'add') super.flagsOfAdd(size, a, b, result);
+    if (kind === 'stored') this.file.setFlagLocals(this.copy(result), this.copy(a));
+    else if (kind === 'add') super.flagsOfAdd(size, a, b, result);
     else if (kind === 'sub') super.flagsOfSub(size, a, b, result);
     else super.flagsOfLogic(size, result);
     this.#moving = false;
   }
   #moving = false;
   protected override setFlagState(result: Value | undefined, aux: Value): void {
-    if (!this.#moving) {
-      this.commit();
-      if (result === undefined) this.file.noteFlagUse();
-      this.file.noteFlagChange();
-    }
-    if (result !== undefined) this.#pending = undefined;
-    this.file.setFlagLocals(result, aux);
+    if (this.#moving) this.file.setFlagLocals(result, aux);
+    else this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: result ?? this.field('flagResult') });
   }
   #postpone(pending: PendingFlags): void {
     this.commit();
@@ -312,7 +310,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return host;
     };
     const base = this.#baseOf(linear);
-    if (this.#loaded.has(base)) return this.#lookUp(linear, accessed, write, () => missed('translateInPlace'));
+    if (!this.#staysInPage(base)) return this.#lookUp(linear, accessed, write, () => missed('translateInPlace'));
     const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
     return this.caches.hostAddress(cache, linear, accessed, () => {
       const host = missed('lookUpInPlace');
@@ -320,9 +318,29 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return host;
     });
   }
-  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value): Value {
+  /** Whether accesses off a base are likely to be in the page of the last one. */
+  #staysInPage(base: number): boolean {
+    if (base === GPR.rsp || base === GPR.rbp) return true;
+    return this.#inLoop && !this.#loaded.has(base);
+  }
+  /** Address of the TLB's entry for a linear address. */
+  #tlbEntry(linear: Value): Value {
     const index = this.and(this.wrap(this.shrU(linear, this.i64(7))), this.field('tlbMask'));
-    const entry = this.add(index, this.field('tlbBase'));
+    return this.add(index, this.field('tlbBase'));
+  }
+  /** Page caches on entry: that of the stack is what the TLB has for it, for almost every region begins with the stack. */
+  protected fillCaches(): void {
+    let entry: Value | undefined;
+    this.caches.clear((base, write, cache) => {
+      if (base !== GPR.rsp || this.mode.codeSize !== 8) return false;
+      entry ??= this.#tlbEntry(this.file.get(GPR.rsp));
+      this.set(cache.page, this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read));
+      this.set(cache.addend, this.loadHost('i32.load', entry, TLB_ENTRY.addend));
+      return true;
+    });
+  }
+  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value): Value {
+    const entry = this.#tlbEntry(linear);
     return this.choose(
       this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),
       () => this.add(this.wrap(linear), this.loadHost('i32.load', entry, TLB_ENTRY.addend)),

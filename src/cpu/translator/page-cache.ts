@@ -46,8 +46,10 @@ export class PageCaches {
     );
   }
 
-  /** Empties all caches. */
-  clear(): void {
-    for (const { page } of this.#caches.values()) this.#b.set(page, this.#b.i64(TLB_INVALID_PAGE));
+  /** Empties all caches but those that `fill` fills. */
+  clear(fill: (base: number, write: boolean, cache: PageCache) => boolean): void {
+    for (const [key, cache] of this.#caches) {
+      if (!fill(key >> 1, (key & 1) !== 0, cache)) this.#b.set(cache.page, this.#b.i64(TLB_INVALID_PAGE));
+    }
   }
 }

@@ -1,5 +1,6 @@
 /** The regions that there are: their cells in shared memory, and what has to hold before one is entered. */
 import type { Block } from '../interpreter/blocks.ts';
+import { JUMP_CACHE, NO_GENERATION } from '../interpreter/runtime.ts';
 import { CELL } from './writer.ts';
 
 export interface RegionEntry {
@@ -11,8 +12,8 @@ export interface RegionEntry {
 }
 
 export interface RegionTable {
-  /** Address of a free cell, or 0. */
-  allocate(): number;
+  /** Address of `count` cells in a row: the region's own, then links that lead nowhere yet. 0 where there is no room. */
+  allocate(count: number): number;
   release(cell: number): void;
   enter(cell: number, entry: RegionEntry): void;
   /** Whether all pages of a region are where it expects them; a positive answer is kept in the cell. */
@@ -22,13 +23,12 @@ export interface RegionTable {
   readonly size: number;
 }
 
-/** Keys of cells that were never looked at: no generation has it. */
-const NO_KEY = -1n;
-
 export function createRegionTable(buffer: SharedArrayBuffer, area: { base: number; size: number }): RegionTable {
   const data = new DataView(buffer);
   const entries = new Map<number, RegionEntry>();
-  const free: number[] = [];
+  /** Runs of cells given back, by the logarithm of their length. */
+  const free: number[][] = [];
+  const lengths = new Map<number, number>();
   const end = area.base + area.size;
   let next = area.base;
 
@@ -36,17 +36,27 @@ export function createRegionTable(buffer: SharedArrayBuffer, area: { base: numbe
     get size() {
       return entries.size;
     },
-    allocate() {
-      const cell = free.pop() ?? (next < end ? next : 0);
-      if (cell === next) next += CELL.size;
+    allocate(count) {
+      const length = 32 - Math.clz32(count - 1);
+      const bytes = CELL.size << length;
+      let cell = free[length]?.pop();
+      if (cell === undefined) {
+        if (next + bytes > end) return 0;
+        cell = next;
+        next += bytes;
+        lengths.set(cell, length);
+      }
+      for (let at = cell; at < cell + bytes; at += CELL.size) data.setBigInt64(at + JUMP_CACHE.key, NO_GENERATION, true);
       return cell;
     },
     release(cell) {
       entries.delete(cell);
-      free.push(cell);
+      const length = lengths.get(cell) as number;
+      free[length] ??= [];
+      free[length].push(cell);
     },
     enter(cell, entry) {
-      data.setBigInt64(cell + CELL.key, NO_KEY, true);
+      data.setBigInt64(cell + CELL.key, NO_GENERATION, true);
       data.setUint32(cell + CELL.used, 1, true);
       entries.set(cell, entry);
     },

@@ -101,6 +101,30 @@ export function analyse(graph: Graph): Structure {
   return { order, position, children, isHeader, isMerge, irreducible };
 }
 
+/** Nodes that lie in a loop of a reducible graph. */
+export function nodesInLoops({ successors }: Graph, { position }: Structure): boolean[] {
+  const predecessors: number[][] = successors.map(() => []);
+  successors.forEach((targets, node) => {
+    if (position[node] >= 0) for (const target of targets) predecessors[target].push(node);
+  });
+  const inLoop = successors.map(() => false);
+  successors.forEach((targets, node) => {
+    if (position[node] < 0) return;
+    for (const header of targets) {
+      if (position[header] > position[node]) continue;
+      const body = new Set([header]);
+      const waiting = [node];
+      for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+        if (body.has(at)) continue;
+        body.add(at);
+        waiting.push(...predecessors[at]);
+      }
+      for (const member of body) inLoop[member] = true;
+    }
+  });
+  return inLoop;
+}
+
 /** The structure of a graph without the edges that spoil it, and what is left of the graph. */
 export function analyseReducible(whole: Graph): { graph: Graph; structure: Structure } {
   let graph = whole;

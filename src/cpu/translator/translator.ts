@@ -8,8 +8,8 @@ import type { ShapeMode } from '../interpreter/shape.ts';
 import { keyUnitFault } from '../mode.ts';
 import { formRegion, type Region } from './region.ts';
 import type { RegionTable } from './region-table.ts';
-import { analyseReducible } from './structure.ts';
-import { type RegionPlan, RegionWriter } from './writer.ts';
+import { analyseReducible, nodesInLoops } from './structure.ts';
+import { cellsFor, type RegionPlan, RegionWriter } from './writer.ts';
 
 export interface Translator {
   /**
@@ -79,8 +79,10 @@ export function createTranslator(
     const list = [...region.blocks.values()];
     const index = new Map(list.map((block, i) => [block.offset, i]));
     const successors = list.map((block) => block.successors.map((target) => index.get(target) as number));
+    const { graph, structure } = analyseReducible({ successors });
+    const inLoop = nodesInLoops(graph, structure);
     const loadedRegisters = registersLoaded(region);
-    return { mode, blocks: list, ...analyseReducible({ successors }), loadedRegisters, dispatch: handlers.special.dispatch };
+    return { mode, blocks: list, graph, structure, inLoop, loadedRegisters };
   }
 
   /** Writes and compiles a region; once more if its frame turns out larger than was thought. */
@@ -135,7 +137,7 @@ export function createTranslator(
       });
       if (region === undefined) return;
       const pages = otherPages(region, pageAt);
-      const cell = table.allocate();
+      const cell = table.allocate(cellsFor(region.blocks.size));
       if (cell === 0) return;
       const interpreter = blocks.interpreterOf(block);
       const handler = compile(region, mode, interpreter, cell, pages.size > 0);

@@ -4,6 +4,9 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
+import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
+import { RECORD } from '../interpreter/record.ts';
+import { JUMP_CACHE } from '../interpreter/runtime.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { RegionBuilder } from './builder.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
@@ -20,19 +23,23 @@ export interface RegionPlan {
   readonly blocks: readonly RegionBlock[];
   readonly graph: Graph;
   readonly structure: Structure;
+  /** By node: it is part of a loop. */
+  readonly inLoop: readonly boolean[];
   /** Registers that hold addresses loaded from memory. */
   readonly loadedRegisters: ReadonlySet<number>;
-  /** Address of the region's entry in the region table, and whether it has to be looked at on entry. */
+  /** Address of the region's cells, and whether the first has to be looked at on entry. The others are for its links. */
   readonly cell: number;
   readonly checked: boolean;
-  /** Table indexes: what interprets the entry instead, and what goes to `rip`. */
+  /** Table index of what interprets the entry instead. */
   readonly interpreter: number;
-  readonly dispatch: number;
   /** Most bytes of host stack that its frame takes. */
   readonly frame: number;
 }
 
-/** Places in a region's cell, 32 bytes in shared memory. */
+/** Cells that a region with so many blocks takes: two links for each. */
+export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
+
+/** Places in a region's own cell. */
 export const CELL = {
   /** i64: mode and generation for which its other pages were found to be the right ones. */
   key: 0,
@@ -40,7 +47,7 @@ export const CELL = {
   ipBase: 8,
   /** i32: set whenever it is entered. */
   used: 16,
-  size: 32,
+  size: JUMP_CACHE.entrySize,
 } as const;
 
 interface ColdExit {
@@ -60,6 +67,7 @@ export class RegionWriter extends RegionBuilder {
   readonly #coldExits = new Map<string, ColdExit>();
   /** What to load at returns from guest calls, once it is known. */
   readonly #returns: { readonly target: number; fill(live: RegisterSet): void }[] = [];
+  #links = 0;
   readonly #key: Variable;
   readonly #rights: Variable;
 
@@ -118,7 +126,7 @@ export class RegionWriter extends RegionBuilder {
     this.storeHost('i32.store', place, this.i32(1), CELL.used);
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     this.file.load(live);
-    this.caches.clear();
+    this.fillCaches();
     if (!blocks.some((_, node) => this.#isCall(node))) return;
     this.set(this.#key, this.#modeAndGeneration());
     this.set(this.#rights, this.#epochAndRights());
@@ -189,7 +197,7 @@ export class RegionWriter extends RegionBuilder {
 
   #node(node: number): void {
     const block = this.#plan.blocks[node];
-    this.beginBlock(this.#effects[node]);
+    this.beginBlock(this.#effects[node], this.#plan.inLoop[node]);
     for (const item of block.instructions) this.instruction(item, this.#plan.mode);
     this.spend(block.instructions.length);
     const { ending } = this;
@@ -255,7 +263,26 @@ export class RegionWriter extends RegionBuilder {
   /** Leaves for other code, in the place of this function. */
   #jumpTo(ip: Value): void {
     this.#store(ip);
-    this.jumpTable(HANDLER, this.i32(this.#plan.dispatch), this.cpu, this.i32(0));
+    const link = this.#link();
+    this.leaveIf(this.and(this.#fits(link, ip), this.eqz(this.disturbed())), () => {
+      const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+      this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
+    });
+    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
+  }
+  #link(): Value {
+    this.#links++;
+    return this.i32(this.#plan.cell + this.#links * CELL.size);
+  }
+  /** Whether a link leads to an address under the present mode and mappings, as i32. */
+  #fits(link: Value, ip: Value): Value {
+    const current = this.eq(this.loadHost('i64.load', link, JUMP_CACHE.key), this.#modeAndGeneration());
+    return this.and(this.eq(this.loadHost('i64.load', link, JUMP_CACHE.address), ip), current);
+  }
+  /** Handler of the record behind a link; the code there gets its `ipBase`. */
+  #handlerAt(link: Value, record: Value): Value {
+    this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+    return this.loadHost('i32.load16_u', record, RECORD.handler);
   }
   /** Leaves for whoever called this function. */
   #return(ip: Value): void {
@@ -277,10 +304,22 @@ export class RegionWriter extends RegionBuilder {
     const left = this.sub(depth, this.i32(frame));
     this.leaveIf(this.or(this.disturbed(), this.ltS(left, this.i32(0))), () => this.return(this.i32(EXIT.dispatch)));
     this.storeHost('i32.store', cpu, left, offsets.depth);
+    const link = this.#link();
+    const exit = this.choose(
+      this.#fits(link, ip),
+      () => {
+        const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+        return this.callTable(HANDLER, this.#handlerAt(link, record), cpu, record);
+      },
+      () => this.call('dispatchFrom', cpu, link),
+    );
     const expected = this.ipAt(after);
-    const exit = this.call('callGuest', cpu, expected);
+    const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);
+    this.leaveIf(this.or(exit, this.eqz(arrived)), () => {
+      const last = this.call('continueGuest', cpu, expected, exit);
+      this.leaveIf(last, () => this.return(last));
+    });
     this.storeHost('i32.store', cpu, depth, offsets.depth);
-    this.leaveIf(exit, () => this.return(exit));
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     const moved = this.or(
       this.ne(this.#modeAndGeneration(), this.get(this.#key)),

@@ -41,7 +41,7 @@ const RECORD_AREA = 64 * 1024 * 1024;
 const STACK_BYTES = 400 * 1024;
 
 /** Bytes for the cells of regions. */
-const REGION_AREA = 1024 * 1024;
+const REGION_AREA = 16 * 1024 * 1024;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
