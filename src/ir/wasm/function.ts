@@ -264,8 +264,14 @@ class FunctionEncoder {
   }
 }
 
-/** The code-section entry of one function: locals and instructions, without the leading size. */
-export function encodeFunction(builder: Builder, context: FunctionContext): Uint8Array {
+export interface EncodedFunction {
+  /** The code-section entry: locals and instructions, without the leading size. */
+  readonly code: Uint8Array;
+  /** Size of the parameters and locals where each has a place on the stack: what unoptimised code makes of them. */
+  readonly frameBytes: number;
+}
+
+export function encodeFunction(builder: Builder, context: FunctionContext): EncodedFunction {
   analyseUses(builder.body);
   const encoder = new FunctionEncoder(
     builder.params.map((p) => p.type),
@@ -276,9 +282,10 @@ export function encodeFunction(builder: Builder, context: FunctionContext): Uint
   if (builder.result !== undefined) encoder.code.byte(0x00);
   encoder.code.byte(0x0b);
   const out = new ByteWriter();
-  writeLocals(out, encoder.slots.types.slice(builder.params.length));
+  const { types } = encoder.slots;
+  writeLocals(out, types.slice(builder.params.length));
   out.bytes(encoder.code.done());
-  return out.done();
+  return { code: out.done(), frameBytes: types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0) };
 }
 
 function writeLocals(out: ByteWriter, types: readonly Type[]): void {
