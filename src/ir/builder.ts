@@ -4,11 +4,21 @@
  */
 import { foldPure } from './fold.ts';
 import { atomicOp, loadOp, storeOp } from './memory-ops.ts';
-import type { Block, Label, Node, Signature, Value, Variable } from './node.ts';
+import {
+  BEFORE,
+  type Block,
+  createVariable,
+  type Label,
+  NOWHERE,
+  type Node,
+  type Signature,
+  type Value,
+  type Variable,
+} from './node.ts';
 import { pureOp } from './ops.ts';
 import type { Type } from './types.ts';
 
-const fresh = { uses: 0, local: -1 };
+const fresh = { uses: 0, lastUse: BEFORE, local: NOWHERE };
 
 export class Builder {
   readonly params: readonly Variable[];
@@ -21,7 +31,7 @@ export class Builder {
 
   /** `signatures` gives the signature of every function that `call` may name. */
   constructor(params: readonly Type[], result: Type | undefined, signatures: (callee: string) => Signature) {
-    this.params = params.map((type, index) => ({ type, index }));
+    this.params = params.map((type, index) => createVariable(type, index));
     this.result = result;
     this.#signatures = signatures;
   }
@@ -203,7 +213,7 @@ export class Builder {
   }
 
   variable(type: Type, initial?: Value): Variable {
-    const variable: Variable = { type, index: -1 };
+    const variable = createVariable(type);
     if (initial !== undefined) this.set(variable, initial);
     return variable;
   }
@@ -339,7 +349,7 @@ export class Builder {
 
   /** A label for `scope` or `enclose`. */
   label(kind: Label['kind']): Label {
-    return { kind };
+    return { kind, depth: -1 };
   }
   /** `fill` may branch to the label: past the end of the block. */
   block(fill: (end: Label) => void): void {

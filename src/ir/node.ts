@@ -5,16 +5,34 @@
 import type { PureOp } from './ops.ts';
 import type { Type } from './types.ts';
 
-/** A mutable variable of a function: a WebAssembly local. */
+/** A mutable variable of a function: a WebAssembly local, for as long as it is needed. */
 export interface Variable {
   readonly type: Type;
-  /** Set when the function is encoded; parameters have theirs from the start. */
+  /** Set while the function is encoded; parameters have theirs from the start. */
   index: number;
+  /** For the analysis in `wasm/uses.ts`. */
+  readonly life: Life;
+}
+
+/** Uses of a variable. Positions number a body's nodes in the order of the text. */
+export interface Life {
+  /** Position of the last read or write. */
+  last: number;
+  /** Position of the first write behind where the analysis, which goes backwards, has come. */
+  nextSet: number;
+  /** Reads and writes that are yet to be encoded. */
+  left: number;
+  /** The first use, where that is a write: number of the block that it is in; else -1. */
+  setIn: number;
+  /** Whether every read comes after a write that it has in a block around it: nothing is carried around a loop. */
+  scoped: boolean;
 }
 
 /** Somewhere `branch` can go: the end of a `block`, or the start of a `loop`. */
 export interface Label {
   readonly kind: 'block' | 'loop';
+  /** Number of scopes around it while its own is encoded; else -1. */
+  depth: number;
 }
 
 export interface Block {
@@ -24,10 +42,24 @@ export interface Block {
 interface Base {
   /** Type of the value; `undefined` for nodes made for their effect alone. */
   readonly type: Type | undefined;
-  /** Number of uses as an operand; counted by the encoder. */
+  /** Uses as an operand that are yet to be encoded. */
   uses: number;
-  /** Local that holds the value, once the encoder has chosen one. */
+  /** Position of the last use. */
+  lastUse: number;
+  /** Local that holds the value, `NOWHERE` or `INLINE`. */
   local: number;
+}
+
+/** A value without a local. */
+export const NOWHERE = -1;
+/** A value that is computed where it is used. */
+export const INLINE = -2;
+/** Positions before and behind all nodes. */
+export const BEFORE = -0x40000000;
+export const BEHIND = 0x3fffffff;
+
+export function createVariable(type: Type, index = NOWHERE): Variable {
+  return { type, index, life: { last: BEFORE, nextSet: BEHIND, left: 0, setIn: -1, scoped: false } };
 }
 
 export type Node = Base &

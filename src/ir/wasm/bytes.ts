@@ -23,6 +23,16 @@ export class ByteWriter {
     this.length += values.length;
   }
 
+  /** Replaces a byte written before. */
+  patch(at: number, value: number): void {
+    this.#bytes[at] = value;
+  }
+
+  /** Forgets all but the first `length` bytes. */
+  truncate(length: number): void {
+    this.length = length;
+  }
+
   /** Unsigned LEB128 of a value below 2^32. */
   u32(value: number): void {
     let rest = value >>> 0;

@@ -24,6 +24,7 @@ export class ModuleBuilder {
   }[] = [];
   readonly #signatures = new Map<string, Signature>();
   readonly #indices = new Map<string, number>();
+  readonly #frameBytes = new Map<string, number>();
 
   #typeIndex(signature: Signature): number {
     const key = `${signature.params.join()}:${signature.result ?? ''}`;
@@ -87,7 +88,11 @@ export class ModuleBuilder {
       },
       typeIndex: (signature) => this.#typeIndex(signature),
     };
-    const bodies = this.#functions.map((f) => encodeFunction(f.body(), context));
+    const bodies = this.#functions.map((f) => {
+      const { code, frameBytes } = encodeFunction(f.body(), context);
+      this.#frameBytes.set(f.name, frameBytes);
+      return code;
+    });
     const out = new ByteWriter();
     out.bytes([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, fill: (s: ByteWriter) => void) => {
@@ -116,6 +121,16 @@ export class ModuleBuilder {
       }
     });
     return out.done().slice();
+  }
+
+  /**
+   * Bytes of stack that the parameters and locals of a function take in unoptimised code, return address and the like not
+   * counted. Known once the module is encoded.
+   */
+  frameBytes(name: string): number {
+    const bytes = this.#frameBytes.get(name);
+    if (bytes === undefined) throw new TypeError(`no function called ${name} is encoded`);
+    return bytes;
   }
 
   #importSection(s: ByteWriter): void {
