@@ -135,7 +135,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     for (const name of used(entries)) module.import(name, signatureOf(name));
     for (const { index, builder } of entries) module.define(`h${index}`, HANDLER, builder, { table: index });
     const bytes = module.encode();
-    return { bytes, frameBytes: 256 };
+    return { bytes, frameBytes: Math.max(...entries.map(({ index }) => module.frameBytes(`h${index}`))) };
   }
   /** Brings what was encoded into the table. */
   function place(entries: readonly Entry[], bytes: Uint8Array): void {

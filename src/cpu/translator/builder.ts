@@ -313,9 +313,13 @@ export abstract class RegionBuilder extends InstructionBuilder {
     if (!this.#staysInPage(base)) return this.#lookUp(linear, accessed, write, () => missed('translateInPlace'));
     const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
     return this.caches.hostAddress(cache, linear, accessed, () => {
-      const host = missed('lookUpInPlace');
-      this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
-      return host;
+      const slow = () => {
+        const host = missed('lookUpInPlace');
+        this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
+        return host;
+      };
+      if (!this.#inLoop || base === GPR.rsp) return slow();
+      return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed));
     });
   }
   /** Whether accesses off a base are likely to be in the page of the last one. */
@@ -339,11 +343,14 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return true;
     });
   }
-  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value): Value {
+  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found = () => {}): Value {
     const entry = this.#tlbEntry(linear);
     return this.choose(
       this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),
-      () => this.add(this.wrap(linear), this.loadHost('i32.load', entry, TLB_ENTRY.addend)),
+      () => {
+        found();
+        return this.add(this.wrap(linear), this.loadHost('i32.load', entry, TLB_ENTRY.addend));
+      },
       missed,
     );
   }
