@@ -9,8 +9,8 @@ import { MEMORY_ACCESS } from '../isa/access.ts';
 import { readField, writeField } from '../isa/fields.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
 import { CR0, EFER, EFLAGS, VCPU, VECTOR } from '../isa/state.ts';
-import { TLB_ENTRY, TLB_INVALID_PAGE } from './tlb.ts';
 import { PAGE_FLAG, PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
+import { TLB_ENTRY, TLB_INVALID_PAGE } from './tlb.ts';
 import { walkRoutines } from './walk.ts';
 
 /** Kinds of pending write (`VCPU.pendingKind`). */

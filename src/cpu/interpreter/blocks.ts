@@ -282,8 +282,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     handlers.publish();
     next = draft.at;
     const key = blockKey(position.offset, position.modeKey);
-    const translatable =
-      (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
+    const translatable = (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
     const block: Block = {
       page: position.page,
       key,

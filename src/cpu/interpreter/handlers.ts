@@ -10,7 +10,16 @@ import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 
 /** Handlers that no instruction has. */
-export const SPECIAL = ['end', 'leave', 'stale', 'undefined', 'deviceMissing', 'tooLong', 'dispatch', 'dispatchFrom'] as const;
+export const SPECIAL = [
+  'end',
+  'leave',
+  'stale',
+  'undefined',
+  'deviceMissing',
+  'tooLong',
+  'dispatch',
+  'dispatchFrom',
+] as const;
 export type Special = (typeof SPECIAL)[number];
 /** Those that are routines of the runtime. */
 const RUNTIME = ['dispatch', 'dispatchFrom'] as const;

@@ -8,8 +8,8 @@ import { ModuleBuilder } from '../../ir/wasm/module.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from './builder.ts';
-import { SPECIAL_INDEX } from './handlers.ts';
 import { EXIT, RESOLVED } from './exits.ts';
+import { SPECIAL_INDEX } from './handlers.ts';
 import { RECORD } from './record.ts';
 
 /**

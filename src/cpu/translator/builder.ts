@@ -75,11 +75,11 @@ export abstract class RegionBuilder extends InstructionBuilder {
       this.restartPoint();
     });
   }
-  /** Between instructions nothing is committed or pending. */
-  beginBlock(effects: BlockEffects, inLoop: boolean): void {
+  /** `follows`: it is reached only from what was built last, so that flags may go on waiting. */
+  beginBlock(effects: BlockEffects, inLoop: boolean, follows: boolean): void {
     this.#inLoop = inLoop;
     this.restartPoint();
-    this.#pending = undefined;
+    if (!follows) this.#pending = undefined;
     this.#done = 0;
     this.resumeBlock(effects);
   }

@@ -71,11 +71,7 @@ export class RegionWriter extends RegionBuilder {
   readonly #key: Variable;
   readonly #rights: Variable;
 
-  constructor(
-    signatures: (callee: string) => Signature,
-    helpers: (name: string) => Helper,
-    plan: RegionPlan,
-  ) {
+  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, plan: RegionPlan) {
     super(signatures, helpers, plan.loadedRegisters);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
@@ -89,7 +85,7 @@ export class RegionWriter extends RegionBuilder {
 
   /** Writes the whole function. */
   write(): void {
-    this.#tree(0);
+    this.#tree(0, false);
     this.unreachable();
     const flow = solveFlow(
       this.#plan.blocks.map((_, node) => ({
@@ -164,46 +160,45 @@ export class RegionWriter extends RegionBuilder {
     });
   }
 
-  /** A node and all that it dominates. */
-  #tree(node: number): void {
+  /** A node and all that it dominates; `follows`: reached only from what was built last. */
+  #tree(node: number, follows: boolean): void {
     if (!this.#plan.structure.isHeader[node]) {
-      this.#within(node);
+      this.#within(node, follows);
       return;
     }
     this.plainLoop((again) => {
       this.#loops.set(node, again);
-      this.#within(node);
+      this.#within(node, false);
     });
   }
 
   /** Blocks for the joins that `node` dominates immediately, the last to be reached outermost. */
-  #within(node: number): void {
+  #within(node: number, follows: boolean): void {
     const { children, isMerge, position } = this.#plan.structure;
     const joins = children[node].filter((child) => isMerge[child]).sort((x, y) => position[y] - position[x]);
     const nest = (rest: readonly number[]): void => {
       const [join, ...inner] = rest;
       if (join === undefined) {
-        this.#node(node);
+        this.#node(node, follows);
         return;
       }
       this.block((end) => {
         this.#ends.set(join, end);
         nest(inner);
       });
-      this.#tree(join);
+      this.#tree(join, false);
     };
     nest(joins);
   }
 
-  #node(node: number): void {
+  #node(node: number, follows: boolean): void {
     const block = this.#plan.blocks[node];
-    this.beginBlock(this.#effects[node], this.#plan.inLoop[node]);
+    this.beginBlock(this.#effects[node], this.#plan.inLoop[node], follows);
     for (const item of block.instructions) this.instruction(item, this.#plan.mode);
     this.spend(block.instructions.length);
     const { ending } = this;
     const target = ending?.kind === 'branch' ? ending.target : block.end;
     if (block.ending === 'conditional' && ending?.kind === 'branch' && ending.condition !== undefined) {
-      if (this.#flagsLive.has(node)) this.settle();
       this.plainIf(
         ending.condition,
         () => this.#go(node, target),
@@ -238,14 +233,15 @@ export class RegionWriter extends RegionBuilder {
       this.#jumpTo(this.ipAt(offset));
       return;
     }
-    const { position, isMerge } = structure;
+    const { position, isMerge, isHeader } = structure;
     const back = position[target] <= position[from];
     this.resumeBlock(effects);
     if (back) this.plainIf(this.disturbed(), () => this.#interrupt(offset));
-    if (this.#flagsLive.has(from)) this.settle();
+    const follows = !back && !isMerge[target] && !isHeader[target];
+    if (!follows && this.#flagsLive.has(from)) this.settle();
     if (back) this.branch(this.#loops.get(target) as Label);
     else if (isMerge[target]) this.branch(this.#ends.get(target) as Label);
-    else this.#tree(target);
+    else this.#tree(target, follows);
   }
   /** Leaves for the run loop, to go on at an offset. */
   #interrupt(offset: number): void {

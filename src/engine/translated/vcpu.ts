@@ -12,7 +12,13 @@ import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
-import { buildRuntime, runtimeHelpers, JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset } from '../../cpu/interpreter/runtime.ts';
+import {
+  buildRuntime,
+  JUMP_CACHE,
+  JUMP_CACHE_BYTES,
+  jumpCacheOffset,
+  runtimeHelpers,
+} from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
