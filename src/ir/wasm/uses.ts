@@ -99,6 +99,7 @@ class UseAnalysis {
     for (const arg of args) this.#use(arg, at);
   }
   #use(value: Node, at: number): void {
+    if (value.kind === 'const') return;
     value.uses++;
     if (at > value.lastUse) value.lastUse = at;
   }
