@@ -17,7 +17,7 @@ export const TYPE_CODES: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7
 const VOID = 0x40;
 
 class FunctionEncoder {
-  readonly code = new ByteWriter();
+  readonly code = new ByteWriter(8192);
   readonly slots: Slots;
   readonly #context: FunctionContext;
   /** Labels around what is written. */
@@ -101,7 +101,7 @@ class FunctionEncoder {
   }
 
   #values(nodes: readonly Node[]): void {
-    for (const node of nodes) this.#value(node);
+    for (let i = 0; i < nodes.length; i++) this.#value(nodes[i]);
   }
 
   #memory(code: readonly number[], align: number, offset: number): void {
@@ -123,7 +123,9 @@ class FunctionEncoder {
         break;
       case 'select':
         this.#values(node.args);
-        code.bytes([0x1c, 1, TYPE_CODES[node.type as Type]]);
+        code.byte(0x1c);
+        code.byte(1);
+        code.byte(TYPE_CODES[node.type as Type]);
         break;
       case 'shuffle':
         this.#values(node.args);
@@ -176,7 +178,8 @@ class FunctionEncoder {
         break;
       case 'if':
         this.#values(node.args);
-        code.bytes([0x04, VOID]);
+        code.byte(0x04);
+        code.byte(VOID);
         this.#depth++;
         this.block(node.consequent);
         if (node.alternative.nodes.length > 0) {
@@ -189,7 +192,8 @@ class FunctionEncoder {
       case 'choose': {
         const wanted = node.uses > 0;
         this.#values(node.args);
-        code.bytes([0x04, wanted ? TYPE_CODES[node.type as Type] : VOID]);
+        code.byte(0x04);
+        code.byte(wanted ? TYPE_CODES[node.type as Type] : VOID);
         this.#depth++;
         this.block(node.consequent);
         if (wanted) this.#value(node.outcomes[0]);
@@ -281,7 +285,7 @@ export function encodeFunction(builder: Builder, context: FunctionContext): Enco
   // A body that returns on every path leaves the end unreachable; say so, for the validator's sake.
   if (builder.result !== undefined) encoder.code.byte(0x00);
   encoder.code.byte(0x0b);
-  const out = new ByteWriter();
+  const out = new ByteWriter(encoder.code.length + 256);
   const { types } = encoder.slots;
   writeLocals(out, types.slice(builder.params.length));
   out.bytes(encoder.code.done());

@@ -96,7 +96,7 @@ class UseAnalysis {
   }
 
   #operands(args: readonly Node[], at: number): void {
-    for (const arg of args) this.#use(arg, at);
+    for (let i = 0; i < args.length; i++) this.#use(args[i], at);
   }
   #use(value: Node, at: number): void {
     if (value.kind === 'const') return;
