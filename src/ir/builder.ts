@@ -2,6 +2,7 @@
  * Builds the body of one IR function. Integer operations take their type from their operands; floating-point and SIMD
  * operations go by their WebAssembly names through `op`.
  */
+import { constant, constantI32, constantI64 } from './constants.ts';
 import { foldCondition } from './fold.ts';
 import { atomicOp, loadOp, storeOp } from './memory-ops.ts';
 import {
@@ -17,18 +18,6 @@ import {
 } from './node.ts';
 import { type IntegerOp, integerOp, type PureOp, pureOp } from './ops.ts';
 import type { Type } from './types.ts';
-
-const constant = (type: Type, value: number | bigint | Uint8Array): Value =>
-  simpleNode('const', type, undefined, undefined, 0, undefined, value);
-
-/** Small constants; functions share them, as nothing is noted in a constant. */
-const FIRST_SMALL = -128;
-const PAST_SMALL = 1024;
-const smallConstants = (type: Type, convert: (value: number) => number | bigint): readonly Value[] =>
-  Array.from({ length: PAST_SMALL - FIRST_SMALL }, (_, i) => constant(type, convert(FIRST_SMALL + i)));
-const SMALL_I32 = smallConstants('i32', (value) => value);
-const SMALL_I64 = smallConstants('i64', BigInt);
-const isSmall = (value: number): boolean => value >= FIRST_SMALL && value < PAST_SMALL && Number.isInteger(value);
 
 const ADD = integerOp('add');
 const SUB = integerOp('sub');
@@ -96,12 +85,11 @@ export class Builder {
   }
 
   i32(value: number): Value {
-    return isSmall(value) ? SMALL_I32[value - FIRST_SMALL] : constant('i32', value | 0);
+    return constantI32(value);
   }
 
   i64(value: bigint | number): Value {
-    if (typeof value === 'number' && isSmall(value)) return SMALL_I64[value - FIRST_SMALL];
-    return constant('i64', BigInt.asIntN(64, BigInt(value)));
+    return constantI64(value);
   }
 
   f32(value: number): Value {

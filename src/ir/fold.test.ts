@@ -81,6 +81,12 @@ describe('zero extension of what is narrow already', () => {
   reduces('narrow wrap, extend', b.extendU(b.wrap(b.shrU(x, b.i64(32)))), '(i64.shr_u x 32)');
   reduces('signed, of a clear sign', b.signExtend(b.loadHost('i64.load8_u', x32), 2), 'load');
   reduces('signed, of an unknown sign', b.signExtend(b.loadHost('i64.load8_u', x32), 1), '(i64.extend8_s load)');
+  test('constants', () => {
+    const widths = [0n, 1n, 0xffn, 0xffff_ffffn, 1n << 32n, (1n << 60n) - 1n, -1n].map((value) =>
+      widthOf(b.i64(value)),
+    );
+    assert.deepEqual(widths, [0, 1, 8, 32, 33, 60, 64]);
+  });
   test('an atomic operation on a byte gives a byte', () => {
     assert.equal(widthOf(b.atomic('i64.atomic.rmw8.add_u', x32, [x])), 8);
     assert.equal(widthOf(b.atomic('i64.atomic.load32_u', x32, [])), 32);

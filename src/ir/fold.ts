@@ -55,6 +55,10 @@ for (const type of ['i32', 'i64'] as const) {
   });
 }
 
+/** Bits up to the highest set one of a value that is not negative. */
+const bitLength = (value: bigint): number =>
+  value <= 0xffff_ffffn ? 32 - Math.clz32(Number(value)) : 64 - Math.clz32(Number(value >> 32n));
+
 /** A bound of an integer: without its sign it is below 2 to the power of this. */
 export function widthOf(value: Value, depth = DEPTH): number {
   const bits = value.type === 'i64' ? 64 : 32;
@@ -64,7 +68,7 @@ export function widthOf(value: Value, depth = DEPTH): number {
       return value.op.width;
     case 'const': {
       const number = bigintOf(value);
-      return number < 0n ? bits : number === 0n ? 0 : number.toString(2).length;
+      return number < 0n ? bits : bitLength(number);
     }
     case 'pure': {
       if (comparisons.has(value.op)) return 1;
@@ -172,7 +176,7 @@ function foldMask(builder: Builder, type: IntegerType, a: Value, b: Value): Valu
   if (isValue(b, 0)) return b;
   const mask = bigintOf(b);
   // All bits that the value can have.
-  if (mask > 0n && (mask & (mask + 1n)) === 0n && widthOf(a) <= mask.toString(2).length) return a;
+  if (mask > 0n && (mask & (mask + 1n)) === 0n && widthOf(a) <= bitLength(mask)) return a;
   const inner = match(a, AND[type]);
   if (inner === undefined || !isConstant(inner[1])) return undefined;
   return builder.and(inner[0], integer(builder, type, mask & bigintOf(inner[1])));

@@ -85,16 +85,12 @@ export class ModuleBuilder {
       },
       typeIndex: (signature) => this.#typeIndex(signature),
     };
-    const bodies = this.#functions.map((f) => {
-      const { code, frameBytes } = encodeFunction(f.body(), context);
-      this.#frameBytes.set(f.name, frameBytes);
-      return code;
-    });
-    const size = bodies.reduce((sum, body) => sum + body.length + 5, 0);
-    const out = new ByteWriter(size + 1024);
+    const bodies = new ByteWriter(4096);
+    for (const f of this.#functions) this.#frameBytes.set(f.name, encodeFunction(bodies, f.body(), context));
+    const out = new ByteWriter(bodies.length + 1024);
     out.bytes([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, fill: (s: ByteWriter) => void) => {
-      const s = new ByteWriter(id === 10 ? size + 5 : 256);
+      const s = new ByteWriter();
       fill(s);
       out.byte(id);
       out.u32(s.length);
@@ -115,13 +111,12 @@ export class ModuleBuilder {
     });
     section(7, (s) => this.#exportSection(s));
     section(9, (s) => this.#elementSection(s));
-    section(10, (s) => {
-      s.u32(bodies.length);
-      for (const body of bodies) {
-        s.u32(body.length);
-        s.bytes(body);
-      }
-    });
+    const count = new ByteWriter(8);
+    count.u32(this.#functions.length);
+    out.byte(10);
+    out.u32(count.length + bodies.length);
+    out.bytes(count.done());
+    out.bytes(bodies.done());
     return out.done().slice();
   }
 
