@@ -16,8 +16,11 @@ export const TYPE_CODES: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7
 
 const VOID = 0x40;
 
+/** The instructions of the function at hand: one buffer for all, as functions are encoded one after the other. */
+const CODE = new ByteWriter(4096);
+
 class FunctionEncoder {
-  readonly code = new ByteWriter();
+  readonly code = CODE;
   readonly slots: Slots;
   readonly #context: FunctionContext;
   /** Labels around what is written. */
@@ -28,6 +31,7 @@ class FunctionEncoder {
   #setEnd = -1;
 
   constructor(params: readonly Type[], context: FunctionContext) {
+    this.code.truncate(0);
     this.slots = new Slots(params);
     this.#context = context;
   }
@@ -101,7 +105,7 @@ class FunctionEncoder {
   }
 
   #values(nodes: readonly Node[]): void {
-    for (const node of nodes) this.#value(node);
+    for (let i = 0; i < nodes.length; i++) this.#value(nodes[i]);
   }
 
   #memory(code: readonly number[], align: number, offset: number): void {
@@ -123,7 +127,9 @@ class FunctionEncoder {
         break;
       case 'select':
         this.#values(node.args);
-        code.bytes([0x1c, 1, TYPE_CODES[node.type as Type]]);
+        code.byte(0x1c);
+        code.byte(1);
+        code.byte(TYPE_CODES[node.type as Type]);
         break;
       case 'shuffle':
         this.#values(node.args);
@@ -176,7 +182,8 @@ class FunctionEncoder {
         break;
       case 'if':
         this.#values(node.args);
-        code.bytes([0x04, VOID]);
+        code.byte(0x04);
+        code.byte(VOID);
         this.#depth++;
         this.block(node.consequent);
         if (node.alternative.nodes.length > 0) {
@@ -189,7 +196,8 @@ class FunctionEncoder {
       case 'choose': {
         const wanted = node.uses > 0;
         this.#values(node.args);
-        code.bytes([0x04, wanted ? TYPE_CODES[node.type as Type] : VOID]);
+        code.byte(0x04);
+        code.byte(wanted ? TYPE_CODES[node.type as Type] : VOID);
         this.#depth++;
         this.block(node.consequent);
         if (wanted) this.#value(node.outcomes[0]);
@@ -264,28 +272,26 @@ class FunctionEncoder {
   }
 }
 
-export interface EncodedFunction {
-  /** The code-section entry: locals and instructions, without the leading size. */
-  readonly code: Uint8Array;
-  /** Size of the parameters and locals where each has a place on the stack: what unoptimised code makes of them. */
-  readonly frameBytes: number;
-}
-
-export function encodeFunction(builder: Builder, context: FunctionContext): EncodedFunction {
+/**
+ * Writes the code-section entry of one function. Returns the size of its parameters and locals where each has a place on
+ * the stack, which is what unoptimised code makes of them.
+ */
+export function encodeFunction(out: ByteWriter, builder: Builder, context: FunctionContext): number {
   analyseUses(builder.body);
-  const encoder = new FunctionEncoder(
-    builder.params.map((p) => p.type),
-    context,
-  );
+  const params = builder.params.map((p) => p.type);
+  const encoder = new FunctionEncoder(params, context);
   encoder.block(builder.body);
+  const { code } = encoder;
   // A body that returns on every path leaves the end unreachable; say so, for the validator's sake.
-  if (builder.result !== undefined) encoder.code.byte(0x00);
-  encoder.code.byte(0x0b);
-  const out = new ByteWriter();
+  if (builder.result !== undefined) code.byte(0x00);
+  code.byte(0x0b);
   const { types } = encoder.slots;
-  writeLocals(out, types.slice(builder.params.length));
-  out.bytes(encoder.code.done());
-  return { code: out.done(), frameBytes: types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0) };
+  const locals = new ByteWriter(64);
+  writeLocals(locals, types.slice(params.length));
+  out.u32(locals.length + code.length);
+  out.bytes(locals.done());
+  out.bytes(code.done());
+  return types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0);
 }
 
 function writeLocals(out: ByteWriter, types: readonly Type[]): void {

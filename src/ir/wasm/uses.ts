@@ -96,9 +96,10 @@ class UseAnalysis {
   }
 
   #operands(args: readonly Node[], at: number): void {
-    for (const arg of args) this.#use(arg, at);
+    for (let i = 0; i < args.length; i++) this.#use(args[i], at);
   }
   #use(value: Node, at: number): void {
+    if (value.kind === 'const') return;
     value.uses++;
     if (at > value.lastUse) value.lastUse = at;
   }
