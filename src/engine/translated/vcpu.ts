@@ -21,6 +21,7 @@ import {
 } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
@@ -157,6 +158,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     ...memoryHelpers,
     ...tlbRoutines,
     ...runtimeHelpers(threshold),
+    ...translatorHelpers,
     ...instructionSet.helpers,
   ];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
@@ -359,7 +361,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     if (exit === EXIT.hot) {
       const base = state.rip - BigInt(found.block.start);
-      translator?.translate(found.block, state.modeKey, (distance) => pageNear(base, distance));
+      translator?.translate(found.block, state.modeKey, base, (distance) => pageNear(base, distance));
     } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
     return 0;
   }
