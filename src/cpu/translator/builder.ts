@@ -4,7 +4,6 @@
  */
 import type { Hint, Label, Signature, Value, Variable } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
-import { flagImage } from '../../isa/flag-image.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
 import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
@@ -13,7 +12,7 @@ import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import type { BlockEffects } from './data-flow.ts';
-import { type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
+import { imageOf, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
 import { PageCaches } from './page-cache.ts';
 import type { RegionInstruction } from './region.ts';
@@ -165,8 +164,11 @@ export abstract class RegionBuilder extends InstructionBuilder {
 
   override field(name: VcpuField, index = 0): Value {
     if (name !== 'flagResult' && name !== 'flagAux') return super.field(name, index);
-    this.settle();
-    return this.file.flagField(name);
+    const pending = this.#pending;
+    if (pending === undefined) return this.file.flagField(name);
+    const { result, aux } = imageOf(this, pending);
+    this.#pending = { kind: 'stored', size: 8, a: aux, b: aux, result, plain: false };
+    return name === 'flagResult' ? result : aux;
   }
 
   /** Lets the locals of the flags stand for those of the last operation. */
@@ -177,18 +179,20 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.#keep(pending);
   }
   #keep(pending: PendingFlags): void {
+    if (pending.kind !== 'stored' && pending.carry === undefined) {
+      this.file.setFlagLocals(pending);
+      return;
+    }
     // The parts of an image are computed on this path alone.
-    const stored = pending.kind === 'stored';
-    this.file.setFlagLocals(
-      stored ? { ...pending, a: this.copy(pending.a), result: this.copy(pending.result) } : pending,
-    );
+    const { result, aux } = imageOf(this, pending);
+    const a = this.copy(aux);
+    this.file.setFlagLocals({ kind: 'stored', size: 8, a, b: a, result: this.copy(result), plain: false });
   }
   /** Brings the flags of the last operation to the state block, if it is known; `false`: their locals stand for them. */
   storeFlags(): boolean {
     const pending = this.#pending;
     if (pending === undefined) return false;
-    const { kind, size, a, b, result } = pending;
-    const image = kind === 'stored' ? { result, aux: a } : flagImage(this, kind, size, a, b, result);
+    const image = imageOf(this, pending);
     this.storeHost('i64.store', this.cpu, image.result, VCPU.offsets.flagResult);
     this.storeHost('i64.store', this.cpu, image.aux, VCPU.offsets.flagAux);
     return true;
@@ -196,6 +200,10 @@ export abstract class RegionBuilder extends InstructionBuilder {
   protected override setFlagState(result: Value | undefined, aux: Value): void {
     const whole = result ?? this.field('flagResult');
     this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: whole, plain: false });
+  }
+  override setCarryOverflow(cf: Value, of: Value): void {
+    if (this.#pending === undefined) super.setCarryOverflow(cf, of);
+    else this.#postpone({ ...this.#pending, carry: { cf, of } });
   }
   #postpone(pending: PendingFlags): void {
     this.commit();
@@ -370,13 +378,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return true;
     });
   }
-  #lookUp(
-    linear: Value,
-    accessed: Value,
-    write: boolean,
-    missed: () => Value,
-    found: (addend: Value) => void,
-  ): Value {
+  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found: (addend: Value) => void): Value {
     const entry = this.#tlbEntry(linear);
     return this.choose(
       this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),

@@ -18,6 +18,18 @@ export interface PendingFlags {
   readonly result: Value;
   /** No carry or borrow came in. */
   readonly plain: boolean;
+  /** CF and OF (i32), where a later instruction changed only them. */
+  readonly carry?: { readonly cf: Value; readonly of: Value } | undefined;
+}
+
+/** What the state block would hold. */
+export function imageOf(b: Builder, { kind, size, a, b: other, result, carry }: PendingFlags): FlagImage {
+  const image = kind === 'stored' ? { result, aux: a } : flagImage(b, kind, size, a, other, result);
+  if (carry === undefined) return image;
+  const rest = b.and(image.aux, b.i64((1n << 62n) - 1n));
+  const high = b.shl(b.extendU(carry.cf), b.i64(63));
+  const next = b.shl(b.extendU(b.xor(carry.cf, carry.of)), b.i64(62));
+  return { result: image.result, aux: b.or(rest, b.or(high, next)) };
 }
 
 const SIZES = [1, 2, 4, 8] as const;
@@ -59,14 +71,15 @@ function compare(b: Builder, p: PendingFlags, relation: 'eq' | 'ltU' | 'leU' | '
   return b[relation](operand(p.a), operand(p.b));
 }
 
-const isComparison = (p: PendingFlags): boolean => p.kind === 'sub' && p.plain;
+const isComparison = (p: PendingFlags): boolean => p.kind === 'sub' && p.plain && p.carry === undefined;
 
 /** One flag as i32, or `undefined` where it takes the full form. */
 export function pendingFlag(b: Builder, p: PendingFlags, name: FlagName): Value | undefined {
+  if (p.carry !== undefined && (name === 'cf' || name === 'of')) return p.carry[name];
   if (p.kind === 'stored') return name === 'zf' ? b.eqz(p.result) : undefined;
   switch (name) {
     case 'zf':
-      if (isComparison(p)) return compare(b, p, 'eq', false);
+      if (p.kind === 'sub' && p.plain) return compare(b, p, 'eq', false);
       return b.eqz(b.zeroExtend(p.result, p.size));
     case 'sf':
       return b.ltS(b.signExtend(p.result, p.size), b.i64(0));
@@ -100,12 +113,15 @@ function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undef
     case 2:
       return pendingFlag(b, p, 'cf');
     case 6:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return pendingFlag(b, p, 'zf');
       return isComparison(p) ? compare(b, p, 'leU', false) : undefined;
     case 12:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return pendingFlag(b, p, 'sf');
       return isComparison(p) ? compare(b, p, 'ltS', true) : undefined;
     case 14:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return b.leS(b.signExtend(p.result, p.size), b.i64(0));
       return isComparison(p) ? compare(b, p, 'leS', true) : undefined;
     default:

@@ -138,7 +138,17 @@ export function createTranslator(
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
       if (region === undefined) return;
-      if ((globalThis as any).VTD) for (const b of region.blocks.values()) console.log(block.start.toString(16), '|', (b.offset === -Infinity ? 'SW' : b.offset.toString(16)), b.ending, b.instructions.length, b.successors.map((x) => x === -Infinity ? 'SW' : x.toString(16)).join(), b.instructions.map((i) => i.instruction.encoding.definition.name).join(' ')); /*VTD*/
+      if ((globalThis as any).VTD)
+        for (const b of region.blocks.values())
+          console.log(
+            block.start.toString(16),
+            '|',
+            b.offset === -Infinity ? 'SW' : b.offset.toString(16),
+            b.ending,
+            b.instructions.length,
+            b.successors.map((x) => (x === -Infinity ? 'SW' : x.toString(16))).join(),
+            b.instructions.map((i) => i.instruction.encoding.definition.name).join(' '),
+          ); /*VTD*/
       const pages = otherPages(region, pageAt);
       const cell = table.allocate(cellsFor(region.blocks.size));
       if (cell === 0) return;

@@ -1,6 +1,15 @@
 /** Encodes a function body: gives locals to values that need one and writes the instructions. */
 import type { Builder } from '../builder.ts';
-import { type Block, type Hint, INLINE, type Label, NOWHERE, type Node, type Signature, type Variable } from '../node.ts';
+import {
+  type Block,
+  type Hint,
+  INLINE,
+  type Label,
+  NOWHERE,
+  type Node,
+  type Signature,
+  type Variable,
+} from '../node.ts';
 import type { Type } from '../types.ts';
 import { ByteWriter } from './bytes.ts';
 import { Slots } from './slots.ts';
