@@ -21,6 +21,7 @@ test('instructions have the encodings that other assemblers give them', () => {
     ['rep stosq', 'f348ab'],
     ['push rbp', '55'],
     ['push 5', '6a05'],
+    ['push 0x2f0000', '6800002f00'],
     ['call rax', 'ffd0'],
     ['ret 8', 'c20800'],
     ['addsd xmm1, [rdi]', 'f20f580f'],

@@ -1,7 +1,8 @@
 /**
  * A small assembler for tests: Intel syntax, one instruction a line or between semicolons, `label:` before it, `#` before
  * a comment. Encodings come from the instruction tables; the shortest that fits is taken, jumps to labels are always
- * near ones where they exist. `db`, `dd` and `dq` place data.
+ * near ones where they exist. `db`, `dd` and `dq` place data, `org` goes on
+ * at a higher address.
  */
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
 import { listEncodings, sizeBytes } from '../../src/isa/decoder.ts';
@@ -56,6 +57,7 @@ function fits(value: bigint, bytes: number, signed: boolean): boolean {
 
 /** Whether an immediate may stand for an operand of this code. */
 function immediateFits(o: OperandCode, value: bigint, operandSize: Width): boolean {
+  if (!fits(value, Math.max(operandSize, sizeBytes(o.size, operandSize)), false)) return false;
   const whole = BigInt.asIntN(operandSize * 8, value);
   if (o.size === 'bs') return fits(whole, 1, true);
   if (o.size === 'zs') return fits(whole, Math.min(operandSize, 4), true);
@@ -237,6 +239,10 @@ export function assemble(origin: number, text: string, bits: 32 | 64 = 64, symbo
         if (value === undefined && last) throw new SyntaxError(`${name} is unknown: ${source}`);
         return value;
       };
+      if (line.name === 'org') {
+        while (origin + bytes.length < Number(line.operands[0])) bytes.push(0);
+        continue;
+      }
       const width = DATA[line.name];
       if (width === undefined) {
         bytes.push(...instruction(line, origin + bytes.length, bits, known));
