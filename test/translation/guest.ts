@@ -13,6 +13,7 @@ import {
 } from '../../src/engine/translated/rig.test-helper.ts';
 import { ACTIVITY, type Translation } from '../../src/engine/translated/vcpu.ts';
 import { CR4, ENGINE_FIELDS, SEGMENT, VCPU, type VcpuField } from '../../src/isa/state.ts';
+import { readGuest } from '../../src/memory/guest-memory.ts';
 import { assemble, type Symbols } from './assembler.ts';
 
 export { PAGE };
@@ -131,6 +132,8 @@ export function createGuest(options: RigOptions = {}) {
     place(at: number, physical: number, text: string, symbols: Symbols = {}): void {
       rig.write(physical, assemble(at, text, 64, { ...AT, ...labels, ...symbols }).bytes);
     },
+    /** Guest memory, copied. */
+    bytes: (at: number, length: number): Uint8Array => readGuest(rig.map, at, length) ?? new Uint8Array(),
     quad,
     readQuad: (at: number): bigint => new DataView(Uint8Array.from(rig.read(at, 8)).buffer).getBigUint64(0, true),
     /** A 64-bit interrupt gate for level `dpl`. */
