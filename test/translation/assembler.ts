@@ -132,6 +132,9 @@ interface Line {
   readonly text: string;
 }
 
+/** What may name its target by a number. */
+const JUMP = /^(j|call|loop)/;
+
 const EXTREME = 0x7fff_ffffn;
 
 /** One instruction at `at`. */
@@ -213,6 +216,9 @@ function parseLine(source: string): Line {
   return { name, prefixes, operands: rest === '' ? [] : rest.split(',').map((o) => o.trim()), text: source };
 }
 
+/** Instructions that no name and no address is part of, by bits and text. */
+const fixed = new Map<string, readonly number[]>();
+
 /** Machine code of `text` for `origin`; `symbols` are further names that it may use. */
 export function assemble(origin: number, text: string, bits: 32 | 64 = 64, symbols: Symbols = {}): Assembled {
   const labels: Record<string, number> = {};
@@ -233,8 +239,15 @@ export function assemble(origin: number, text: string, bits: 32 | 64 = 64, symbo
         source = source.slice(label[0].length);
       }
       if (source === '') continue;
+      const made = fixed.get(`${bits} ${source}`);
+      if (made !== undefined) {
+        bytes.push(...made);
+        continue;
+      }
       const line = parseLine(source);
+      let named = JUMP.test(line.name);
       const known = (name: string) => {
+        named = true;
         const value = resolve(name);
         if (value === undefined && last) throw new SyntaxError(`${name} is unknown: ${source}`);
         return value;
@@ -245,7 +258,9 @@ export function assemble(origin: number, text: string, bits: 32 | 64 = 64, symbo
       }
       const width = DATA[line.name];
       if (width === undefined) {
-        bytes.push(...instruction(line, origin + bytes.length, bits, known));
+        const code = instruction(line, origin + bytes.length, bits, known);
+        if (!named) fixed.set(`${bits} ${source}`, code);
+        bytes.push(...code);
         continue;
       }
       for (const operand of line.operands) {
