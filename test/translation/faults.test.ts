@@ -283,11 +283,30 @@ for (const [engine, translation] of ENGINES) {
     }
   });
 
+  test(`a repeated move whose source ends midway has moved what it says (${engine})`, () => {
+    const hole = 0x30_1000n;
+    const guest = createGuest({ translation });
+    guest.mapPage(hole, 0);
+    guest.mapPage(hole - 0x1000n, 0x12_0000n | PAGE.all);
+    guest.write(0x12_0ff0, new Array<number>(16).fill(9));
+    guest.load(
+      AT.code,
+      'again: mov rsi, r8; mov rdi, r9; mov ecx, 32; cmp ecx, 33; site: rep movsb; dec ebx; jnz again; mov r8, r11; jmp again',
+    );
+    guest.set({ r8: AT.data, r9: AT.data2, rbx: ROUNDS, r11: hole - 16n });
+    assert.equal(guest.go(AT.code, ROUNDS * 100), 'shut down');
+    const [fault] = guest.caught;
+    assert.deepEqual([fault.vector, fault.error, fault.cr2, fault.rip], [14, 0, hole, BigInt(guest.labels.site)]);
+    assert.deepEqual([fault.gpr[1], fault.gpr[6], fault.gpr[7]], [16n, hole, BigInt(AT.data2 + 16)]);
+    assert.deepEqual(guest.read(AT.data2, 17), [...new Array<number>(16).fill(9), 0]);
+    // 32 - 33: carry, sign, parity and auxiliary carry.
+    assert.equal(fault.flags & 0x8d5, CF | 0x80 | PF | AF);
+  });
+
   test(`a guest goes on behind its own handler of faults, as often as they come (${engine})`, () => {
     const guest = createGuest({ translation });
     guest.mapPage(0, 0);
     // The handler skips the load, which has three bytes, and counts.
-    guest.load(AT.handler, 'add qword [rsp+8], 3; add rsp, 8; add r15, 1; iretq');
     guest.load(AT.handler, 'handler: inc r15; add rsp, 8; add qword [rsp], 3; iretq');
     guest.gate64(14, AT.handler);
     guest.load(

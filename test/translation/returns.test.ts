@@ -117,25 +117,30 @@ for (const [engine, translation] of ENGINES) {
   });
 
   test(`a callee that goes on at level 3, and comes back by a system call (${engine})`, () => {
-    const guest = createGuest({ translation });
-    guest.state.star = (BigInt(SELECTOR.code) << 32n) | (BigInt(SELECTOR.user32) << 48n);
-    guest.state.sfmask = 0n;
-    guest.load(0x4000, 'user: inc r8; mov [r9], r8; syscall');
-    guest.load(
-      0x5000,
-      `
-      down: mov [rdi], rsp; push ${SELECTOR.userData}; push ${0x2f_0000}; push 2; push ${SELECTOR.userCode}; push user; iretq
-      up: mov rsp, [rdi]; ret`,
-    );
-    guest.state.lstar = BigInt(guest.labels.up);
-    // SYSCALL takes RCX.
-    guest.load(AT.code, 'again: call down; inc rbx; mov ax, cs; test eax, 3; jnz bad; dec ebp; jnz again; bad: hlt');
-    guest.set({ rbp: ROUNDS, rdi: AT.data, r9: AT.data2 });
-    // SYSCALL loads SS by the selector after that of the code.
-    assert.equal(guest.go(AT.code), 'halted');
-    assert.deepEqual(guest.caught, []);
-    assert.deepEqual([guest.get('rbx'), guest.get('r8'), guest.get('rbp')], [BigInt(ROUNDS), BigInt(ROUNDS), 0n]);
-    assert.equal(guest.state.cpl, 0);
+    for (const [what, down] of [
+      ['IRET', `push SELECTOR_SS; push ${0x2f_0000}; push 2; push SELECTOR_CS; push user; iretq`],
+      ['SYSRET', `mov rcx, user; mov r11d, 2; mov rsp, ${0x2f_0000}; sysretq`],
+    ] as const) {
+      const guest = createGuest({ translation });
+      guest.state.star = (BigInt(SELECTOR.code) << 32n) | (BigInt(SELECTOR.user32) << 48n);
+      guest.state.sfmask = 0n;
+      guest.load(0x4000, 'user: inc r8; mov [r9], r8; syscall');
+      guest.load(0x5000, `down: mov [rdi], rsp; ${down}; up: mov rsp, [rdi]; ret`, 64, {
+        SELECTOR_SS: SELECTOR.userData,
+        SELECTOR_CS: SELECTOR.userCode,
+      });
+      guest.state.lstar = BigInt(guest.labels.up);
+      guest.load(AT.code, 'again: call down; inc rbx; mov ax, cs; test eax, 3; jnz bad; dec ebp; jnz again; bad: hlt');
+      guest.set({ rbp: ROUNDS, rdi: AT.data, r9: AT.data2 });
+      assert.equal(guest.go(AT.code), 'halted', what);
+      assert.deepEqual(guest.caught, [], what);
+      assert.deepEqual(
+        [guest.get('rbx'), guest.get('r8'), guest.get('rbp')],
+        [BigInt(ROUNDS), BigInt(ROUNDS), 0n],
+        what,
+      );
+      assert.equal(guest.state.cpl, 0, what);
+    }
   });
 
   test(`level 3 may not run what level 0 just ran, even if it returns right behind a call (${engine})`, () => {
