@@ -26,16 +26,20 @@ function shrink(pair: ReturnType<typeof createPair>, lines: readonly string[], s
   let kept = lines;
   for (let size = Math.ceil(lines.length / 2); size >= 1; size = Math.floor(size / 2)) {
     for (let at = 0; at < kept.length; ) {
-      const fewer = [...kept.slice(0, at), ...kept.slice(at + size).filter((line) => line !== undefined)];
-      const labels = kept.slice(at, at + size).filter((line) => line.endsWith(':'));
-      // Labels stay, so that jumps to them do.
-      fewer.splice(at, 0, ...labels);
+      const out = kept.slice(at, at + size);
+      // Labels stay for as long as something names them.
+      const rest = [...kept.slice(0, at), ...kept.slice(at + size)];
+      const named = out.filter((line) => line.endsWith(':') && names(rest, line.slice(0, -1)));
+      const fewer = [...kept.slice(0, at), ...named, ...kept.slice(at + size)];
       if (fewer.length < kept.length && stillDiffers(pair, fewer, seed)) kept = fewer;
       else at += size;
     }
   }
-  return kept;
+  return kept.filter((line) => !line.endsWith(':') || names(kept, line.slice(0, -1)));
 }
+
+const names = (lines: readonly string[], label: string) =>
+  lines.some((line) => !line.endsWith(':') && new RegExp(`\\b${label}\\b`).test(line));
 
 function stillDiffers(pair: ReturnType<typeof createPair>, lines: readonly string[], seed: number): boolean {
   try {
