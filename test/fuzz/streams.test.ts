@@ -9,7 +9,7 @@ import { createRandom } from '../../tools/corpus/prng.ts';
 import { generate, LAYOUT } from './generator.ts';
 import { createPair } from './pair.ts';
 
-const PROGRAMS = Number(env.VIRTS_FUZZ_PROGRAMS ?? 2000);
+const PROGRAMS = Number(env.VIRTS_FUZZ_PROGRAMS ?? 1500);
 const FIRST = Number(env.VIRTS_FUZZ_SEED ?? 1);
 /** Instructions that a program may take at most: loops in loops of calls are cut. */
 const MOST = 3000;

@@ -9,12 +9,15 @@ const CHANGE = 500;
 const BEFORE = BigInt(ROUNDS - CHANGE);
 const AFTER = BigInt(CHANGE);
 
+const REWRITTEN = 'the next one, in every round';
+
 for (const [engine, translation] of ENGINES) {
   /** Expects that RBX grew by 1 a round until the change and by 16 from it on; `late`: the change counts a round later. */
   const expectPatched = (guest: ReturnType<typeof createGuest>, what: string, late = 0n) => {
     assert.deepEqual(guest.caught, [], what);
     assert.equal(guest.get('rbx'), BEFORE + late + (AFTER - late) * 16n, what);
-    assert.equal(guest.hasTranslated(), translation !== undefined);
+    // Code that is written in every round need not become hot.
+    if (what !== REWRITTEN) assert.equal(guest.hasTranslated(), translation !== undefined, what);
   };
   const PATCH = `cmp ecx, ${CHANGE}; jne same; mov byte [rdi+3], 16; same: nop`;
 
@@ -48,7 +51,7 @@ for (const [engine, translation] of ENGINES) {
       ['the next instruction', `again: ${PATCH}; site: add rbx, 1; dec ecx; jnz again; hlt`, 0n],
       ['an earlier one', `again: site: add rbx, 1; ${PATCH}; dec ecx; jnz again; hlt`, 1n],
       [
-        'the next, in a straight run',
+        REWRITTEN,
         `again: cmp ecx, ${CHANGE}; cmove rdx, rsi; mov [rdi+3], dl; site: add rbx, 1; dec ecx; jnz again; hlt`,
         0n,
       ],
