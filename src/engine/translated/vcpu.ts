@@ -314,6 +314,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     data.setBigUint64(entry + JUMP_CACHE.address, state.rip, true);
     data.setUint32(entry + JUMP_CACHE.key, state.modeKey, true);
     data.setUint32(entry + JUMP_CACHE.key + 4, state.jumpGeneration, true);
+    // Another block's visits are none of this one's.
+    const known = data.getUint32(entry + JUMP_CACHE.record, true) === block.record;
+    if (!known) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
     data.setUint32(entry + JUMP_CACHE.record, block.record, true);
     data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
     return { block, page: at.page };
