@@ -343,7 +343,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
         },
       );
     }
-    return this.caches.hostAddress(cache, linear, accessed, () => {
+    return this.caches.hostAddress(cache, linear, bytes, () => {
       const slow = () => {
         const host = missed('lookUpInPlace');
         this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));

@@ -32,11 +32,24 @@ export class PageCaches {
     return cache;
   }
 
-  /** Host address of `linear` if all of the access is in the cached page `page`, else what `missed` gives. */
-  hostAddress({ page, addend }: PageCache, linear: Value, accessed: Value, missed: () => Value): Value {
+  /**
+   * Whether an access is all in the cached page (i32). One of up to 8 bytes must be aligned for that, so that one mask tells
+   * both; vectors often are not.
+   */
+  #fits({ page }: PageCache, linear: Value, bytes: number): Value {
     const b = this.#b;
+    const aligned = bytes <= 8 && (bytes & (bytes - 1)) === 0;
+    const inPage = b.eq(b.and(linear, b.i64(aligned ? -4096 | (bytes - 1) : -4096)), b.get(page));
+    if (aligned) return inPage;
+    return b.and(inPage, b.leU(b.and(b.wrap(linear), b.i32(4095)), b.i32(4096 - bytes)));
+  }
+
+  /** Host address of `linear` if all of the access is in the cached page, else what `missed` gives. */
+  hostAddress(cache: PageCache, linear: Value, bytes: number, missed: () => Value): Value {
+    const b = this.#b;
+    const { addend } = cache;
     return b.choose(
-      b.eq(accessed, b.get(page)),
+      this.#fits(cache, linear, bytes),
       () => b.add(b.wrap(linear), b.get(addend)),
       () => {
         const host = missed();

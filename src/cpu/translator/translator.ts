@@ -1,6 +1,7 @@
 /** Translates hot code: forms a region, compiles it and puts it where the interpreter finds it. */
 import type { Definition } from '../../isa/definition.ts';
 import type { Instruction } from '../../isa/instruction.ts';
+import { SEGMENT } from '../../isa/state.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { Block, BlockCache } from '../interpreter/blocks.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
@@ -34,9 +35,15 @@ const FRAME_GUESS = { instruction: 16, fixed: 512 } as const;
 /** A region whose frame takes more would use up the stack of a host thread in a few calls. */
 const FRAME_LIMIT = 32 * 1024;
 
-/** Whether a data access through a memory operand needs no check of its segment. */
+/** Whether a data access through a memory operand needs no check of its segment. Protected mode never writes through CS. */
 function flatOperands(instruction: Instruction, mode: ShapeMode): boolean {
-  return instruction.operands.every((o) => o.kind !== 'memory' || mode.flatSegments[o.segment]);
+  const flat = (segment: number) => mode.flatSegments[segment] && (mode.codeSize === 8 || segment !== SEGMENT.cs);
+  return instruction.operands.every((o) => o.kind !== 'memory' || flat(o.segment));
+}
+
+/** Whether a jump's target is cut to less than the instruction pointer. */
+function cutsTarget(instruction: Instruction, mode: ShapeMode): boolean {
+  return instruction.operands.some((o) => o.kind === 'relative' && o.size < mode.codeSize);
 }
 
 /** General registers that a region loads from memory. */
@@ -68,7 +75,7 @@ export function createTranslator(
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
     if (STRING.test(name) && instruction.repeat !== 0) return false;
-    if (ends === true && !JUMPS.test(name)) return false;
+    if (ends === true && (!JUMPS.test(name) || cutsTarget(instruction, mode))) return false;
     // MMX instructions may have to wait for a pending x87 error.
     if (unit === 'mmx' || unit === 'x87') return false;
     if (unit !== undefined && keyUnitFault(modeKey, unit) !== undefined) return false;
