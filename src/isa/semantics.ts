@@ -68,6 +68,11 @@ const LOAD: Record<Width, string> = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i
 /** Flags that engines look at: a change of one has to be told. */
 const WATCHED_FLAGS = EFLAGS.tf | EFLAGS.if | EFLAGS.rf | EFLAGS.vm | EFLAGS.ac;
 
+/** What `floatReady` gives where it holds. */
+export const FLOAT_READY = 1n << 62n;
+/** MXCSR: PE, its mask, and rounding control. */
+const SILENT = { flag: 0x20, mask: 0x1000, rounding: 0x6000 } as const;
+
 /** Condition codes in the order of their encoding (SDM vol. 2D appendix B.1.4.7). */
 export const CONDITIONS = [
   'o',
@@ -186,6 +191,32 @@ export abstract class InstructionBuilder extends Builder {
     if (this.#committed && this.#accessed)
       throw new TypeError('a loop that accesses and commits needs a restart point');
     this.#accessed ||= accessed;
+  }
+
+  /**
+   * `FLOAT_READY` (i64) where MXCSR says that results rounded to nearest may be taken without further ado: that is the
+   * rounding wanted, and an inexact result changes nothing, for PE is set and masked. Else 0.
+   */
+  floatReady(): Value {
+    const { flag, mask, rounding } = SILENT;
+    const ready = this.eq(this.and(this.field('mxcsr'), this.i32(flag | mask | rounding)), this.i32(flag | mask));
+    return this.shl(this.extendU(ready), this.i64(62));
+  }
+  /** MXCSR may have changed: what `floatReady` gave before is out of date. */
+  mxcsrChanged(): void {}
+  /**
+   * Status flags of UCOMISS and the like: CF less, ZF equal, PF unordered, all three where unordered; the others clear.
+   * Both operands are f32 or f64.
+   */
+  flagsOfComparison(x: Value, y: Value): void {
+    const { type } = x;
+    const below = this.eqz(this.op(`${type}.ge`, x, y));
+    const same = this.eqz(this.or(this.op(`${type}.lt`, x, y), this.op(`${type}.gt`, x, y)));
+    const ordered = this.or(this.op(`${type}.ge`, x, y), this.op(`${type}.lt`, x, y));
+    // The lowest byte of the result has an even number of bits: PF as its correction bit says.
+    const result = this.shl(this.extendU(this.eqz(same)), this.i64(8));
+    const carries = this.mul(this.extendU(below), this.i64(0b11n << 62n));
+    this.setFlagState(result, this.or(carries, this.shl(this.extendU(ordered), this.i64(8))));
   }
 
   /** A scalar field of the state block, or element `index` of an array: u64 as i64, all others as i32, zero-extended. */

@@ -32,6 +32,9 @@ export interface Site {
   fill(dirty: RegisterSet): void;
 }
 
+/** Helpers that load MXCSR. */
+const RESTORING = /^f?xrstor$/;
+
 /** Page cache of addresses without a base register. */
 const NO_BASE = 16;
 
@@ -44,6 +47,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   /** Registers that are loaded from memory in the region: the page behind one is another each time. */
   readonly #loaded: ReadonlySet<number>;
   #inLoop = false;
+  #floatReady: Variable | undefined;
   #pending: PendingFlags | undefined;
   #site!: RegionInstruction;
   /** Instructions of the block that are done. */
@@ -176,6 +180,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
     if (kind === 'stored') this.file.setFlagLocals(this.copy(result), this.copy(a));
     else if (kind === 'add') super.flagsOfAdd(size, a, b, result);
     else if (kind === 'sub') super.flagsOfSub(size, a, b, result);
+    else if (kind === 'float') super.flagsOfComparison(a, b);
     else super.flagsOfLogic(size, result);
     this.#moving = false;
   }
@@ -198,6 +203,9 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override flagsOfLogic(size: Width, result: Value): void {
     this.#postpone({ kind: 'logic', size, a: result, b: result, result });
   }
+  override flagsOfComparison(x: Value, y: Value): void {
+    this.#postpone({ kind: 'float', size: 8, a: x, b: y, result: x });
+  }
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Value {
     const direct = this.#pending && pendingFlag(this, this.#pending, name);
     return direct ?? super.flag(name);
@@ -205,6 +213,29 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override condition(code: number): Value {
     const direct = this.#pending && pendingCondition(this, this.#pending, code);
     return direct ?? super.condition(code);
+  }
+
+  /** A local, kept up to date by all that may change MXCSR. */
+  override floatReady(): Value {
+    this.#floatReady ??= this.variable('i64');
+    return this.get(this.#floatReady);
+  }
+  override mxcsrChanged(): void {
+    this.#floatReady ??= this.variable('i64');
+    this.set(this.#floatReady, super.floatReady());
+  }
+  /** Where the region is entered, or come back to, and asks for it anywhere. */
+  protected loadFloatReady(): void {
+    if (this.#floatReady !== undefined) this.mxcsrChanged();
+  }
+  override setField(name: VcpuField, value: Value, index = 0): void {
+    super.setField(name, value, index);
+    if (name === 'mxcsr') this.mxcsrChanged();
+  }
+  override helper(name: string, ...args: Value[]): Value {
+    const result = super.helper(name, ...args);
+    if (RESTORING.test(name)) this.mxcsrChanged();
+    return result;
   }
 
   /** What happens on a path that is left again must not be taken for granted behind it. */

@@ -5,10 +5,11 @@ import type { Width } from '../../isa/semantics.ts';
 
 /**
  * `result` = `a` op `b`; values hold at least the low `size` bytes, `a` and `b` zero-extended. With `stored`, `result` and `a`
- * are what the state block keeps as `flagResult` and `flagAux`.
+ * are what the state block keeps as `flagResult` and `flagAux`. With `float`, `a` and `b` are floats that were compared,
+ * see `InstructionBuilder.flagsOfComparison`; `result` and `size` mean nothing.
  */
 export interface PendingFlags {
-  readonly kind: 'add' | 'sub' | 'logic' | 'stored';
+  readonly kind: 'add' | 'sub' | 'logic' | 'stored' | 'float';
   readonly size: Width;
   readonly a: Value;
   readonly b: Value;
@@ -19,6 +20,7 @@ type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 
 /** One flag as i32, or `undefined` where it takes the full form. */
 export function pendingFlag(b: Builder, p: PendingFlags, name: FlagName): Value | undefined {
+  if (p.kind === 'float') return comparisonFlag(b, p, name);
   if (p.kind === 'stored') return name === 'zf' ? b.eqz(p.result) : undefined;
   switch (name) {
     case 'zf':
@@ -44,6 +46,7 @@ export function pendingCondition(b: Builder, p: PendingFlags, code: number): Val
 }
 
 function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undefined {
+  if (p.kind === 'float' && code >= 6) return comparisonCondition(b, p, code);
   switch (code) {
     case 0:
       return pendingFlag(b, p, 'of');
@@ -65,6 +68,28 @@ function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undef
     default:
       return undefined;
   }
+}
+
+/** Comparisons of floats are false for NaNs, and flags of unordered operands are set: so the opposites are compared. */
+function comparisonFlag(b: Builder, { a, b: c }: PendingFlags, name: FlagName): Value {
+  const op = (comparison: string, x: Value, y: Value) => b.op(`${x.type}.${comparison}`, x, y);
+  switch (name) {
+    case 'cf':
+      return b.eqz(op('ge', a, c));
+    case 'zf':
+      return b.eqz(b.or(op('lt', a, c), op('gt', a, c)));
+    case 'pf':
+      return a === c ? op('ne', a, a) : b.or(op('ne', a, a), op('ne', c, c));
+    default:
+      return b.i32(0);
+  }
+}
+
+function comparisonCondition(b: Builder, p: PendingFlags, code: number): Value {
+  if (code === 6) return b.eqz(b.op(`${p.a.type}.gt`, p.a, p.b));
+  if (code === 10) return comparisonFlag(b, p, 'pf');
+  // SF and OF are clear: LE is ZF, S and L never hold.
+  return code === 14 ? comparisonFlag(b, p, 'zf') : b.i32(0);
 }
 
 /** Whether the result is that of the operands alone: no carry or borrow came in. */
