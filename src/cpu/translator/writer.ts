@@ -71,11 +71,7 @@ export class RegionWriter extends RegionBuilder {
   readonly #key: Variable;
   readonly #rights: Variable;
 
-  constructor(
-    signatures: (callee: string) => Signature,
-    helpers: (name: string) => Helper,
-    plan: RegionPlan,
-  ) {
+  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, plan: RegionPlan) {
     super(signatures, helpers, plan.loadedRegisters);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));

@@ -94,11 +94,8 @@ const areOrdinary = (b: InstructionBuilder, form: Form, x: Value, y: Value): Val
 function comparePacked(b: InstructionBuilder, e: Element, dst: Operand, src: Operand, immediate: Operand): void {
   const y = src.readVector();
   const x = dst.readVector();
-  const result = either(
-    b,
-    areOrdinary(b, { e, scalar: false }, x, y),
-    packedNative(b, e, x, y, immediate),
-    () => exactly(b, `sse_${e.shape}_cmp`, x, y, b.and(immediateByte(b, immediate), b.i32(7))),
+  const result = either(b, areOrdinary(b, { e, scalar: false }, x, y), packedNative(b, e, x, y, immediate), () =>
+    exactly(b, `sse_${e.shape}_cmp`, x, y, b.and(immediateByte(b, immediate), b.i32(7))),
   );
   dst.writeVector(result);
 }

@@ -10,16 +10,7 @@ import type { InstructionBuilder } from '../semantics.ts';
 import { splat } from './common.ts';
 import { type Element, floatConstant, MXCSR, toBits, toFloat } from './float-element.ts';
 import type { Operation } from './float-routines.ts';
-import {
-  asVerdict,
-  every,
-  hold,
-  inResultWindow,
-  inWindow,
-  inWindowOrZero,
-  isZero,
-  verdict,
-} from './float-window.ts';
+import { asVerdict, every, hold, inResultWindow, inWindow, inWindowOrZero, isZero, verdict } from './float-window.ts';
 
 /** Lanes that an operation works on: the low one or all. */
 export interface Form {
