@@ -202,6 +202,10 @@ export abstract class InstructionBuilder extends Builder {
     const ready = this.eq(this.and(this.field('mxcsr'), this.i32(flag | mask | rounding)), this.i32(flag | mask));
     return this.shl(this.extendU(ready), this.i64(62));
   }
+  /** A v128 constant that many instructions use. */
+  vectorConstant(value: bigint): Value {
+    return this.v128(value & ((1n << 64n) - 1n), value >> 64n);
+  }
   /** MXCSR may have changed: what `floatReady` gave before is out of date. */
   mxcsrChanged(): void {}
   /**

@@ -48,6 +48,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   readonly #loaded: ReadonlySet<number>;
   #inLoop = false;
   #floatReady: Variable | undefined;
+  readonly #constants = new Map<bigint, Variable>();
   #pending: PendingFlags | undefined;
   #site!: RegionInstruction;
   /** Instructions of the block that are done. */
@@ -223,6 +224,18 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override mxcsrChanged(): void {
     this.#floatReady ??= this.variable('i64');
     this.set(this.#floatReady, super.floatReady());
+  }
+  /** A local as well: V8 makes a constant anew in every iteration of a loop. */
+  override vectorConstant(value: bigint): Value {
+    let local = this.#constants.get(value);
+    if (local === undefined) {
+      local = this.variable('v128');
+      this.#constants.set(value, local);
+    }
+    return this.get(local);
+  }
+  protected setConstants(): void {
+    for (const [value, local] of this.#constants) this.set(local, super.vectorConstant(value));
   }
   /** Where the region is entered, or come back to, and asks for it anywhere. */
   protected loadFloatReady(): void {

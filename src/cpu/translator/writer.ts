@@ -123,6 +123,7 @@ export class RegionWriter extends RegionBuilder {
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     this.file.load(live);
     this.loadFloatReady();
+    this.setConstants();
     this.fillCaches();
     if (!blocks.some((_, node) => this.#isCall(node))) return;
     this.set(this.#key, this.#modeAndGeneration());

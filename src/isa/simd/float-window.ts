@@ -19,29 +19,31 @@
  */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
-import { FLOAT_READY } from '../semantics.ts';
-import { splat } from './common.ts';
+import { FLOAT_READY, type InstructionBuilder } from '../semantics.ts';
 import type { Element } from './float-element.ts';
 
 /** How far above the window begins that results are looked at in, as a power of two. */
 const RESULT = 3;
 
-function shifted(b: Builder, e: Element, v: Value, by: number): Value {
-  const { bits, bias } = e.name === 'f32' ? { bits: 32, bias: 64 } : { bits: 64, bias: 512 };
-  return b.op(`${e.intShape}.add`, v, splat(b, bits as 32 | 64, BigInt(bias - by) << BigInt(e.fractionBits)));
+function shifted(b: InstructionBuilder, e: Element, v: Value, by: number): Value {
+  const quarter = e.name === 'f32' ? 64 : 512;
+  const added = BigInt(quarter - by) << BigInt(e.fractionBits);
+  const ones =
+    e.name === 'f32' ? 0x0000_0001_0000_0001_0000_0001_0000_0001n : 0x0000_0000_0000_0001_0000_0000_0000_0001n;
+  return b.op(`${e.intShape}.add`, v, b.vectorConstant(added * ones));
 }
 
 /** Verdicts: in the window. */
-export const inWindow = (b: Builder, e: Element, v: Value): Value => shifted(b, e, v, 0);
+export const inWindow = (b: InstructionBuilder, e: Element, v: Value): Value => shifted(b, e, v, 0);
 
 /** Verdicts: in the window for products and quotients. */
-export const inResultWindow = (b: Builder, e: Element, v: Value): Value => shifted(b, e, v, RESULT);
+export const inResultWindow = (b: InstructionBuilder, e: Element, v: Value): Value => shifted(b, e, v, RESULT);
 
 /** Lanes that are zero: all ones, the verdict among them. */
 export const isZero = (b: Builder, e: Element, v: Value): Value => b.op(`${e.shape}.eq`, v, b.v128(0n, 0n));
 
 /** Verdicts: in the window, or zero. */
-export const inWindowOrZero = (b: Builder, e: Element, v: Value): Value =>
+export const inWindowOrZero = (b: InstructionBuilder, e: Element, v: Value): Value =>
   b.op('v128.or', inWindow(b, e, v), isZero(b, e, v));
 
 /** Verdicts that hold in every one of some vectors. */
