@@ -16,6 +16,20 @@ function carryBits(b: Builder, size: number, carries: Value): Value {
   return b.or(high, b.and(carries, b.i64(8)));
 }
 
+/** Flags of UCOMISS and the like for two floats; see `InstructionBuilder.flagsOfComparison`. */
+export function comparisonImage(b: Builder, x: Value, y: Value): FlagImage {
+  const compare = (relation: string) => b.op(`${x.type}.${relation}`, x, y);
+  const below = b.eqz(compare('ge'));
+  const same = b.eqz(b.or(compare('lt'), compare('gt')));
+  const ordered = b.or(compare('ge'), compare('lt'));
+  // The lowest byte of the result has an even number of bits: PF as its correction bit says.
+  const carries = b.mul(b.extendU(below), b.i64(0b11n << 62n));
+  return {
+    result: b.shl(b.extendU(b.eqz(same)), b.i64(8)),
+    aux: b.or(carries, b.shl(b.extendU(ordered), b.i64(8))),
+  };
+}
+
 /**
  * Flags of `x` op `y` (with a carry or borrow, or without) = `result`, of which the low `size` bytes count; those of a logical
  * operation depend on the result alone.

@@ -10,7 +10,7 @@ import { Builder } from '../ir/builder.ts';
 import type { Hint, Label, Signature, Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from './access.ts';
 import { readField, writeField } from './fields.ts';
-import { type FlagImage, flagImage } from './flag-image.ts';
+import { comparisonImage, type FlagImage, flagImage } from './flag-image.ts';
 import type { Helper } from './helpers.ts';
 import { EFLAGS, fprOffset, GPR, gprOffset, NO_FAULT, STATUS_FLAGS, VCPU, type VcpuField, xmmOffset } from './state.ts';
 
@@ -68,6 +68,11 @@ const LOAD: Record<Width, string> = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i
 
 /** Flags that engines look at: a change of one has to be told. */
 const WATCHED_FLAGS = EFLAGS.tf | EFLAGS.if | EFLAGS.rf | EFLAGS.vm | EFLAGS.ac;
+
+/** What `floatReady` gives where it holds. */
+export const FLOAT_READY = 1n << 62n;
+/** MXCSR: PE, its mask, and rounding control. */
+const SILENT = { flag: 0x20, mask: 0x1000, rounding: 0x6000 } as const;
 
 /** Condition codes in the order of their encoding (SDM vol. 2D appendix B.1.4.7). */
 export const CONDITIONS = [
@@ -188,6 +193,29 @@ export abstract class InstructionBuilder extends Builder {
     if (this.#committed && this.#accessed)
       throw new TypeError('a loop that accesses and commits needs a restart point');
     this.#accessed ||= accessed;
+  }
+
+  /**
+   * `FLOAT_READY` (i64) where MXCSR says that results rounded to nearest may be taken without further ado: that is the
+   * rounding wanted, and an inexact result changes nothing, for PE is set and masked. Else 0.
+   */
+  floatReady(): Value {
+    const { flag, mask, rounding } = SILENT;
+    const ready = this.eq(this.and(this.field('mxcsr'), this.i32(flag | mask | rounding)), this.i32(flag | mask));
+    return this.shl(this.extendU(ready), this.i64(62));
+  }
+  /** A v128 constant that many instructions use. */
+  vectorConstant(value: bigint): Value {
+    return this.v128(value & ((1n << 64n) - 1n), value >> 64n);
+  }
+  /** MXCSR may have changed: what `floatReady` gave before is out of date. */
+  mxcsrChanged(): void {}
+  /**
+   * Status flags of UCOMISS and the like: CF less, ZF equal, PF unordered, all three where unordered; the others clear.
+   * Both operands are f32 or f64.
+   */
+  flagsOfComparison(x: Value, y: Value): void {
+    this.#setImage(comparisonImage(this, x, y));
   }
 
   /** A scalar field of the state block, or element `index` of an array: u64 as i64, all others as i32, zero-extended. */

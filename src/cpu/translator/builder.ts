@@ -32,6 +32,9 @@ export interface Site {
   fill(dirty: RegisterSet): void;
 }
 
+/** Helpers that load MXCSR. */
+const RESTORING = /^f?xrstor$/;
+
 /** Page cache of addresses without a base register. */
 const NO_BASE = 16;
 
@@ -46,6 +49,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
   #inLoop = false;
   /** Bases whose page caches, for reads and for writes, were filled off the register as it is now. */
   readonly #lookedUp = [new Set<number>(), new Set<number>()] as const;
+  #floatReady: Variable | undefined;
+  readonly #constants = new Map<bigint, Variable>();
   #pending: PendingFlags | undefined;
   #site!: RegionInstruction;
   /** Instructions of the block that are done. */
@@ -179,7 +184,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.#keep(pending);
   }
   #keep(pending: PendingFlags): void {
-    if (pending.kind !== 'stored' && pending.carry === undefined) {
+    if (pending.kind !== 'stored' && pending.kind !== 'float' && pending.carry === undefined) {
       this.file.setFlagLocals(pending);
       return;
     }
@@ -192,6 +197,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   storeFlags(): boolean {
     const pending = this.#pending;
     if (pending === undefined) return false;
+    this.#pending = undefined;
     const image = imageOf(this, pending);
     this.storeHost('i64.store', this.cpu, image.result, VCPU.offsets.flagResult);
     this.storeHost('i64.store', this.cpu, image.aux, VCPU.offsets.flagAux);
@@ -202,7 +208,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: whole, plain: false });
   }
   override setCarryOverflow(cf: Value, of: Value): void {
-    if (this.#pending === undefined) super.setCarryOverflow(cf, of);
+    if (this.#pending === undefined || this.#pending.kind === 'float') super.setCarryOverflow(cf, of);
     else this.#postpone({ ...this.#pending, carry: { cf, of } });
   }
   #postpone(pending: PendingFlags): void {
@@ -219,6 +225,9 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override flagsOfLogic(size: Width, result: Value): void {
     this.#postpone({ kind: 'logic', size, a: result, b: result, result, plain: true });
   }
+  override flagsOfComparison(x: Value, y: Value): void {
+    this.#postpone({ kind: 'float', size: 8, a: x, b: y, result: x, plain: false });
+  }
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Value {
     const direct = this.#pending && pendingFlag(this, this.#pending, name);
     return direct ?? super.flag(name);
@@ -226,6 +235,41 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override condition(code: number): Value {
     const direct = this.#pending && pendingCondition(this, this.#pending, code);
     return direct ?? super.condition(code);
+  }
+
+  /** A local, kept up to date by all that may change MXCSR. */
+  override floatReady(): Value {
+    this.#floatReady ??= this.variable('i64');
+    return this.get(this.#floatReady);
+  }
+  override mxcsrChanged(): void {
+    this.#floatReady ??= this.variable('i64');
+    this.set(this.#floatReady, super.floatReady());
+  }
+  /** A local as well: V8 makes a constant anew in every iteration of a loop. */
+  override vectorConstant(value: bigint): Value {
+    let local = this.#constants.get(value);
+    if (local === undefined) {
+      local = this.variable('v128');
+      this.#constants.set(value, local);
+    }
+    return this.get(local);
+  }
+  protected setConstants(): void {
+    for (const [value, local] of this.#constants) this.set(local, super.vectorConstant(value));
+  }
+  /** Where the region is entered, or come back to, and asks for it anywhere. */
+  protected loadFloatReady(): void {
+    if (this.#floatReady !== undefined) this.mxcsrChanged();
+  }
+  override setField(name: VcpuField, value: Value, index = 0): void {
+    super.setField(name, value, index);
+    if (name === 'mxcsr') this.mxcsrChanged();
+  }
+  override helper(name: string, ...args: Value[]): Value {
+    const result = super.helper(name, ...args);
+    if (RESTORING.test(name)) this.mxcsrChanged();
+    return result;
   }
 
   /** What happens on a path that is left again must not be taken for granted behind it. */

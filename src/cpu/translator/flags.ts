@@ -1,17 +1,18 @@
 /** Flags of an operation that was not yet brought to the flag locals: conditions on it become comparisons. */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
-import { type FlagImage, flagImage } from '../../isa/flag-image.ts';
+import { comparisonImage, type FlagImage, flagImage } from '../../isa/flag-image.ts';
 import { type Helper, routine } from '../../isa/helpers.ts';
 import type { Width } from '../../isa/semantics.ts';
 import { VCPU } from '../../isa/state.ts';
 
 /**
  * `result` = `a` op `b`; values hold at least the low `size` bytes. With `stored`, `result` and `a` are what the state block
- * keeps as `flagResult` and `flagAux`.
+ * keeps as `flagResult` and `flagAux`. With `float`, `a` and `b` are floats that were compared, see
+ * `InstructionBuilder.flagsOfComparison`; `result` and `size` mean nothing.
  */
 export interface PendingFlags {
-  readonly kind: 'add' | 'sub' | 'logic' | 'stored';
+  readonly kind: 'add' | 'sub' | 'logic' | 'stored' | 'float';
   readonly size: Width;
   readonly a: Value;
   readonly b: Value;
@@ -24,6 +25,7 @@ export interface PendingFlags {
 
 /** What the state block would hold. */
 export function imageOf(b: Builder, { kind, size, a, b: other, result, carry }: PendingFlags): FlagImage {
+  if (kind === 'float') return comparisonImage(b, a, other);
   const image = kind === 'stored' ? { result, aux: a } : flagImage(b, kind, size, a, other, result);
   if (carry === undefined) return image;
   const rest = b.and(image.aux, b.i64((1n << 62n) - 1n));
@@ -41,7 +43,7 @@ const OPERATIONS = ['add', 'sub', 'logic'] as const;
  */
 export const STORED = 0;
 export function kindNumber({ kind, size }: PendingFlags): number {
-  return kind === 'stored' ? STORED : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
+  return kind === 'stored' || kind === 'float' ? STORED : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
 }
 
 /** `storeFlags` (cpu, kind number, a, b, result): brings flags that wait to the state block. */
@@ -76,6 +78,7 @@ const isComparison = (p: PendingFlags): boolean => p.kind === 'sub' && p.plain &
 /** One flag as i32, or `undefined` where it takes the full form. */
 export function pendingFlag(b: Builder, p: PendingFlags, name: FlagName): Value | undefined {
   if (p.carry !== undefined && (name === 'cf' || name === 'of')) return p.carry[name];
+  if (p.kind === 'float') return comparisonFlag(b, p, name);
   if (p.kind === 'stored') return name === 'zf' ? b.eqz(p.result) : undefined;
   switch (name) {
     case 'zf':
@@ -103,6 +106,7 @@ export function pendingCondition(b: Builder, p: PendingFlags, code: number): Val
 }
 
 function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undefined {
+  if (p.kind === 'float' && code >= 6) return comparisonCondition(b, p, code);
   switch (code) {
     case 0:
       return pendingFlag(b, p, 'of');
@@ -127,4 +131,26 @@ function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undef
     default:
       return undefined;
   }
+}
+
+/** Comparisons of floats are false for NaNs, and flags of unordered operands are set: so the opposites are compared. */
+function comparisonFlag(b: Builder, { a, b: c }: PendingFlags, name: FlagName): Value {
+  const op = (comparison: string, x: Value, y: Value) => b.op(`${x.type}.${comparison}`, x, y);
+  switch (name) {
+    case 'cf':
+      return b.eqz(op('ge', a, c));
+    case 'zf':
+      return b.eqz(b.or(op('lt', a, c), op('gt', a, c)));
+    case 'pf':
+      return a === c ? op('ne', a, a) : b.or(op('ne', a, a), op('ne', c, c));
+    default:
+      return b.i32(0);
+  }
+}
+
+function comparisonCondition(b: Builder, p: PendingFlags, code: number): Value {
+  if (code === 6) return b.eqz(b.op(`${p.a.type}.gt`, p.a, p.b));
+  if (code === 10) return comparisonFlag(b, p, 'pf');
+  // SF and OF are clear: LE is ZF, S and L never hold.
+  return code === 14 ? comparisonFlag(b, p, 'zf') : b.i32(0);
 }

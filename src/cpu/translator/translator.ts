@@ -74,7 +74,8 @@ export function createTranslator(
     const { definition } = instruction.encoding;
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
-    if (STRING.test(name) && instruction.repeat !== 0) return false;
+    // SSE has a MOVSD and a CMPSD of its own, whose prefix is no repetition.
+    if (unit === undefined && STRING.test(name) && instruction.repeat !== 0) return false;
     if (ends === true && (!JUMPS.test(name) || cutsTarget(instruction, mode))) return false;
     // MMX instructions may have to wait for a pending x87 error.
     if (unit === 'mmx' || unit === 'x87') return false;

@@ -125,6 +125,8 @@ export class RegionWriter extends RegionBuilder {
     this.storeHost('i32.store', place, this.i32(1), CELL.used);
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     this.file.load(live);
+    this.loadFloatReady();
+    this.setConstants();
     this.fillCaches();
     if (!blocks.some((_, node) => this.#isCall(node))) return;
     this.set(this.#key, this.#modeAndGeneration());
@@ -365,7 +367,14 @@ export class RegionWriter extends RegionBuilder {
     this.leaveIf(this.or(moved, this.disturbed()), () => this.return(this.i32(EXIT.dispatch)));
     const later = this.hole();
     const target = this.#index.get(after) as number;
-    this.#returns.push({ target, fill: (live) => later(() => this.file.load(live)) });
+    this.#returns.push({
+      target,
+      fill: (live) =>
+        later(() => {
+          this.file.load(live);
+          this.loadFloatReady();
+        }),
+    });
     this.#go(node, after, noEffects());
   }
 }

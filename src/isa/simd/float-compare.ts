@@ -6,21 +6,19 @@ import { type Helper, routine } from '../helpers.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
 import { constantOf, immediateByte } from './common.ts';
 import {
-  allLanes,
   bitsConstant,
   buildLanes,
   ELEMENTS,
   type Element,
   either,
   exactly,
-  isOrdinary,
+  floatConstant,
   lane,
   mxcsr,
-  ordinaryLanes,
-  readElement,
-  toFloat,
-  writeElement,
+  replaceLane,
 } from './float-element.ts';
+import { type Form, judge, unwrap, wrapInto } from './float-fast.ts';
+import { every, holds, inWindowOrZero } from './float-window.ts';
 
 /**
  * Predicates EQ, LT, LE, UNORD and their opposites, a nibble each from predicate 0 at the bottom: bit n is set where
@@ -89,53 +87,53 @@ function packedNative(b: InstructionBuilder, e: Element, x: Value, y: Value, imm
   return b.op('v128.bitselect', truth(0), less, op('eq'));
 }
 
-/** One element, for numbers: all ones or zero. */
-function scalarNative(b: InstructionBuilder, e: Element, x: Value, y: Value, predicate: Value): Value {
-  const [p, q] = [toFloat(b, e, x), toFloat(b, e, y)];
-  const relation = b.select(
-    b.op(`${e.name}.eq`, p, q),
-    b.i32(0),
-    b.select(b.op(`${e.name}.lt`, p, q), b.i32(1), b.i32(2)),
-  );
-  const holds = b.and(b.shrU(b.i32(TRUTH), b.add(b.shl(predicate, b.i32(2)), relation)), b.i32(1));
-  return b.select(holds, bitsConstant(b, e, -1n), bitsConstant(b, e, 0n));
-}
+/** 1 (i32) where neither operand is a NaN or denormal; it misses infinities and the very large or small. */
+const areOrdinary = (b: InstructionBuilder, form: Form, x: Value, y: Value): Value =>
+  holds(b, judge(b, form, every(b, inWindowOrZero(b, form.e, x), inWindowOrZero(b, form.e, y))));
 
 function comparePacked(b: InstructionBuilder, e: Element, dst: Operand, src: Operand, immediate: Operand): void {
   const y = src.readVector();
   const x = dst.readVector();
-  const ordinary = b.op('v128.and', ordinaryLanes(b, e, x), ordinaryLanes(b, e, y));
-  const result = either(b, allLanes(b, e, ordinary), packedNative(b, e, x, y, immediate), () =>
+  const result = either(b, areOrdinary(b, { e, scalar: false }, x, y), packedNative(b, e, x, y, immediate), () =>
     exactly(b, `sse_${e.shape}_cmp`, x, y, b.and(immediateByte(b, immediate), b.i32(7))),
   );
   dst.writeVector(result);
 }
 
+/** The vectors' low lanes are compared as all lanes are; what is in the others does not come out. */
 function compareScalar(b: InstructionBuilder, e: Element, dst: Operand, src: Operand, immediate: Operand): void {
-  const y = readElement(b, e, src);
-  const x = readElement(b, e, dst);
-  const predicate = b.and(immediateByte(b, immediate), b.i32(7));
-  const ordinary = b.and(isOrdinary(b, e, x), isOrdinary(b, e, y));
-  const result = either(b, ordinary, scalarNative(b, e, x, y, predicate), () =>
-    exactly(b, `sse_${e.name}_cmp`, x, y, predicate),
-  );
-  writeElement(b, e, dst, result);
+  const y = src.readVector();
+  const x = dst.readVector();
+  const form = { e, scalar: true };
+  const native = () => wrapInto(b, form, x, unwrap(b, form, packedNative(b, e, x, y, immediate)));
+  const slow = () => {
+    const predicate = b.and(immediateByte(b, immediate), b.i32(7));
+    const bits = exactly(b, `sse_${e.name}_cmp`, lane(b, e, x, 0), lane(b, e, y, 0), predicate);
+    return replaceLane(b, e, x, 0, bits);
+  };
+  dst.writeVector(b.choose(areOrdinary(b, form, x, y), native, slow));
 }
 
-/** ZF, PF and CF for the relations 0–3, a byte each. */
-const RELATION_FLAGS = 0x45000140;
-
+/**
+ * The flags are those of a native comparison. Where a routine had to tell the relation, for the sake of exceptions and of
+ * denormals that are zeros, the first operand is replaced by one that stands in this relation to the second.
+ */
 function compareFlags(b: InstructionBuilder, e: Element, first: Operand, second: Operand, signal: boolean): void {
-  const y = readElement(b, e, second);
-  const x = readElement(b, e, first);
-  const ordinary = b.and(isOrdinary(b, e, x), isOrdinary(b, e, y));
-  const [p, q] = [toFloat(b, e, x), toFloat(b, e, y)];
-  const fast = b.or(b.op(`${e.name}.lt`, p, q), b.shl(b.op(`${e.name}.eq`, p, q), b.i32(6)));
-  const bits = either(b, ordinary, fast, () => {
-    const code = exactly(b, `${e.name}_compare`, x, y, b.field('mxcsr'), b.i32(signal ? 1 : 0));
-    return b.and(b.shrU(b.i32(RELATION_FLAGS), b.shl(code, b.i32(3))), b.i32(0xff));
-  });
-  b.setStatusFlags(bits);
+  const y = second.readVector();
+  const x = first.readVector();
+  const form = { e, scalar: true };
+  const [p, q] = [unwrap(b, form, x), unwrap(b, form, y)];
+  const standIn = () => {
+    const bits = [x, y].map((v) => lane(b, e, v, 0));
+    const relation = exactly(b, `${e.name}_compare`, ...bits, b.field('mxcsr'), b.i32(signal ? 1 : 0));
+    const is = (code: number) => b.eq(relation, b.i32(code));
+    const apart = b.select(is(1), floatConstant(b, e, -Infinity), floatConstant(b, e, Infinity));
+    return b.select(is(0), q, b.select(is(3), floatConstant(b, e, Number.NaN), apart));
+  };
+  b.flagsOfComparison(
+    b.choose(areOrdinary(b, form, x, y), () => p, standIn),
+    q,
+  );
 }
 
 function definitionsOf(e: Element): Definition[] {

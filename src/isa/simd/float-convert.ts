@@ -7,26 +7,23 @@ import type { InstructionBuilder, Operand } from '../semantics.ts';
 import { checkPendingX87 } from '../x87/mmx-state.ts';
 import { earlyTransition, half, lowHalf, splat } from './common.ts';
 import {
+  allLanes,
   buildLanes,
   DOUBLE,
   type Element,
   either,
   exactly,
   inexactIsSilent,
-  isOrdinary,
   isPlain,
   lane,
   MXCSR,
   mxcsr,
-  nativeRounding,
-  ordinaryLanes,
-  plainLanes,
-  readElement,
+  replaceLane,
   SINGLE,
   toBits,
   toFloat,
-  writeElement,
 } from './float-element.ts';
+import { hold, holds, inWindow, inWindowOrZero, verdict } from './float-window.ts';
 
 /** `sse_f64_to_f32 (a)`: the native result where it is exact or PE does not matter. */
 const narrow = routine('sse_f64_to_f32', ['i64'], 'i32', (b, cpu, a) => {
@@ -62,39 +59,62 @@ const fromIntegers = routine('sse_i32x4_to_f32', ['v128'], 'v128', (b, cpu, v) =
 
 export const floatConvertRoutines: readonly Helper[] = [narrow, narrowLanes, widenLanes, fromIntegers];
 
+/** CVTSS2SD: exact, but for exceptions of the operand. */
 function singleToDouble(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  const x = readElement(b, SINGLE, src);
-  const native = toBits(b, DOUBLE, b.op('f64.promote_f32', toFloat(b, SINGLE, x)));
-  const result = either(b, isOrdinary(b, SINGLE, x), native, () => exactly(b, 'f32_to_f64', x, b.field('mxcsr')));
-  writeElement(b, DOUBLE, dst, result);
+  const y = src.readVector();
+  const x = dst.readVector();
+  const result = b.choose(
+    holds(b, verdict(b, SINGLE, inWindowOrZero(b, SINGLE, y), 1)),
+    () => b.op('f64.promote_f32', b.lane('f32x4.extract_lane', 0, y)),
+    () => toFloat(b, DOUBLE, exactly(b, 'f32_to_f64', lane(b, SINGLE, y, 0), b.field('mxcsr'))),
+  );
+  dst.writeVector(b.lane('f64x2.replace_lane', 0, x, result));
 }
 
-function doubleToSingle(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  const x = readElement(b, DOUBLE, src);
-  const native = toBits(b, SINGLE, b.op('f32.demote_f64', toFloat(b, DOUBLE, x)));
-  const fine = b.and(nativeRounding(b, b.field('mxcsr')), isPlain(b, SINGLE, native));
-  writeElement(
-    b,
-    SINGLE,
-    dst,
-    either(b, fine, native, () => exactly(b, 'sse_f64_to_f32', x)),
+/**
+ * Verdict: a result in the window, or zero, is taken. Where it is what was converted, nothing was rounded; that a double
+ * was too small for the window shows in a result of zero that is not equal to it.
+ */
+function narrowed(b: InstructionBuilder, fine: Value, same: () => Value, native: Value, slow: () => Value): Value {
+  return b.choose(
+    hold(b, fine, b.floatReady()),
+    () => native,
+    () => b.choose(same(), () => native, slow),
   );
 }
 
+function doubleToSingle(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  const y = src.readVector();
+  const x = dst.readVector();
+  const double = b.lane('f64x2.extract_lane', 0, y);
+  const single = b.op('f32.demote_f64', double);
+  const native = b.lane('f32x4.replace_lane', 0, x, single);
+  const same = () => {
+    const usable = verdict(b, SINGLE, inWindowOrZero(b, SINGLE, native), 1);
+    return b.and(holds(b, usable), b.op('f64.eq', b.op('f64.promote_f32', single), double));
+  };
+  const slow = () => replaceLane(b, SINGLE, x, 0, exactly(b, 'sse_f64_to_f32', lane(b, DOUBLE, y, 0)));
+  dst.writeVector(narrowed(b, verdict(b, SINGLE, inWindow(b, SINGLE, native), 1), same, native, slow));
+}
+
 function singlesToDoubles(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  const x = b.op('i64x2.splat', src.read());
-  const ordinary = b.op('i32x4.all_true', ordinaryLanes(b, SINGLE, x));
+  const x = src.readVector();
+  const ordinary = holds(b, verdict(b, SINGLE, inWindowOrZero(b, SINGLE, x), 2));
   const native = b.op('f64x2.promote_low_f32x4', x);
   dst.writeVector(either(b, ordinary, native, () => exactly(b, 'sse_f32x2_to_f64', x)));
 }
 
 function doublesToSingles(b: InstructionBuilder, dst: Operand, src: Operand): void {
   const x = src.readVector();
-  const native = b.op('f32x4.demote_f64x2_zero', x);
   // The upper lanes are zero: only the low two count.
-  const plain = b.eq(half(b, plainLanes(b, SINGLE, native), 0), b.i64(-1));
-  const fine = b.and(nativeRounding(b, b.field('mxcsr')), plain);
-  dst.writeVector(either(b, fine, native, () => exactly(b, 'sse_f64x2_to_f32', x)));
+  const native = b.op('f32x4.demote_f64x2_zero', x);
+  const same = () => {
+    const usable = verdict(b, SINGLE, inWindowOrZero(b, SINGLE, native), 2);
+    const equal = b.op('f64x2.eq', b.op('f64x2.promote_low_f32x4', native), x);
+    return b.and(holds(b, usable), allLanes(b, DOUBLE, equal));
+  };
+  const slow = () => exactly(b, 'sse_f64x2_to_f32', x);
+  dst.writeVector(narrowed(b, verdict(b, SINGLE, inWindow(b, SINGLE, native), 2), same, native, slow));
 }
 
 /** A magnitude up to `limit` (i64): an integer that the format holds. */
@@ -108,23 +128,30 @@ const fromInteger =
   (b: InstructionBuilder, dst: Operand, src: Operand): void => {
     const wide = src.size === 8;
     const value = src.read();
+    const x = dst.readVector();
     const integer = wide ? value : b.wrap(value);
-    const native = toBits(b, e, b.op(`${e.name}.convert_${integer.type}_s`, integer));
+    const native = b.op(`${e.name}.convert_${integer.type}_s`, integer);
+    const write = (result: Value) => dst.writeVector(b.lane(`${e.shape}.replace_lane`, 0, x, result));
     if (!wide && e.name === 'f64') {
-      writeElement(b, e, dst, native);
+      write(native);
       return;
     }
     const exact = isSmall(b, wide ? value : b.extendS(integer), 1n << BigInt(e.fractionBits + 1));
-    const fine = b.or(exact, nativeRounding(b, b.field('mxcsr')));
-    const slow = () => exactly(b, `${integer.type}_to_${e.name}`, integer, b.field('mxcsr'));
-    writeElement(b, e, dst, either(b, fine, native, slow));
+    const slow = () =>
+      b.choose(
+        b.ne(b.floatReady(), b.i64(0)),
+        () => native,
+        () => toFloat(b, e, exactly(b, `${integer.type}_to_${e.name}`, integer, b.field('mxcsr'))),
+      );
+    write(either(b, exact, native, slow));
   };
 
 /** Four integers as singles. */
 function integersToSingles(b: InstructionBuilder, x: Value): Value {
   const native = b.op('f32x4.convert_i32x4_s', x);
   const small = b.op('i32x4.le_u', b.op('i32x4.abs', x), splat(b, 32, 1 << 24));
-  const fine = b.or(b.op('i32x4.all_true', small), nativeRounding(b, b.field('mxcsr')));
+  const ready = b.ne(b.floatReady(), b.i64(0));
+  const fine = b.or(b.op('i32x4.all_true', small), ready);
   return either(b, fine, native, () => exactly(b, 'sse_i32x4_to_f32', x));
 }
 

@@ -180,18 +180,13 @@ export function exactly(b: InstructionBuilder, routineName: string, ...args: Val
   b.setScratchField('fpExceptions', b.i32(0));
   const result = b.helper(routineName, ...args);
   b.helper('sse_finish');
+  b.mxcsrChanged();
   return result;
 }
 
 /** `fast` where `condition` holds, else the result of a routine; see `exactly`. */
 export function either(b: InstructionBuilder, condition: Value, fast: Value, slow: () => Value): Value {
-  const result = b.variable(fast.type);
-  b.if(
-    condition,
-    () => b.set(result, fast),
-    () => b.set(result, slow()),
-  );
-  return b.get(result);
+  return b.choose(condition, () => fast, slow);
 }
 
 /** Invalid, denormal and divide-by-zero are found before an operation starts, the others by it. */

@@ -4,12 +4,15 @@
  * - `sse_f32_add (a, b)`, likewise `sub`, `mul`, `div`; `sse_f32_sqrt (a)`; the same for `f64`
  * - `sse_f32x4_add (a, b)` …, `min`, `max`, `addsub`; `sse_f64x2_add` …
  *
+ * They collect exceptions in `fpExceptions`; each has a form `…_raising` that an instruction can call as its only one.
+ *
  * They are slow only where they must be: a native result that turns out exact, which is what programs that compute with
  * whole numbers mostly have while PE is clear, is taken.
  */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { type Helper, routine } from '../helpers.ts';
+import { VCPU } from '../state.ts';
 import {
   bitsConstant,
   buildLanes,
@@ -136,4 +139,18 @@ function routinesOf(e: Element): Helper[] {
   ];
 }
 
-export const floatRoutines: readonly Helper[] = ELEMENTS.flatMap(routinesOf);
+/** `<name>_raising`: what a routine collects becomes MXCSR's flags or an exception. */
+function raising({ name, signature }: Helper): Helper {
+  const [, ...params] = signature.params;
+  const body = (b: Builder, cpu: Value, ...args: Value[]): void => {
+    b.storeHost('i32.store', cpu, b.i32(0), VCPU.offsets.fpExceptions);
+    const result = b.call(name, cpu, ...args);
+    b.call('sse_finish', cpu);
+    b.return(result);
+  };
+  return routine(`${name}_raising`, params, signature.result, body, true);
+}
+
+const collecting: readonly Helper[] = ELEMENTS.flatMap(routinesOf);
+
+export const floatRoutines: readonly Helper[] = [...collecting, ...collecting.map(raising)];

@@ -15,14 +15,10 @@ import {
   exactly,
   floatConstant,
   floatSplat,
-  inexactIsSilent,
   lane,
   mxcsr,
-  nativeRounding,
-  readElement,
   roundingControl,
   SINGLE,
-  toFloat,
 } from './float-element.ts';
 
 const TOWARD_ZERO = 3;
@@ -44,12 +40,12 @@ function modeOf(b: InstructionBuilder, truncates: boolean): Value {
 }
 
 /**
- * 1 where a native rounding may be taken: where it changed nothing (`exact`, i32), or PE is of no consequence and the
- * rounding is the wanted one.
+ * A native conversion where it is `exact` (i32), or where PE is of no consequence and the rounding, if MXCSR decides on it,
+ * is to nearest.
  */
-function mayTake(b: InstructionBuilder, truncates: boolean, exact: Value): Value {
-  const control = b.field('mxcsr');
-  return b.or(exact, truncates ? inexactIsSilent(b, control) : nativeRounding(b, control));
+function converted(b: InstructionBuilder, inside: Value, exact: Value, native: Value, slow: () => Value): Value {
+  const ready = b.ne(b.floatReady(), b.i64(0));
+  return either(b, b.and(inside, b.or(exact, ready)), native, slow);
 }
 
 /** Four bytes of integer for each lane. */
@@ -59,24 +55,27 @@ function packedToIntegers(b: InstructionBuilder, e: Element, x: Value, truncates
   const exact = allLanes(b, e, b.op(`${e.shape}.eq`, rounded, x));
   const zero = e.name === 'f64' ? '_zero' : '';
   const native = b.op(`i32x4.trunc_sat_${e.shape}_s${zero}`, rounded);
-  const fine = b.and(allLanes(b, e, inside), mayTake(b, truncates, exact));
-  return either(b, fine, native, () => exactly(b, `sse_${e.shape}_to_i32`, x, modeOf(b, truncates)));
+  const slow = () => exactly(b, `sse_${e.shape}_to_i32`, x, modeOf(b, truncates));
+  return converted(b, allLanes(b, e, inside), exact, native, slow);
 }
 
-/** To a general register of 4 or 8 bytes. */
+/**
+ * To a general register of 4 or 8 bytes. The magnitude is compared before rounding: what is so near to the limit that
+ * rounding could reach it goes to the routine, which is as right.
+ */
 function scalarToInteger(b: InstructionBuilder, e: Element, dst: Operand, src: Operand, truncates: boolean): void {
-  const bits = readElement(b, e, src);
-  const x = toFloat(b, e, bits);
-  const rounded = b.op(`${e.name}.${truncates ? 'trunc' : 'nearest'}`, x);
+  const v = src.readVector();
+  const x = b.lane(`${e.shape}.extract_lane`, 0, v);
   const wide = dst.size === 8;
-  const limit = floatConstant(b, e, wide ? 2 ** 63 : 2 ** 31);
-  const inside = b.op(`${e.name}.lt`, b.op(`${e.name}.abs`, rounded), limit);
+  const limit = floatConstant(b, e, wide ? 2 ** 63 : 2 ** 31 - (e.name === 'f64' ? 1 : 128));
+  const inside = b.op(`${e.name}.lt`, b.op(`${e.name}.abs`, x), limit);
   const type = wide ? 'i64' : 'i32';
+  const rounded = truncates ? x : b.op(`${e.name}.nearest`, x);
   const integer = b.op(`${type}.trunc_sat_${e.name}_s`, rounded);
+  const exact = b.op(`${e.name}.eq`, b.op(`${e.name}.convert_${type}_s`, integer), x);
   const native = wide ? integer : b.extendU(integer);
-  const fine = b.and(inside, mayTake(b, truncates, b.op(`${e.name}.eq`, rounded, x)));
-  const slow = () => exactly(b, `${e.name}_to_${type}`, bits, modeOf(b, truncates), b.field('mxcsr'));
-  dst.write(either(b, fine, native, slow));
+  const slow = () => exactly(b, `${e.name}_to_${type}`, lane(b, e, v, 0), modeOf(b, truncates), b.field('mxcsr'));
+  dst.write(converted(b, inside, exact, native, slow));
 }
 
 /** To an MMX register. */

@@ -4,7 +4,7 @@ import type { Value } from '../../ir/node.ts';
 import type { Definition, Semantics } from '../definition.ts';
 import type { InstructionBuilder, Operand } from '../semantics.ts';
 import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
-import { fromHalves, half, lowHalf, mmxInstruction } from './common.ts';
+import { half, lowHalf, mmxInstruction } from './common.ts';
 
 function sse(name: string, feature: string, encodings: readonly string[], semantics: Semantics): Definition {
   return { name, encodings, unit: 'sse', feature, semantics };
@@ -16,10 +16,20 @@ const copy =
     dst.writeVector(src.readVector(unaligned), unaligned);
 
 /** The low bytes of the destination; the rest of a register stays. */
-const merge: Semantics = (_b, dst, src) => dst.write(src.read());
+function merge(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  if (dst.kind === 'xmm' && (src.kind === 'xmm' || src.kind === 'memory')) {
+    const shape = dst.size === 4 ? 'f32x4' : 'f64x2';
+    const low = b.lane(`${shape}.extract_lane`, 0, src.readVector());
+    dst.writeVector(b.lane(`${shape}.replace_lane`, 0, dst.readVector(), low));
+  } else dst.write(src.read());
+}
 
 /** All of the destination, zero-extended. */
-const extendMove: Semantics = (b, dst, src) => dst.writeVector(lowHalf(b, src.read()));
+function extendMove(b: InstructionBuilder, dst: Operand, src: Operand): void {
+  if (src.kind === 'memory') dst.writeVector(src.readVector());
+  else if (src.kind === 'xmm') dst.writeVector(b.op('v128.and', src.readVector(), b.v128(0xffff_ffff_ffff_ffffn, 0n)));
+  else dst.writeVector(lowHalf(b, src.read()));
+}
 
 /** The low half, zero-extended where the destination is a register. */
 function moveQuadword(b: InstructionBuilder, dst: Operand, src: Operand): void {
@@ -41,14 +51,17 @@ const whole: Definition[] = [
   sse('movntdqa', 'sse4.1', ['66 0f 38 2a /r Vdq,Mdq'], copy(false)),
 ];
 
+/** Bytes of the high half. */
+const HIGH_HALF = [8, 9, 10, 11, 12, 13, 14, 15];
+
 /** Low half of the destination from the high half of the source. */
 const highToLow: Semantics = (b, dst, src) =>
-  dst.writeVector(fromHalves(b, half(b, src.readVector(), 1), half(b, dst.readVector(), 1)));
+  dst.writeVector(b.shuffle(src.readVector(), dst.readVector(), [...HIGH_HALF, ...HIGH_HALF.map((i) => i + 16)]));
 
 /** High half of the destination from a register's low half or from memory. */
 function loadHigh(b: InstructionBuilder, dst: Operand, src: Operand): void {
-  const value = src.read();
-  dst.writeVector(b.lane('i64x2.replace_lane', 1, dst.readVector(), value));
+  const value = b.lane('f64x2.extract_lane', 0, src.readVector());
+  dst.writeVector(b.lane('f64x2.replace_lane', 1, dst.readVector(), value));
 }
 
 const storeHigh: Semantics = (b, dst, src) => dst.write(half(b, src.readVector(), 1));

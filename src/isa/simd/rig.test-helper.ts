@@ -84,11 +84,11 @@ function withConstants(shape: Shape, instruction: Instruction): Shape {
   return { ...shape, key: `${shape.key} ${operands.map((o) => o.constant).join()}`, operands };
 }
 
-/** Runs one instruction given in hexadecimal. Returns the vector of the fault, `undefined` where there is none. */
-export function run(code: string, constants = false): number | undefined {
+/** As `run`, to be called again and again until another instruction is prepared. */
+export function prepare(code: string, constants = false): () => number | undefined {
   const bytes = Uint8Array.from(Buffer.from(code.replaceAll(' ', ''), 'hex'));
   const instruction = decode(bytes, 0, mode);
-  if (typeof instruction === 'string') return VECTOR.ud;
+  if (typeof instruction === 'string') return () => VECTOR.ud;
   const plain = shapeOf(instruction, { ...mode, flatSegments: Array(6).fill(true) as boolean[] });
   const shape = constants ? withConstants(plain, instruction) : plain;
   const handler = handlers.index(shape);
@@ -96,9 +96,12 @@ export function run(code: string, constants = false): number | undefined {
   writer.instruction(RECORDS, handler, instruction, shape, CODE, 1);
   const end = CODE + instruction.length;
   writer.special(RECORDS + RECORD_SIZE, handlers.special.stale, end, end, 2);
-  const exit = (table.get(handler) as (cpu: number, record: number) => number)(CPU, RECORDS);
-  return exit === EXIT.fault ? state.faultVector : undefined;
+  const execute = table.get(handler) as (cpu: number, record: number) => number;
+  return () => (execute(CPU, RECORDS) === EXIT.fault ? state.faultVector : undefined);
 }
+
+/** Runs one instruction given in hexadecimal. Returns the vector of the fault, `undefined` where there is none. */
+export const run = (code: string, constants = false): number | undefined => prepare(code, constants)();
 
 /** An XMM register as 32 hexadecimal digits, most significant first. */
 export function xmm(index: number): string {
