@@ -43,16 +43,16 @@ function transferFunctions(context: CpuContext) {
     farReturn: (_cpu: number, size: Size, release: number) => {
       farReturn(context, size, release);
     },
-    interruptReturn: (_cpu: number, size: Size, nextIp: bigint) => {
+    slowInterruptReturn: (_cpu: number, size: Size, nextIp: bigint) => {
       interruptReturn(context, size, unsigned(nextIp));
     },
     softwareInterrupt: (_cpu: number, vector: number, privileged: number, nextIp: bigint) => {
       softwareInterrupt(context, vector, privileged === 0 ? 'software' : 'privileged-software', unsigned(nextIp));
     },
-    syscall: (_cpu: number, nextIp: bigint) => {
+    slowSyscall: (_cpu: number, nextIp: bigint) => {
       syscall(context, unsigned(nextIp));
     },
-    sysret: (_cpu: number, wide: number) => {
+    slowSysret: (_cpu: number, wide: number) => {
       sysret(context, wide !== 0);
     },
     sysenter: () => {
@@ -104,7 +104,7 @@ function controlFunctions(context: CpuContext) {
       context.modeChanged();
     },
     /** Flags other than the status flags changed; `before` is EFLAGS as it was. */
-    flagsChanged: (_cpu: number, before: number) => {
+    slowFlagsChanged: (_cpu: number, before: number) => {
       context.modeChanged();
       interruptsMayFollow(context, before);
     },
@@ -152,7 +152,9 @@ function identificationFunctions(context: CpuContext) {
   };
 }
 
-/** The functions by the names of `systemHelpers`, and `segmentCheck` and `random`. Each takes the state block first. */
+/**
+ * The functions by the names of `systemHelpers`, those with a routine in WebAssembly (`routines/`) with `slow` before it, `segmentCheck` and `random`. Each takes the state block first.
+ */
 export function systemFunctions(context: CpuContext) {
   return {
     ...transferFunctions(context),

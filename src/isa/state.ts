@@ -116,7 +116,7 @@ export const FPR_STRIDE = 16;
  * Segment attributes hold bits 8–23 of a descriptor's high doubleword shifted to 0: type 0–3, S 4, DPL 5–6, P 7, AVL 12,
  * L 13, D/B 14, G 15; bit 16 marks a segment register that a null selector made unusable.
  */
-export const VCPU = struct('vcpu', 1, {
+export const VCPU = struct('vcpu', 2, {
   gpr: ['u64', 16],
   rip: 'u64',
   /** Always 0: the base of an address that has none. */
@@ -213,6 +213,10 @@ export const VCPU = struct('vcpu', 1, {
   poll: 'i32',
   /** Raised when anything derived from page tables or code may be stale. */
   epoch: 'u32',
+  /** Not 0: an interrupt or another event may wait that only IF holds back. */
+  eventsWait: 'u32',
+  /** What `budget` is at the end of the last STI that set IF. */
+  shadowBudget: 'i32',
   /** Instructions left before control returns to the run loop; may go below 0 by the length of a block. */
   budget: 'i32',
   /** Why the last compiled code came back; see `interpreter/exits.ts`. */
@@ -223,6 +227,8 @@ export const VCPU = struct('vcpu', 1, {
   modeKey: 'u32',
   /** Generation of the jump cache. */
   jumpGeneration: 'u32',
+  /** Oldest generation whose entries in the jump cache may hold again. */
+  jumpFloor: 'u32',
   /** Instructions retired, brought up to date whenever control returns to the run loop. */
   instructions: 'u64',
 
@@ -231,6 +237,10 @@ export const VCPU = struct('vcpu', 1, {
   tlbMask: 'u32',
   /** First TLB of this vCPU; the one in use follows from address space and rights. */
   tlbArea: 'u32',
+  /** First TLB of the address space. */
+  tlbSpace: 'u32',
+  /** TLBs that may hold entries, one bit each. */
+  tlbUsed: 'u32',
   jumpCache: 'u32',
   /** Guest-physical map: address of its first entry, number of entries. */
   mapBase: 'u32',
@@ -259,14 +269,19 @@ export const ENGINE_FIELDS = [
   'faultAddress',
   'poll',
   'epoch',
+  'eventsWait',
+  'shadowBudget',
   'budget',
   'exitInfo',
   'current',
   'modeKey',
   'jumpGeneration',
+  'jumpFloor',
   'tlbBase',
   'tlbMask',
   'tlbArea',
+  'tlbSpace',
+  'tlbUsed',
   'jumpCache',
   'mapBase',
   'mapPages',

@@ -12,4 +12,6 @@ export const EXIT = {
   poll: 4,
   /** Go on at `rip`, which was reached often: time to translate it. */
   hot: 5,
+  /** An exception is described by the fault fields, `rip` is at its instruction, which is counted. */
+  exception: 6,
 } as const;

@@ -3,49 +3,59 @@
  * until something needs the engine.
  */
 import type { Builder } from '../../ir/builder.ts';
+import type { Value } from '../../ir/node.ts';
 import { ModuleBuilder } from '../../ir/wasm/module.ts';
+import { readField, writeField } from '../../isa/fields.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
+import { MODE } from '../mode.ts';
 import { HANDLER } from './builder.ts';
 import { EXIT } from './exits.ts';
+import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { RECORD } from './record.ts';
 
-/**
- * The jump cache: where the block for an address is, direct-mapped. An entry is i64 address, i64 key (mode and
- * generation), i32 record, i32 times entered, i64 `ipBase`.
- */
-export const JUMP_CACHE = {
-  address: 0,
-  key: 8,
-  record: 16,
-  heat: 20,
-  ipBase: 24,
-  entrySize: 32,
-  entries: 8192,
-} as const;
-
-export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
-const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
-
-/** Byte offset in the jump cache of the entry for an address. */
-export function jumpCacheOffset(address: bigint): number {
-  const low = Number(BigInt.asUintN(32, address ^ (address >> 12n)));
-  return (low << 5) & JUMP_MASK;
+interface RunOptions {
+  readonly threshold: number;
+  /** Whether exceptions are delivered here. */
+  readonly deliver: boolean;
+  /** Whether entries of the jump cache that became doubtful are looked at here. */
+  readonly refresh: boolean;
 }
 
-function fillRun(b: Builder, threshold: number): void {
+/** Puts `rip` at the instruction in `current`, which faulted, and counts it and those before it. */
+function backToCurrent(b: Builder, cpu: Value): void {
+  const record = b.variable('i32', readField(b, cpu, 'current'));
+  const ip = b.add(readField(b, cpu, 'ipBase'), b.loadHost('i64.load16_u', b.get(record), RECORD.offset));
+  const size = b.and(readField(b, cpu, 'modeKey'), b.i32(3 << MODE.codeShift));
+  const bits = b.select(b.eqz(size), b.i64(0xffff), b.i64(0xffff_ffff));
+  const mask = b.select(b.eq(size, b.i32(2)), b.i64(-1), bits);
+  writeField(b, cpu, 'rip', b.and(ip, mask));
+  const count = b.loadHost('i32.load16_u', b.get(record), RECORD.count);
+  writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), count));
+  writeField(b, cpu, 'pendingKind', b.i32(0));
+  writeField(b, cpu, 'current', b.i32(0));
+}
+
+function fillRun(b: Builder, { threshold, deliver, refresh }: RunOptions): void {
   const cpu = b.param(0);
   const offsets = VCPU.offsets;
   b.loop((again) => {
     const spent = b.leS(b.loadHost('i32.load', cpu, offsets.budget), b.i32(0));
     b.if(b.or(spent, b.loadHost('i32.load', cpu, offsets.poll)), () => b.return(b.i32(EXIT.poll)));
     const address = b.loadHost('i64.load', cpu, offsets.rip);
-    const hash = b.wrap(b.xor(address, b.shrU(address, b.i64(12))));
-    const entry = b.add(b.and(b.shl(hash, b.i32(5)), b.i32(JUMP_MASK)), b.loadHost('i32.load', cpu, offsets.jumpCache));
+    const entry = jumpCacheEntry(b, cpu, address);
     const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
     // `modeKey` and `jumpGeneration` lie side by side and are compared as one.
     const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), b.loadHost('i64.load', cpu, offsets.modeKey));
-    b.if(b.eqz(b.and(known, current)), () => b.return(b.i32(EXIT.lookup)));
+    b.if(b.eqz(b.and(known, current)), () => {
+      const sameMode = b.eq(
+        b.loadHost('i32.load', entry, JUMP_CACHE.key),
+        b.loadHost('i32.load', cpu, offsets.modeKey),
+      );
+      b.if(b.eqz(b.and(known, sameMode)), () => b.return(b.i32(EXIT.lookup)));
+      const fresh = refresh ? b.call('refreshJump', cpu, entry) : b.i32(0);
+      b.if(b.eqz(fresh), () => b.return(b.i32(EXIT.lookup)));
+    });
     b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
     const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
     if (threshold > 0) {
@@ -55,6 +65,13 @@ function fillRun(b: Builder, threshold: number): void {
     }
     const exit = b.callTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
     b.branchIf(again, b.eqz(exit));
+    if (deliver) {
+      b.if(b.eq(exit, b.i32(EXIT.fault)), () => {
+        backToCurrent(b, cpu);
+        b.branchIf(again, b.call('enterException', cpu));
+        b.return(b.i32(EXIT.exception));
+      });
+    }
     b.return(exit);
   });
   b.unreachable();
@@ -62,9 +79,12 @@ function fillRun(b: Builder, threshold: number): void {
 
 /**
  * Adds imports, routines and `run` to a module; every routine is exported, for handler modules to import. `threshold`: how
- * often a block is entered before it is asked to be translated; 0: never.
+ * often a block is entered before it is asked to be translated; 0: never. With `deliver`, exceptions of 64-bit code are
+ * delivered without leaving `run` where that is possible.
  */
-export function buildRuntime(helpers: readonly Helper[], threshold = 0): Uint8Array {
+export function buildRuntime(helpers: readonly Helper[], threshold = 0, deliver = false): Uint8Array {
+  const has = (name: string) => helpers.some((h) => h.name === name);
+  const options = { threshold, deliver: deliver && has('enterException'), refresh: has('refreshJump') };
   const module = new ModuleBuilder();
   for (const h of helpers) if (h.body === undefined) module.import(h.name, h.signature);
   for (const h of helpers) {
@@ -76,9 +96,6 @@ export function buildRuntime(helpers: readonly Helper[], threshold = 0): Uint8Ar
     };
     module.define(h.name, h.signature, fill, { exported: true });
   }
-  module.define('run', { params: ['i32'], result: 'i32' }, (b) => fillRun(b, threshold), { exported: true });
+  module.define('run', { params: ['i32'], result: 'i32' }, (b) => fillRun(b, options), { exported: true });
   return module.encode();
 }
-
-if (VCPU.offsets.jumpGeneration !== VCPU.offsets.modeKey + 4)
-  throw new RangeError('modeKey and jumpGeneration must be neighbours');
