@@ -17,7 +17,6 @@ import { interruptsMayFollow } from './interrupt-window.ts';
 import { readMsr, writeMsr } from './msr.ts';
 import { checkPort, readPort, writePort } from './port-io.ts';
 import { loadSegment, segmentLinear } from './segmentation.ts';
-import { readTsc } from './tsc.ts';
 
 /** Operand size in bytes as it arrives from WebAssembly. */
 type Size = 2 | 4 | 8;
@@ -89,7 +88,7 @@ function segmentFunctions(context: CpuContext) {
 
 function controlFunctions(context: CpuContext) {
   return {
-    readControlRegister: (_cpu: number, index: number): bigint => readControlRegister(context, index) ?? 0n,
+    slowReadControlRegister: (_cpu: number, index: number): bigint => readControlRegister(context, index) ?? 0n,
     writeControlRegister: (_cpu: number, index: number, value: bigint) => {
       writeControlRegister(context, index, unsigned(value));
     },
@@ -107,9 +106,6 @@ function controlFunctions(context: CpuContext) {
     slowFlagsChanged: (_cpu: number, before: number) => {
       context.modeChanged();
       interruptsMayFollow(context, before);
-    },
-    invalidatePage: (_cpu: number, address: bigint) => {
-      context.flushTlb('page', unsigned(address), Number(context.state.cr3 & 0xfffn));
     },
     invalidatePcid: (_cpu: number, type: bigint, pcid: bigint, address: bigint) => {
       invalidatePcid(context, unsigned(type), unsigned(pcid), unsigned(address));
@@ -143,7 +139,7 @@ function identificationFunctions(context: CpuContext) {
     writeMsr: (_cpu: number, index: number, value: bigint) => {
       writeMsr(context, index >>> 0, unsigned(value));
     },
-    readTsc: (): bigint => readTsc(context),
+    machineTicks: (): number => context.clock.ticks(),
     random: (): bigint => context.random(),
     hypercall: (): bigint => {
       const { gpr } = context.state;

@@ -32,19 +32,22 @@ export const JUMP_CACHE = {
 } as const;
 
 export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
-const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
 const ENTRY_SHIFT = Math.log2(JUMP_CACHE.entrySize);
+/** The number of an entry is the upper bits of the address's halves, multiplied by a number that mixes them. */
+const INDEX_SHIFT = 32 - Math.log2(JUMP_CACHE.entries);
+const MIX = 0x9e37_79b1;
 
 /** Byte offset in the jump cache of the entry for an address. */
 export function jumpCacheOffset(address: bigint): number {
-  const low = Number(BigInt.asUintN(32, address ^ (address >> 12n)));
-  return (low << ENTRY_SHIFT) & JUMP_MASK;
+  const low = Number(BigInt.asUintN(32, address ^ (address >> 32n)));
+  return (Math.imul(low, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT;
 }
 
 /** Host address of the entry for an address. */
 export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
-  const hash = b.wrap(b.xor(address, b.shrU(address, b.i64(12))));
-  return b.add(b.and(b.shl(hash, b.i32(ENTRY_SHIFT)), b.i32(JUMP_MASK)), readField(b, cpu, 'jumpCache'));
+  const low = b.wrap(b.xor(address, b.shrU(address, b.i64(32))));
+  const index = b.shrU(b.mul(low, b.i32(MIX)), b.i32(INDEX_SHIFT));
+  return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
 }
 
 /** Host address of the page of code at a linear address, or 0 where it cannot be fetched: no fault is left behind. */

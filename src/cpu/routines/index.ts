@@ -10,11 +10,13 @@ import { flagRoutines } from './flags.ts';
 import { interruptReturnRoutines } from './interrupt-return.ts';
 import { longModeRoutines } from './long-mode.ts';
 import { memoryRoutines } from './memory.ts';
+import { registerRoutines } from './registers.ts';
 
 export const systemRoutines: readonly Helper[] = [
   ...flagRoutines,
   ...longModeRoutines,
   ...memoryRoutines,
+  ...registerRoutines,
   ...fastCallRoutines,
   ...deliveryRoutines,
   ...interruptReturnRoutines,

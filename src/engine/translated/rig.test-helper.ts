@@ -95,7 +95,7 @@ export function createRig(options: RigOptions = {}) {
         enabled: () => true,
         tscChanged() {},
       },
-      clock: { ticks: () => 0n, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
+      clock: { ticks: () => 0, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
       random: () => 0n,
       hypercall: () => 0n,
       log() {},

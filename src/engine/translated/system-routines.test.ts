@@ -7,7 +7,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { writeFlags } from '../../cpu/flags.ts';
 import { systemRoutines } from '../../cpu/routines/index.ts';
-import { systemFunctions } from '../../cpu/system-functions.ts';
 import { coreHelpers } from '../../isa/helpers.ts';
 import { CR0, CR4, EFER, EFLAGS, NO_FAULT, SEGMENT, type VcpuState } from '../../isa/state.ts';
 import { systemHelpers } from '../../isa/system/index.ts';
@@ -15,21 +14,28 @@ import { SAVED_FIELDS, saveVcpu } from '../../snapshot/vcpu-section.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
 import { createRig, PAGE, type Rig } from './rig.test-helper.ts';
 
-/** The same instructions with nothing but JavaScript behind those of the system level. */
+/** `slowSyscall` stands for `syscall`. */
+const fullName = (slow: string) => `${slow.charAt(4).toLowerCase()}${slow.slice(5)}`;
+const isSlow = (name: string) => name.startsWith('slow');
+const REPLACED = new Set(
+  systemRoutines
+    .map(({ name }) => name)
+    .filter(isSlow)
+    .map(fullName),
+);
+const DELIVERY = new Set(['enterException', 'enterInterrupt']);
+
+/** The same instructions with nothing but JavaScript behind those that have both. */
 const WITHOUT_ROUTINES: InstructionSet = {
   ...x86,
   helpers: [
-    ...coreHelpers,
-    ...systemHelpers,
-    ...x86.helpers.filter((h) => ![...systemRoutines, ...coreHelpers, ...systemHelpers].some((r) => r.name === h.name)),
+    ...x86.helpers.filter(({ name }) => !REPLACED.has(name) && !DELIVERY.has(name)),
+    ...[...coreHelpers, ...systemHelpers].filter(({ name }) => REPLACED.has(name)),
   ],
   implementation(context) {
-    const all: Record<string, (...args: never[]) => unknown> = { ...x86.implementation(context) };
-    const named = systemFunctions(context) as Record<string, (...args: never[]) => unknown>;
-    for (const [name, function_] of Object.entries(named)) {
-      if (name.startsWith('slow')) all[`${name.charAt(4).toLowerCase()}${name.slice(5)}`] = function_;
-    }
-    return all;
+    const all = x86.implementation(context);
+    const slow = Object.entries(all).filter(([name]) => isSlow(name));
+    return { ...all, ...Object.fromEntries(slow.map(([name, call]) => [fullName(name), call])) };
   },
 };
 
