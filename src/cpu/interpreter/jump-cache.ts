@@ -28,7 +28,7 @@ export const JUMP_CACHE = {
   page: 32,
   nextPage: 36,
   entrySize: 64,
-  entries: 32_768,
+  entries: 131_072,
 } as const;
 
 export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
