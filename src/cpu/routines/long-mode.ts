@@ -59,6 +59,13 @@ function rightsOffset(b: Builder, cpu: Value): Value {
   return b.select(user, b.i32(TLB_RIGHTS.user * TLB_BYTES), supervisor);
 }
 
+/** The shadow of STI ends where IF falls. */
+function endShadow(b: Builder, cpu: Value): void {
+  const masked = b.eqz(b.and(readField(b, cpu, 'eflags'), b.i32(EFLAGS.if)));
+  const shadowed = b.and(b.eq(readField(b, cpu, 'interruptShadow'), b.i32(STI)), masked);
+  b.if(shadowed, () => writeField(b, cpu, 'interruptShadow', b.i32(0)));
+}
+
 /** To be called after CPL or EFLAGS changed, or 64-bit code was entered. (cpu) */
 const longModeChanged = routine('longModeChanged', [], undefined, (b, cpu) => {
   const cpl = readField(b, cpu, 'cpl');
@@ -69,6 +76,9 @@ const longModeChanged = routine('longModeChanged', [], undefined, (b, cpu) => {
   const kept = b.and(readField(b, cpu, 'modeKey'), b.i32(KEPT));
   const alignment = b.select(b.get(aligned), b.i32(MODE.alignment), b.i32(0));
   const key = b.or(b.or(kept, b.i32(LONG)), b.or(b.shl(cpl, b.i32(MODE.cplShift)), alignment));
+  const level = b.and(b.shrU(readField(b, cpu, 'modeKey'), b.i32(MODE.cplShift)), b.i32(3));
+  const sameLevel = b.variable('i32', b.eq(level, cpl));
+  const before = b.variable('i32', readField(b, cpu, 'tlbBase'));
   writeField(b, cpu, 'modeKey', key);
   b.if(
     b.get(aligned),
@@ -83,8 +93,10 @@ const longModeChanged = routine('longModeChanged', [], undefined, (b, cpu) => {
       noteTableUsed(b, cpu, b.get(table));
     },
   );
-  const shadowed = b.and(b.eq(readField(b, cpu, 'interruptShadow'), b.i32(STI)), b.eqz(b.and(flags, b.i32(EFLAGS.if))));
-  b.if(shadowed, () => writeField(b, cpu, 'interruptShadow', b.i32(0)));
+  // What is known of pages holds for a level; only within it is another table news.
+  const moved = b.and(b.ne(readField(b, cpu, 'tlbBase'), b.get(before)), b.get(sameLevel));
+  writeField(b, cpu, 'epoch', b.add(readField(b, cpu, 'epoch'), moved));
+  endShadow(b, cpu);
 });
 
 /** What `cpu/interrupt-window.ts` does; `before` is EFLAGS as it was. (cpu, before) */
@@ -107,7 +119,11 @@ const flagsChanged = routine('flagsChanged', ['i32'], undefined, (b, cpu, before
     b.call('slowFlagsChanged', cpu, before);
     b.return();
   });
-  b.call('longModeChanged', cpu);
+  b.if(
+    b.and(changed, b.i32(EFLAGS.ac)),
+    () => b.call('longModeChanged', cpu),
+    () => endShadow(b, cpu),
+  );
   b.call('interruptsMayFollow', cpu, before);
 });
 

@@ -123,6 +123,10 @@ for (const [engine, translation] of ENGINES) {
     rig.run(0x1000, 0);
     raised('INVLPG', invalidate(0x3000));
     raised('MOV CR3', [0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8]);
+    rig.state.cr4 |= BigInt(CR4.smap);
+    rig.vcpu.stateReplaced();
+    raised('STAC', [0x0f, 0x01, 0xcb]);
+    raised('CLAC', [0x0f, 0x01, 0xca]);
     const before = rig.state.epoch;
     rig.map.setFlag(0x55, 8);
     assert.ok(rig.state.epoch > before, 'code in a page');
