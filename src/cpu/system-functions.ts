@@ -89,7 +89,7 @@ function segmentFunctions(context: CpuContext) {
 function controlFunctions(context: CpuContext) {
   return {
     slowReadControlRegister: (_cpu: number, index: number): bigint => readControlRegister(context, index) ?? 0n,
-    writeControlRegister: (_cpu: number, index: number, value: bigint) => {
+    slowWriteControlRegister: (_cpu: number, index: number, value: bigint) => {
       writeControlRegister(context, index, unsigned(value));
     },
     readDebugRegister: (_cpu: number, index: number): bigint => readDebugRegister(context, index) ?? 0n,

@@ -239,6 +239,8 @@ export const VCPU = struct('vcpu', 2, {
   tlbArea: 'u32',
   /** First TLB of the address space. */
   tlbSpace: 'u32',
+  /** PCIDs that the TLBs of each space belong to, -1 for none. */
+  tlbPcids: ['i32', 8],
   /** TLBs that may hold entries, one bit each. */
   tlbUsed: 'u32',
   jumpCache: 'u32',
@@ -281,6 +283,7 @@ export const ENGINE_FIELDS = [
   'tlbMask',
   'tlbArea',
   'tlbSpace',
+  'tlbPcids',
   'tlbUsed',
   'jumpCache',
   'mapBase',

@@ -4,6 +4,7 @@
  * rest.
  */
 import type { Helper } from '../../isa/helpers.ts';
+import { addressSpaceRoutines } from './address-space.ts';
 import { deliveryRoutines } from './delivery.ts';
 import { fastCallRoutines } from './fast-call.ts';
 import { flagRoutines } from './flags.ts';
@@ -17,6 +18,7 @@ export const systemRoutines: readonly Helper[] = [
   ...longModeRoutines,
   ...memoryRoutines,
   ...registerRoutines,
+  ...addressSpaceRoutines,
   ...fastCallRoutines,
   ...deliveryRoutines,
   ...interruptReturnRoutines,

@@ -12,7 +12,7 @@ import { CR0, CR4, EFER, EFLAGS, NO_FAULT, SEGMENT, type VcpuState } from '../..
 import { systemHelpers } from '../../isa/system/index.ts';
 import { SAVED_FIELDS, saveVcpu } from '../../snapshot/vcpu-section.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
-import { createRig, PAGE, type Rig } from './rig.test-helper.ts';
+import { createRig, PAGE, PLACE as RIG, type Rig } from './rig.test-helper.ts';
 
 /** `slowSyscall` stands for `syscall`. */
 const fullName = (slow: string) => `${slow.charAt(4).toLowerCase()}${slow.slice(5)}`;
@@ -98,6 +98,9 @@ const CODE = {
   stac: [0x0f, 0x01, 0xcb],
   clac: [0x0f, 0x01, 0xca],
   swapgs: [0x0f, 0x01, 0xf8],
+  moveRoot: [0x41, 0x0f, 0x22, 0xd8], // mov cr3, r8
+  moveOtherRoot: [0x41, 0x0f, 0x22, 0xd9], // mov cr3, r9
+  invalidate: [0x0f, 0x01, 0x38], // invlpg [rax]
   pushfq: [0x9c],
   popfq: [0x9d],
   popf: [0x66, 0x9d],
@@ -113,7 +116,7 @@ const CODE = {
   add: [0x48, 0x83, 0xc0, 0x01],
 } as const;
 const USUAL = {
-  kernel: ['sysretq', 'iretq', 'iretq', 'popfq', 'sti', 'load', 'ud2', 'stac'],
+  kernel: ['sysretq', 'iretq', 'iretq', 'popfq', 'sti', 'load', 'ud2', 'stac', 'moveRoot', 'moveOtherRoot'],
   user: ['syscall', 'syscall', 'load', 'store', 'ud2', 'popfq', 'kernelLoad'],
 } as const;
 
@@ -176,6 +179,10 @@ function registers(random: Random): (state: VcpuState) => void {
   const flags = random(0x40_0000) & ~mostly(random, EFLAGS.tf | EFLAGS.rf | EFLAGS.vm, EFLAGS.vm);
   const nested = mostly(random, 0, EFLAGS.nt);
   const cr4 = pick(random, 0, CR4.smap, CR4.smap | CR4.smep, CR4.smep) | CR4.pae | CR4.osfxsr;
+  const pcids = random(2) === 0;
+  const keep = () => pick(random, 0n, 1n << 63n);
+  const root = () => (pcids ? BigInt(random(12)) | keep() : mostly(random, 0n, 0x18n, 1n << 63n));
+  const roots = [root(), root()];
   const cr0 = CR0.pe | CR0.et | CR0.pg | pick(random, 0, CR0.am) | mostly(random, CR0.wp, 0);
   const stack = user ? PLACE.userStack : PLACE.kernelStack;
   const rsp = BigInt(stack + mostly(random, 0x400, 0xfe0, 0x403, 8));
@@ -194,7 +201,8 @@ function registers(random: Random): (state: VcpuState) => void {
   const segments = pick(random, 0x1_0000, 0x1_0000, 0xc0f3, 0xc093, 0x9f);
   return (state) => {
     state.cr0 = BigInt(cr0 >>> 0);
-    state.cr4 = BigInt(cr4);
+    state.cr4 = BigInt(cr4 | (pcids ? CR4.pcide : 0));
+    state.cr3 = BigInt(RIG.root);
     state.efer = BigInt(efer);
     state.cpl = user ? 3 : 0;
     const set = (segment: number, selector: number, limit: number, attributes: number) => {
@@ -216,6 +224,8 @@ function registers(random: Random): (state: VcpuState) => void {
     state.gpr.fill(0x1234n);
     state.gpr[1] = rcx;
     state.gpr[4] = rsp;
+    state.gpr[8] = BigInt(RIG.root) | roots[0]!;
+    state.gpr[9] = BigInt(RIG.root) | roots[1]!;
     state.gpr[11] = r11;
     state.rip = BigInt(user ? PLACE.userCode : PLACE.kernelCode);
     state.star = star;

@@ -2,7 +2,7 @@
 
 import type { TlbFlush } from '../../cpu/context.ts';
 import { MODE } from '../../cpu/mode.ts';
-import { CR0, CR4, EFLAGS, type VcpuState } from '../../isa/state.ts';
+import { CR0, CR4, EFLAGS, VCPU, type VcpuState } from '../../isa/state.ts';
 import {
   EMPTY_TABLE,
   RIGHTS_COUNT,
@@ -42,11 +42,12 @@ export function createTlb(
   framesChanged: () => void,
 ): Tlb {
   new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES).fill(0).fill(TLB_INVALID, 0, TLB_TABLES_BYTES);
-  /** PCID of each space, -1 where it holds nothing. */
-  const spaces = new Array<number>(TLB_SPACES).fill(-1);
-  let current = 0;
+  const spaces = state.tlbPcids.fill(-1);
   let victim = 0;
   state.tlbSpace = state.tlbArea;
+
+  /** Number of the space in use. */
+  const chosen = () => (state.tlbSpace - state.tlbArea) / tlbTable(1, 0);
 
   function clear(space: number): void {
     routines.tlbClearSpace(cpu, state.tlbArea + tlbTable(space, 0));
@@ -55,20 +56,18 @@ export function createTlb(
 
   function chooseSpace(): void {
     const pcid = (Number(state.cr4) & CR4.pcide) !== 0 ? Number(state.cr3 & 0xfffn) : 0;
-    if (spaces[current] === pcid) return;
-    const known = spaces.indexOf(pcid);
-    if (known >= 0) current = known;
-    else {
-      const free = spaces.indexOf(-1);
-      if (free >= 0) current = free;
-      else {
+    if (spaces[chosen()] === pcid) return;
+    let space = spaces.indexOf(pcid);
+    if (space < 0) {
+      space = spaces.indexOf(-1);
+      if (space < 0) {
         victim = (victim + 1) % TLB_SPACES;
         clear(victim);
-        current = victim;
+        space = victim;
       }
-      spaces[current] = pcid;
+      spaces[space] = pcid;
     }
-    state.tlbSpace = state.tlbArea + tlbTable(current, 0);
+    state.tlbSpace = state.tlbArea + tlbTable(space, 0);
     mappingsChanged();
   }
 
@@ -92,8 +91,9 @@ export function createTlb(
         return;
       }
       const granted = rights();
-      state.tlbUsed |= 1 << (current * RIGHTS_COUNT + granted);
-      use(state.tlbArea + tlbTable(current, granted), TLB_MASK);
+      const space = chosen();
+      state.tlbUsed |= 1 << (space * RIGHTS_COUNT + granted);
+      use(state.tlbArea + tlbTable(space, granted), TLB_MASK);
     },
     flush(kind, address = 0n, pcid = 0) {
       mappingsChanged();
@@ -121,3 +121,5 @@ export function createTlb(
     },
   };
 }
+
+if (VCPU.fields.tlbPcids[1] !== TLB_SPACES) throw new RangeError('the state block has no PCID for every space');
