@@ -75,7 +75,9 @@ const refreshJump = routine('refreshJump', ['i32'], 'i32', (b, cpu, entry) => {
   const linear = b.variable('i64', b.select(long, rip, inSegment));
   const differs = (address: Value, field: number) =>
     b.ne(b.call('codePage', cpu, address), b.loadHost('i32.load', entry, field));
-  b.if(differs(b.get(linear), JUMP_CACHE.page), () => b.return(b.i32(0)));
+  // An entry that was never written has no page.
+  const unused = b.eqz(b.loadHost('i32.load', entry, JUMP_CACHE.page));
+  b.if(b.or(unused, differs(b.get(linear), JUMP_CACHE.page)), () => b.return(b.i32(0)));
   b.if(b.loadHost('i32.load', entry, JUMP_CACHE.nextPage), () => {
     const next = b.add(b.or(b.get(linear), b.i64(4095)), b.i64(1));
     b.if(differs(next, JUMP_CACHE.nextPage), () => b.return(b.i32(0)));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CR4 } from '../../isa/state.ts';
+import { CR4, SEGMENT } from '../../isa/state.ts';
 import { createRig, DEVICE_VALUE, ENGINES, PAGE, PLACE, type Rig } from './rig.test-helper.ts';
 
 const LARGE = 0x80n;
@@ -147,3 +147,18 @@ function copyTables(rig: Rig): (linear: number) => number {
   });
   return (linear) => copies[3]! + (linear >> 12) * 8;
 }
+
+test('address 0 of real mode, in an entry of the jump cache that was never written', () => {
+  const rig = createRig();
+  rig.state.cr0 = 0x10n;
+  for (let segment = 0; segment < 6; segment++) {
+    rig.state.segmentLimit[segment] = 0xffff;
+    rig.state.segmentAttributes[segment] = 0x93;
+  }
+  // Code where there is no RAM.
+  rig.state.segmentBase[SEGMENT.cs] = BigInt(PLACE.device);
+  rig.vcpu.stateReplaced();
+  assert.equal(rig.state.modeKey, 0);
+  rig.run(0, 1);
+  assert.deepEqual(rig.exceptions, ['6 at 0']);
+});

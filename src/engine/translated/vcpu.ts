@@ -122,6 +122,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const state = VCPU.view(buffer, cpu);
   state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
   state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
+  // Entries that were never written are of generation 0.
+  state.jumpGeneration = 1;
+  state.jumpFloor = 1;
   state.mapBase = map.base;
   state.mapPages = map.pages;
   state.faultVector = NO_FAULT;
