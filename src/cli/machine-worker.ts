@@ -66,6 +66,7 @@ function flushOutput(): void {
 function create(): Machine {
   const machine: Machine = createMachine({
     memory: options.memory,
+    translation: process.env.VT === '0' ? undefined! : { threshold: Number(process.env.VT ?? 500) },
     clock: 'real',
     hostNow: () => hostClock.now() * 1e6,
     epoch: Date.now(),

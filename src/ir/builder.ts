@@ -2,13 +2,61 @@
  * Builds the body of one IR function. Integer operations take their type from their operands; floating-point and SIMD
  * operations go by their WebAssembly names through `op`.
  */
-import { foldPure } from './fold.ts';
+import { constant, constantI32, constantI64 } from './constants.ts';
+import { foldCondition } from './fold.ts';
 import { atomicOp, loadOp, storeOp } from './memory-ops.ts';
-import type { Block, Label, Node, Signature, Value, Variable } from './node.ts';
-import { pureOp } from './ops.ts';
+import {
+  type Block,
+  compoundNode,
+  createVariable,
+  type Label,
+  type Node,
+  type Signature,
+  simpleNode,
+  type Value,
+  type Variable,
+} from './node.ts';
+import { type IntegerOp, integerOp, type PureOp, pureOp } from './ops.ts';
 import type { Type } from './types.ts';
 
-const fresh = { uses: 0, local: -1 };
+const ADD = integerOp('add');
+const SUB = integerOp('sub');
+const MUL = integerOp('mul');
+const AND = integerOp('and');
+const OR = integerOp('or');
+const XOR = integerOp('xor');
+const SHL = integerOp('shl');
+const SHR_U = integerOp('shr_u');
+const SHR_S = integerOp('shr_s');
+const ROTL = integerOp('rotl');
+const ROTR = integerOp('rotr');
+const EQ = integerOp('eq');
+const NE = integerOp('ne');
+const LT_U = integerOp('lt_u');
+const LT_S = integerOp('lt_s');
+const LE_U = integerOp('le_u');
+const LE_S = integerOp('le_s');
+const GT_U = integerOp('gt_u');
+const GT_S = integerOp('gt_s');
+const GE_U = integerOp('ge_u');
+const GE_S = integerOp('ge_s');
+const EQZ = integerOp('eqz');
+const CLZ = integerOp('clz');
+const CTZ = integerOp('ctz');
+const POPCNT = integerOp('popcnt');
+const WRAP = pureOp('i32.wrap_i64');
+const EXTEND_U = pureOp('i64.extend_i32_u');
+const EXTEND_S = pureOp('i64.extend_i32_s');
+const SIGN_EXTEND: Readonly<Record<number, PureOp>> = {
+  1: pureOp('i64.extend8_s'),
+  2: pureOp('i64.extend16_s'),
+  4: pureOp('i64.extend32_s'),
+};
+const LOW_BYTES: Readonly<Record<number, Value>> = {
+  1: constant('i64', 0xffn),
+  2: constant('i64', 0xffffn),
+  4: constant('i64', 0xffff_ffffn),
+};
 
 export class Builder {
   readonly params: readonly Variable[];
@@ -21,7 +69,7 @@ export class Builder {
 
   /** `signatures` gives the signature of every function that `call` may name. */
   constructor(params: readonly Type[], result: Type | undefined, signatures: (callee: string) => Signature) {
-    this.params = params.map((type, index) => ({ type, index }));
+    this.params = params.map((type, index) => createVariable(type, index));
     this.result = result;
     this.#signatures = signatures;
   }
@@ -37,19 +85,19 @@ export class Builder {
   }
 
   i32(value: number): Value {
-    return { kind: 'const', type: 'i32', value: value | 0, ...fresh };
+    return constantI32(value);
   }
 
   i64(value: bigint | number): Value {
-    return { kind: 'const', type: 'i64', value: BigInt.asIntN(64, BigInt(value)), ...fresh };
+    return constantI64(value);
   }
 
   f32(value: number): Value {
-    return { kind: 'const', type: 'f32', value, ...fresh };
+    return constant('f32', value);
   }
 
   f64(value: number): Value {
-    return { kind: 'const', type: 'f64', value, ...fresh };
+    return constant('f64', value);
   }
 
   /** A vector constant from two 64-bit halves, low first. */
@@ -58,104 +106,105 @@ export class Builder {
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, BigInt.asUintN(64, low), true);
     view.setBigUint64(8, BigInt.asUintN(64, high), true);
-    return { kind: 'const', type: 'v128', value: bytes, ...fresh };
+    return constant('v128', bytes);
   }
 
   /** A pure operation by its WebAssembly name, e.g. `op('f64.add', a, b)`. */
   op(name: string, ...args: Value[]): Value {
-    return this.#pure(name, args, 0);
+    return this.#pure(pureOp(name), args, 0);
   }
 
   /** A lane operation, e.g. `lane('i64x2.extract_lane', 1, v)`. */
   lane(name: string, lane: number, ...args: Value[]): Value {
-    return this.#pure(name, args, lane);
+    return this.#pure(pureOp(name), args, lane);
   }
 
-  #pure(name: string, args: readonly Value[], lane: number): Value {
-    const op = pureOp(name);
-    if (op.params.length !== args.length || op.params.some((type, i) => args[i]?.type !== type)) {
-      throw new TypeError(`${name} does not take (${args.map((a) => a?.type).join(', ')})`);
+  #pure(op: PureOp, args: readonly Value[], lane: number): Value {
+    const { params, fold } = op;
+    let fits = params.length === args.length;
+    for (let i = 0; fits && i < params.length; i++) fits = args[i].type === params[i];
+    if (!fits) throw new TypeError(`${op.name} does not take (${args.map((a) => a?.type).join(', ')})`);
+    if (fold !== undefined) {
+      const simpler = fold(this, args[0], args[1]);
+      if (simpler !== undefined) return simpler;
     }
-    const folded = foldPure(name, args);
-    if (folded !== undefined) return typeof folded === 'object' ? folded : this.#constant(op.result, folded);
-    return this.#push({ kind: 'pure', type: op.result, op, args, lane, ...fresh });
+    return this.#push(simpleNode('pure', op.result, args, op, lane));
   }
 
-  #constant(type: Type, value: number | bigint): Value {
-    return type === 'i64' ? this.i64(value) : this.i32(Number(value));
+  #integer(op: IntegerOp, a: Value, b: Value): Value {
+    return this.#pure(a.type === 'i64' ? op.i64 : op.i32, [a, b], 0);
   }
-
-  #integer(name: string, a: Value, b: Value): Value {
-    return this.#pure(`${a.type}.${name}`, [a, b], 0);
+  #unary(op: IntegerOp, a: Value): Value {
+    return this.#pure(a.type === 'i64' ? op.i64 : op.i32, [a], 0);
   }
 
   add(a: Value, b: Value): Value {
-    return this.#integer('add', a, b);
+    return this.#integer(ADD, a, b);
   }
   sub(a: Value, b: Value): Value {
-    return this.#integer('sub', a, b);
+    return this.#integer(SUB, a, b);
   }
   mul(a: Value, b: Value): Value {
-    return this.#integer('mul', a, b);
+    return this.#integer(MUL, a, b);
   }
   and(a: Value, b: Value): Value {
-    return this.#integer('and', a, b);
+    return this.#integer(AND, a, b);
   }
   or(a: Value, b: Value): Value {
-    return this.#integer('or', a, b);
+    return this.#integer(OR, a, b);
   }
   xor(a: Value, b: Value): Value {
-    return this.#integer('xor', a, b);
+    return this.#integer(XOR, a, b);
   }
   shl(a: Value, b: Value): Value {
-    return this.#integer('shl', a, b);
+    return this.#integer(SHL, a, b);
   }
   shrU(a: Value, b: Value): Value {
-    return this.#integer('shr_u', a, b);
+    return this.#integer(SHR_U, a, b);
   }
   shrS(a: Value, b: Value): Value {
-    return this.#integer('shr_s', a, b);
+    return this.#integer(SHR_S, a, b);
   }
   rotl(a: Value, b: Value): Value {
-    return this.#integer('rotl', a, b);
+    return this.#integer(ROTL, a, b);
   }
   rotr(a: Value, b: Value): Value {
-    return this.#integer('rotr', a, b);
+    return this.#integer(ROTR, a, b);
   }
   eq(a: Value, b: Value): Value {
-    return this.#integer('eq', a, b);
+    return this.#integer(EQ, a, b);
   }
   ne(a: Value, b: Value): Value {
-    return this.#integer('ne', a, b);
+    return this.#integer(NE, a, b);
   }
   ltU(a: Value, b: Value): Value {
-    return this.#integer('lt_u', a, b);
+    return this.#integer(LT_U, a, b);
   }
   ltS(a: Value, b: Value): Value {
-    return this.#integer('lt_s', a, b);
+    return this.#integer(LT_S, a, b);
   }
   leU(a: Value, b: Value): Value {
-    return this.#integer('le_u', a, b);
+    return this.#integer(LE_U, a, b);
   }
   leS(a: Value, b: Value): Value {
-    return this.#integer('le_s', a, b);
+    return this.#integer(LE_S, a, b);
   }
   gtU(a: Value, b: Value): Value {
-    return this.#integer('gt_u', a, b);
+    return this.#integer(GT_U, a, b);
   }
   gtS(a: Value, b: Value): Value {
-    return this.#integer('gt_s', a, b);
+    return this.#integer(GT_S, a, b);
   }
   geU(a: Value, b: Value): Value {
-    return this.#integer('ge_u', a, b);
+    return this.#integer(GE_U, a, b);
   }
   geS(a: Value, b: Value): Value {
-    return this.#integer('ge_s', a, b);
+    return this.#integer(GE_S, a, b);
   }
 
   /** 1 where the integer is zero, as i32. */
   eqz(a: Value): Value {
-    return this.op(`${a.type}.eqz`, a);
+    return this.#unary(EQZ, a);
   }
   not(a: Value): Value {
     return this.xor(a, a.type === 'i64' ? this.i64(-1) : this.i32(-1));
@@ -164,77 +213,77 @@ export class Builder {
     return this.sub(a.type === 'i64' ? this.i64(0) : this.i32(0), a);
   }
   clz(a: Value): Value {
-    return this.op(`${a.type}.clz`, a);
+    return this.#unary(CLZ, a);
   }
   ctz(a: Value): Value {
-    return this.op(`${a.type}.ctz`, a);
+    return this.#unary(CTZ, a);
   }
   popcnt(a: Value): Value {
-    return this.op(`${a.type}.popcnt`, a);
+    return this.#unary(POPCNT, a);
   }
   /** The low 32 bits of an i64. */
   wrap(a: Value): Value {
-    return this.op('i32.wrap_i64', a);
+    return this.#pure(WRAP, [a], 0);
   }
   extendU(a: Value): Value {
-    return this.op('i64.extend_i32_u', a);
+    return this.#pure(EXTEND_U, [a], 0);
   }
   extendS(a: Value): Value {
-    return this.op('i64.extend_i32_s', a);
+    return this.#pure(EXTEND_S, [a], 0);
   }
   /** Sign-extends the low `bytes` bytes of an i64 (1, 2, 4; 8 changes nothing). */
   signExtend(a: Value, bytes: number): Value {
-    return bytes === 8 ? a : this.op(`i64.extend${bytes * 8}_s`, a);
+    return bytes === 8 ? a : this.#pure(SIGN_EXTEND[bytes], [a], 0);
   }
   /** Keeps the low `bytes` bytes of an i64. */
   zeroExtend(a: Value, bytes: number): Value {
-    return bytes === 8 ? a : this.and(a, this.i64((1n << BigInt(bytes * 8)) - 1n));
+    return bytes === 8 ? a : this.and(a, LOW_BYTES[bytes] ?? this.i64((1n << BigInt(bytes * 8)) - 1n));
   }
 
   /** `condition` (i32) non-zero ? `a` : `b`; both are evaluated. */
   select(condition: Value, a: Value, b: Value): Value {
     if (condition.kind === 'const') return condition.value !== 0 ? a : b;
-    return this.#push({ kind: 'select', type: a.type, args: [a, b, condition], ...fresh });
+    return this.#push(simpleNode('select', a.type, [a, b, foldCondition(condition)]));
   }
 
   /** `i8x16.shuffle`: lane numbers 0–15 from `a`, 16–31 from `b`. */
   shuffle(a: Value, b: Value, lanes: readonly number[]): Value {
-    return this.#push({ kind: 'shuffle', type: 'v128', args: [a, b], lanes, ...fresh });
+    return this.#push(compoundNode('shuffle', 'v128', [a, b], { lanes }));
   }
 
   variable(type: Type, initial?: Value): Variable {
-    const variable: Variable = { type, index: -1 };
+    const variable = createVariable(type);
     if (initial !== undefined) this.set(variable, initial);
     return variable;
   }
   get(variable: Variable): Value {
-    return this.#push({ kind: 'get', type: variable.type, variable, ...fresh });
+    return this.#push(simpleNode('get', variable.type, undefined, undefined, 0, variable));
   }
   set(variable: Variable, value: Value): void {
-    this.#push({ kind: 'set', type: undefined, variable, args: [value], ...fresh });
+    this.#push(simpleNode('set', undefined, [value], undefined, 0, variable));
   }
 
   /** Loads from host memory at `address` (i32) + `offset`, e.g. `loadHost('i64.load8_u', p, 4)`. */
   loadHost(name: string, address: Value, offset = 0): Value {
     const op = loadOp(name);
-    return this.#push({ kind: 'load', type: op.type, op, offset, args: [address], ...fresh });
+    return this.#push(simpleNode('load', op.type, [address], op, offset));
   }
   storeHost(name: string, address: Value, value: Value, offset = 0): void {
-    this.#push({ kind: 'store', type: undefined, op: storeOp(name), offset, args: [address, value], ...fresh });
+    this.#push(simpleNode('store', undefined, [address, value], storeOp(name), offset));
   }
   /** An atomic load, read-modify-write or compare-exchange at a naturally aligned host address. */
   atomic(name: string, address: Value, args: readonly Value[], offset = 0): Value {
     const op = atomicOp(name);
-    return this.#push({ kind: 'atomic', type: op.type, op, offset, args: [address, ...args], ...fresh });
+    return this.#push(simpleNode('atomic', op.type, [address, ...args], op, offset));
   }
   storeAtomic(name: string, address: Value, value: Value, offset = 0): void {
-    this.#push({ kind: 'atomic', type: undefined, op: atomicOp(name), offset, args: [address, value], ...fresh });
+    this.#push(simpleNode('atomic', undefined, [address, value], atomicOp(name), offset));
   }
   copyHost(to: Value, from: Value, length: Value): void {
-    this.#push({ kind: 'copy', type: undefined, args: [to, from, length], ...fresh });
+    this.#push(compoundNode('copy', undefined, [to, from, length], {}));
   }
   fillHost(to: Value, byte: Value, length: Value): void {
-    this.#push({ kind: 'fill', type: undefined, args: [to, byte, length], ...fresh });
+    this.#push(compoundNode('fill', undefined, [to, byte, length], {}));
   }
 
   /** Calls a function of the same module or an import. */
@@ -244,21 +293,15 @@ export class Builder {
     if (params.length !== args.length || params.some((type, i) => args[i]?.type !== type)) {
       throw new TypeError(`${callee} does not take (${args.map((a) => a?.type).join(', ')})`);
     }
-    return this.#push({ kind: 'call', type: result, callee, args, ...fresh }) as Value;
+    return this.#push(compoundNode('call', result, args, { callee })) as Value;
   }
   /** Calls the function at `index` (i32) of the module's table. */
   callTable(signature: Signature, index: Value, ...args: Value[]): Value {
-    return this.#push({
-      kind: 'callTable',
-      type: signature.result,
-      signature,
-      args: [...args, index],
-      ...fresh,
-    }) as Value;
+    return this.#push(compoundNode('callTable', signature.result, [...args, index], { signature })) as Value;
   }
   /** Leaves this function for the one at `index` of the table: a tail call. */
   jumpTable(signature: Signature, index: Value, ...args: Value[]): void {
-    this.#push({ kind: 'jumpTable', type: undefined, signature, args: [...args, index], ...fresh });
+    this.#push(compoundNode('jumpTable', undefined, [...args, index], { signature }));
   }
 
   /** Builds nodes that run before everything built so far. */
@@ -284,9 +327,9 @@ export class Builder {
 
   /** Runs `then` where `condition` (i32) is not zero, else `otherwise`. */
   if(condition: Value, then: () => void, otherwise?: () => void): void {
-    const a = this.#nested(then);
-    const b = otherwise === undefined ? { nodes: [] } : this.#nested(otherwise);
-    this.#push({ kind: 'if', type: undefined, args: [condition], consequent: a, alternative: b, ...fresh });
+    const consequent = this.#nested(then);
+    const alternative = otherwise === undefined ? { nodes: [] } : this.#nested(otherwise);
+    this.#push(compoundNode('if', undefined, [foldCondition(condition)], { consequent, alternative }));
   }
   /**
    * The value of `then` where `condition` (i32) is not zero, else that of `otherwise`; only that one is run. An arm may
@@ -297,8 +340,8 @@ export class Builder {
     const [consequent, a] = this.#nestedValue(then);
     const [alternative, b] = this.#nestedValue(otherwise);
     if (a.type !== b.type) throw new TypeError(`one arm is of type ${a.type}, the other of type ${b.type}`);
-    const node = { kind: 'choose', args: [condition], consequent, alternative, outcomes: [a, b] } as const;
-    return this.#push({ ...node, type: a.type, ...fresh });
+    const parts = { consequent, alternative, outcomes: [a, b] } as const;
+    return this.#push(compoundNode('choose', a.type, [foldCondition(condition)], parts));
   }
   #nestedValue(fill: () => Value): [Block, Value] {
     let value: Value | undefined;
@@ -308,16 +351,38 @@ export class Builder {
     return [block, value as Value];
   }
 
+  /**
+   * A value computed anew from what `value` was computed from. A path that is rarely taken uses it so that the value need
+   * not be computed for all paths.
+   */
+  copy(value: Value): Value {
+    const copies = new Map<Node, Value>();
+    const again = (node: Node): Value => {
+      if (node.kind !== 'pure' && node.kind !== 'select') return node as Value;
+      let made = copies.get(node);
+      if (made === undefined) {
+        const args = node.args.map(again);
+        made =
+          node.kind === 'pure'
+            ? this.lane(node.op.name, node.lane, ...args)
+            : this.select(args[2] as Value, args[0] as Value, args[1] as Value);
+        copies.set(node, made);
+      }
+      return made;
+    };
+    return again(value);
+  }
+
   /** Keeps a place for nodes that are built later, by calling what this returns before the function is encoded. */
   hole(): (fill: () => void) => void {
     const body: Block = { nodes: [] };
-    this.#push({ kind: 'hole', type: undefined, body, ...fresh });
+    this.#push(compoundNode('hole', undefined, [], { body }));
     return (fill) => this.#within(body, fill);
   }
 
   /** A label for `scope` or `enclose`. */
   label(kind: Label['kind']): Label {
-    return { kind };
+    return { kind, depth: -1 };
   }
   /** `fill` may branch to the label: past the end of the block. */
   block(fill: (end: Label) => void): void {
@@ -332,26 +397,26 @@ export class Builder {
   /** The extent of a label: only inside it can nodes branch there. */
   scope(label: Label, fill: () => void): void {
     const body = this.#nested(fill);
-    this.#push({ kind: 'scope', type: undefined, label, body, ...fresh });
+    this.#push(compoundNode('scope', undefined, [], { label, body }));
   }
   /** Makes all that was built so far the extent of `label`, to which it may branch already; `after` follows it. */
   enclose(label: Label, after: () => void): void {
     if (this.#block !== this.body) throw new TypeError('only a whole body can be enclosed');
     const body: Block = { nodes: this.body.nodes.splice(0) };
-    this.#push({ kind: 'scope', type: undefined, label, body, ...fresh });
+    this.#push(compoundNode('scope', undefined, [], { label, body }));
     after();
   }
   branch(label: Label): void {
-    this.#push({ kind: 'branch', type: undefined, label, args: [], ...fresh });
+    this.#push(compoundNode('branch', undefined, [], { label }));
   }
   /** Branches where `condition` (i32) is not zero. */
   branchIf(label: Label, condition: Value): void {
-    this.#push({ kind: 'branch', type: undefined, label, args: [condition], ...fresh });
+    this.#push(compoundNode('branch', undefined, [foldCondition(condition)], { label }));
   }
   return(value?: Value): void {
-    this.#push({ kind: 'return', type: undefined, args: value === undefined ? [] : [value], ...fresh });
+    this.#push(simpleNode('return', undefined, value === undefined ? undefined : [value]));
   }
   unreachable(): void {
-    this.#push({ kind: 'unreachable', type: undefined, ...fresh });
+    this.#push(simpleNode('unreachable', undefined));
   }
 }

@@ -3,7 +3,16 @@ import type { MemoryOp } from './node.ts';
 import type { Type } from './types.ts';
 
 function table(rows: readonly (readonly [string, Type, readonly number[], number])[]): Map<string, MemoryOp> {
-  return new Map(rows.map(([name, type, code, align]) => [name, { name, type, code, align }]));
+  return new Map(
+    rows.map(([name, type, code, align]) => [name, { name, type, code, align, width: widthOf(name, type) }]),
+  );
+}
+
+/** Bits that a zero-extending load, or atomic operation, can set. */
+function widthOf(name: string, type: Type): number {
+  const narrow = /(?:load|rmw)(8|16|32)\D.*u$/.exec(name);
+  if (narrow !== null) return Number(narrow[1]);
+  return { i32: 32, i64: 64, f32: 32, f64: 64, v128: 128 }[type];
 }
 
 const LOADS = table([
@@ -54,7 +63,7 @@ function atomics(): Map<string, MemoryOp> {
   const family = (first: number, name: (prefix: string, width: string) => string) =>
     ATOMIC_WIDTHS.forEach(([prefix, width, type, align], i) => {
       const full = name(prefix, width);
-      map.set(full, { name: full, type, code: [0xfe, first + i], align });
+      map.set(full, { name: full, type, code: [0xfe, first + i], align, width: widthOf(full, type) });
     });
   family(0x10, (p, w) => `${p}.atomic.load${w}${w && '_u'}`);
   family(0x17, (p, w) => `${p}.atomic.store${w}`);

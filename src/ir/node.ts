@@ -5,16 +5,34 @@
 import type { PureOp } from './ops.ts';
 import type { Type } from './types.ts';
 
-/** A mutable variable of a function: a WebAssembly local. */
+/** A mutable variable of a function: a WebAssembly local, for as long as it is needed. */
 export interface Variable {
   readonly type: Type;
-  /** Set when the function is encoded; parameters have theirs from the start. */
+  /** Set while the function is encoded; parameters have theirs from the start. */
   index: number;
+  /** For the analysis in `wasm/uses.ts`. */
+  readonly life: Life;
+}
+
+/** Uses of a variable. Positions number a body's nodes in the order of the text. */
+export interface Life {
+  /** Position of the last read or write. */
+  last: number;
+  /** Position of the first write behind where the analysis, which goes backwards, has come. */
+  nextSet: number;
+  /** Reads and writes that are yet to be encoded. */
+  left: number;
+  /** The first use, where that is a write: number of the block that it is in; else -1. */
+  setIn: number;
+  /** Whether every read comes after a write that it has in a block around it: nothing is carried around a loop. */
+  scoped: boolean;
 }
 
 /** Somewhere `branch` can go: the end of a `block`, or the start of a `loop`. */
 export interface Label {
   readonly kind: 'block' | 'loop';
+  /** Number of scopes around it while its own is encoded; else -1. */
+  depth: number;
 }
 
 export interface Block {
@@ -24,10 +42,25 @@ export interface Block {
 interface Base {
   /** Type of the value; `undefined` for nodes made for their effect alone. */
   readonly type: Type | undefined;
-  /** Number of uses as an operand; counted by the encoder. */
+  readonly args: readonly Node[];
+  /** Uses as an operand that are yet to be encoded. */
   uses: number;
-  /** Local that holds the value, once the encoder has chosen one. */
+  /** Position of the last use. */
+  lastUse: number;
+  /** Local that holds the value, `NOWHERE` or `INLINE`. */
   local: number;
+}
+
+/** A value without a local. */
+export const NOWHERE = -1;
+/** A value that is computed where it is used. */
+export const INLINE = -2;
+/** Positions before and behind all nodes. */
+export const BEFORE = -0x40000000;
+export const BEHIND = 0x3fffffff;
+
+export function createVariable(type: Type, index = NOWHERE): Variable {
+  return { type, index, life: { last: BEFORE, nextSet: BEHIND, left: 0, setIn: -1, scoped: false } };
 }
 
 export type Node = Base &
@@ -40,12 +73,12 @@ export type Node = Base &
     | { readonly kind: 'set'; readonly variable: Variable; readonly args: readonly [Node] }
     | { readonly kind: 'load'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node] }
     | { readonly kind: 'store'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node, Node] }
-    | { readonly kind: 'atomic'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly Node[] }
+    | { readonly kind: 'atomic'; readonly op: MemoryOp; readonly offset: number }
     | { readonly kind: 'copy'; readonly args: readonly [Node, Node, Node] }
     | { readonly kind: 'fill'; readonly args: readonly [Node, Node, Node] }
-    | { readonly kind: 'call'; readonly callee: string; readonly args: readonly Node[] }
-    | { readonly kind: 'callTable'; readonly signature: Signature; readonly args: readonly Node[] }
-    | { readonly kind: 'jumpTable'; readonly signature: Signature; readonly args: readonly Node[] }
+    | { readonly kind: 'call'; readonly callee: string }
+    | { readonly kind: 'callTable'; readonly signature: Signature }
+    | { readonly kind: 'jumpTable'; readonly signature: Signature }
     | { readonly kind: 'if'; readonly args: readonly [Node]; readonly consequent: Block; readonly alternative: Block }
     | {
         readonly kind: 'choose';
@@ -57,8 +90,8 @@ export type Node = Base &
       }
     | { readonly kind: 'scope'; readonly label: Label; readonly body: Block }
     | { readonly kind: 'hole'; readonly body: Block }
-    | { readonly kind: 'branch'; readonly label: Label; readonly args: readonly Node[] }
-    | { readonly kind: 'return'; readonly args: readonly Node[] }
+    | { readonly kind: 'branch'; readonly label: Label }
+    | { readonly kind: 'return' }
     | { readonly kind: 'unreachable' }
   );
 
@@ -76,4 +109,75 @@ export interface MemoryOp {
   readonly type: Type;
   readonly code: readonly number[];
   readonly align: number;
+  /** What a load gives is below 2 to the power of this. */
+  readonly width: number;
+}
+
+const NO_ARGS: readonly Node[] = [];
+
+// Regions are made of thousands of nodes while a guest waits. All nodes have one of two layouts, which keeps the code that
+// reads them fast: the fields of a layout that a kind does without are undefined and not in its type.
+
+type SimpleKind = 'const' | 'pure' | 'select' | 'get' | 'set' | 'load' | 'store' | 'atomic' | 'return' | 'unreachable';
+
+/** `immediate` is a lane index or an offset. */
+export function simpleNode<T extends Type | undefined>(
+  kind: SimpleKind,
+  type: T,
+  args: readonly Node[] = NO_ARGS,
+  op?: PureOp | MemoryOp,
+  immediate = 0,
+  variable?: Variable,
+  value?: number | bigint | Uint8Array,
+): Node & { readonly type: T } {
+  const node = {
+    kind,
+    type,
+    args,
+    op,
+    lane: immediate,
+    offset: immediate,
+    variable,
+    value,
+    uses: 0,
+    lastUse: BEFORE,
+    local: NOWHERE,
+  };
+  return node as unknown as Node & { readonly type: T };
+}
+
+interface Parts {
+  readonly label?: Label;
+  readonly callee?: string;
+  readonly signature?: Signature;
+  readonly lanes?: readonly number[];
+  readonly body?: Block;
+  readonly consequent?: Block;
+  readonly alternative?: Block;
+  readonly outcomes?: readonly [Node, Node];
+}
+
+export function compoundNode<T extends Type | undefined>(
+  kind: Exclude<Node['kind'], SimpleKind>,
+  type: T,
+  args: readonly Node[],
+  parts: Parts,
+): Node & { readonly type: T } {
+  const node = {
+    kind,
+    type,
+    args,
+    label: parts.label,
+    callee: parts.callee,
+    signature: parts.signature,
+    lanes: parts.lanes,
+    body: parts.body,
+    consequent: parts.consequent,
+    alternative: parts.alternative,
+    outcomes: parts.outcomes,
+    uses: 0,
+    lastUse: BEFORE,
+    local: NOWHERE,
+  };
+  return node as unknown as Node & { readonly type: T };
 }

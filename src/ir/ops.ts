@@ -2,6 +2,7 @@
  * The pure operations of the IR: WebAssembly's numeric and SIMD instructions, under their standard names, with their
  * operand types, result type and encoding (WebAssembly core specification, section 5.4).
  */
+import type { Fold } from './fold.ts';
 import type { Type } from './types.ts';
 
 export interface PureOp {
@@ -12,13 +13,15 @@ export interface PureOp {
   readonly code: readonly number[];
   /** An immediate lane index follows the opcode. */
   readonly lane: boolean;
+  /** Integer operations that may reduce to something simpler get theirs from `fold.ts`. */
+  fold: Fold | undefined;
 }
 
 const OPS = new Map<string, PureOp>();
 
 function add(names: string, first: number, params: readonly Type[], result: Type): void {
   names.split(' ').forEach((name, i) => {
-    if (name !== '-') OPS.set(name, { name, params, result, code: [first + i], lane: false });
+    if (name !== '-') OPS.set(name, { name, params, result, code: [first + i], lane: false, fold: undefined });
   });
 }
 
@@ -28,7 +31,7 @@ function leb(value: number): number[] {
 
 function simd(names: string, first: number, params: readonly Type[], result: Type, lane = false): void {
   names.split(' ').forEach((name, i) => {
-    if (name !== '-') OPS.set(name, { name, params, result, code: [0xfd, ...leb(first + i)], lane });
+    if (name !== '-') OPS.set(name, { name, params, result, code: [0xfd, ...leb(first + i)], lane, fold: undefined });
   });
 }
 
@@ -75,7 +78,7 @@ add('i64.extend8_s i64.extend16_s i64.extend32_s', 0xc2, ['i64'], 'i64');
 
 function saturating(names: string, first: number, from: Type, to: Type): void {
   names.split(' ').forEach((name, i) => {
-    OPS.set(name, { name, params: [from], result: to, code: [0xfc, first + i], lane: false });
+    OPS.set(name, { name, params: [from], result: to, code: [0xfc, first + i], lane: false, fold: undefined });
   });
 }
 saturating('i32.trunc_sat_f32_s i32.trunc_sat_f32_u', 0, 'f32', 'i32');
@@ -203,4 +206,14 @@ export function pureOp(name: string): PureOp {
 
 export function pureOps(): IterableIterator<PureOp> {
   return OPS.values();
+}
+
+/** One integer operation for each of the integer types. */
+export interface IntegerOp {
+  readonly i32: PureOp;
+  readonly i64: PureOp;
+}
+
+export function integerOp(name: string): IntegerOp {
+  return { i32: pureOp(`i32.${name}`), i64: pureOp(`i64.${name}`) };
 }

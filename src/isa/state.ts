@@ -211,8 +211,6 @@ export const VCPU = struct('vcpu', 2, {
 
   /** Not 0: leave compiled code at the next poll. Written by other threads. */
   poll: 'i32',
-  /** Raised when anything derived from page tables or code may be stale. */
-  epoch: 'u32',
   /** Not 0: an interrupt or another event may wait that only IF holds back. */
   eventsWait: 'u32',
   /** What `budget` is at the end of the last STI that set IF. */
@@ -229,9 +227,15 @@ export const VCPU = struct('vcpu', 2, {
   jumpGeneration: 'u32',
   /** Oldest generation whose entries in the jump cache may hold again. */
   jumpFloor: 'u32',
+  /** Bytes of host stack that guest calls may still take. */
+  depth: 'i32',
+  /** Page of the last access that was looked up in place, all ones where the TLB does not grant it. */
+  grantedPage: 'u64',
   /** Instructions retired, brought up to date whenever control returns to the run loop. */
   instructions: 'u64',
 
+  /** Raised when a grant is taken back that somebody may hold outside the TLB: compared together with `tlbBase`. */
+  epoch: 'u32',
   /** TLB in use: address of its first entry, and (entries - 1) * bytes per entry. */
   tlbBase: 'u32',
   tlbMask: 'u32',
@@ -279,6 +283,8 @@ export const ENGINE_FIELDS = [
   'modeKey',
   'jumpGeneration',
   'jumpFloor',
+  'depth',
+  'grantedPage',
   'tlbBase',
   'tlbMask',
   'tlbArea',

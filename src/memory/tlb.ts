@@ -53,6 +53,8 @@ export const EMPTY_TABLE = TLB_SPACES * RIGHTS_COUNT * TLB_BYTES;
 
 /** Byte that fills an empty table: all-ones entries match no page. */
 export const TLB_INVALID = 0xff;
+/** No page address: its low bits are set. */
+export const TLB_INVALID_PAGE = -1n;
 
 /** Host address of the byte of a map that stands for an address, and the bit in it. */
 function largeBit(b: Builder, cpu: Value, map: LargeMap, address: Value): { byte: Value; bit: Value } {

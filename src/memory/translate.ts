@@ -10,6 +10,7 @@ import { readField, writeField } from '../isa/fields.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
 import { CR0, EFER, EFLAGS, VCPU, VECTOR } from '../isa/state.ts';
 import { PAGE_FLAG, PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
+import { TLB_ENTRY, TLB_INVALID_PAGE } from './tlb.ts';
 import { walkRoutines } from './walk.ts';
 
 /** Kinds of pending write (`VCPU.pendingKind`). */
@@ -127,6 +128,55 @@ const translate = routine(
   true,
 );
 
+/**
+ * `translateInPlace` (cpu, linear, size | flags) -> host address in the RAM of one page, or 0: with the fault fields set, or
+ * without where the access needs more than that, or took back rights that others may hold (`epoch` moved).
+ */
+const translateInPlace = routine(
+  'translateInPlace',
+  ['i64', 'i32'],
+  'i32',
+  (b, cpu, linear, flags) => {
+    checkAddress(b, cpu, linear, flags);
+    const last = b.add(b.and(b.wrap(linear), b.i32(4095)), b.and(flags, b.i32(0xff)));
+    b.if(b.gtU(last, b.i32(4096)), () => b.return(b.i32(0)));
+    // Where breakpoints watch all accesses, only the interpreter may run.
+    b.if(b.eqz(readField(b, cpu, 'tlbMask')), () => b.return(b.i32(0)));
+    const before = b.variable('i32', readField(b, cpu, 'epoch'));
+    const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
+    const device = b.eq(b.get(host), b.i32(1));
+    const moved = b.ne(readField(b, cpu, 'epoch'), b.get(before));
+    b.if(b.or(device, moved), () => b.return(b.i32(0)));
+    b.return(b.get(host));
+  },
+  true,
+);
+
+/** As `translateInPlace`, after a look into the TLB; `grantedPage` tells whether the TLB grants such accesses now. */
+const lookUpInPlace = routine(
+  'lookUpInPlace',
+  ['i64', 'i32'],
+  'i32',
+  (b, cpu, linear, flags) => {
+    const index = b.and(b.wrap(b.shrU(linear, b.i64(7))), readField(b, cpu, 'tlbMask'));
+    const entry = b.add(index, readField(b, cpu, 'tlbBase'));
+    const write = has(b, flags, MEMORY_ACCESS.write);
+    const tag = b.add(entry, b.shl(write, b.i32(3)));
+    const size = b.extendU(b.and(flags, b.i32(0xff)));
+    const page = b.and(b.sub(b.add(linear, size), b.i64(1)), b.i64(-4096));
+    const host = b.variable('i32');
+    b.if(
+      b.eq(b.loadHost('i64.load', tag), page),
+      () => b.set(host, b.add(b.wrap(linear), b.loadHost('i32.load', entry, TLB_ENTRY.addend))),
+      () => b.set(host, b.call('translateInPlace', cpu, linear, flags)),
+    );
+    const granted = b.eq(b.loadHost('i64.load', tag), page);
+    writeField(b, cpu, 'grantedPage', b.select(granted, page, b.i64(TLB_INVALID_PAGE)));
+    b.return(b.get(host));
+  },
+  true,
+);
+
 /** An access across two pages: both are translated before anything is read or written. */
 const split = routine('translateSplit', ['i64', 'i32', 'i32'], 'i32', (b, cpu, linear, flags, first) => {
   const size = b.and(flags, b.i32(0xff));
@@ -204,5 +254,7 @@ export const memoryHelpers: readonly Helper[] = [
   page,
   split,
   translate,
+  translateInPlace,
+  lookUpInPlace,
   finishWrite,
 ];

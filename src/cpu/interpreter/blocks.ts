@@ -32,26 +32,29 @@ export interface Block {
   readonly nextPage: number;
   /** Limit of CS that it was built under, where CS is not flat. */
   readonly limit: number;
+  /** No debugger or single-step wants to see it apart: a region may contain it. */
+  readonly translatable: boolean;
+  /** It lies in one page, and jumps may go straight to it. */
   readonly linkable: boolean;
-  /** Blocks whose translation covers this one. */
+  /** Blocks whose regions contain code of this one. */
   readonly coveredBy: Set<Block>;
+  /** The region that is entered here. */
+  region: BlockRegion | undefined;
 }
 
-/** A decoded instruction of a block. */
-export interface BlockInstruction {
-  readonly instruction: Instruction;
-  /** Offset in the page. */
-  readonly offset: number;
-  readonly record: number;
-  /** Instructions of the block up to and including it. */
-  readonly count: number;
+/** A region in the place of a block. */
+interface BlockRegion {
+  /** Handler of the block's first record that the region's took the place of. */
+  readonly interpreter: number;
+  readonly sources: ReadonlySet<Block>;
+  /** Called when it can be entered no more. */
+  readonly dropped: () => void;
 }
 
 /** What a block was decoded from. */
-export interface KnownBlock {
-  /** Offset of the block in its page. */
-  readonly start: number;
-  readonly instructions: readonly BlockInstruction[];
+export interface KnownCode {
+  readonly block: Block;
+  readonly instructions: readonly { readonly instruction: Instruction; readonly offset: number }[];
 }
 
 /** Where a block starts and how it is to be read. */
@@ -77,13 +80,20 @@ export interface BlockCache {
   clear(): void;
   /** What a mode key says about shapes. */
   modeOf(modeKey: number): ShapeMode;
-  /** The instructions of a block that was made before, up to the first that is none. */
-  describe(page: number, offset: number, modeKey: number): KnownBlock | undefined;
   /**
-   * Lets a block's first record run `handler`, which covers the blocks at `offsets` of the page: once one of them goes, it
-   * goes too.
+   * The instructions of a block that was made before, up to the first that is none. Their offsets count from `distance`
+   * pages before its page.
    */
-  replace(block: Block, modeKey: number, offsets: Iterable<number>, handler: number): void;
+  describe(page: number, offset: number, modeKey: number, distance: number): KnownCode | undefined;
+  /** The handler that interprets the first instruction of a block. */
+  interpreterOf(block: Block): number;
+  /**
+   * Lets a block's first record run `handler`, a region made of the blocks in `sources`: once one of them goes, it goes
+   * too. `dropped` is called when it can be entered no more.
+   */
+  replace(block: Block, sources: ReadonlySet<Block>, handler: number, dropped: () => void): void;
+  /** Lets the interpreter run a block again. */
+  restore(block: Block): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
 }
 
@@ -180,15 +190,13 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     stats.instructions++;
   }
 
-  /** Bytes from `offset` of the page to the end of the page after it; `undefined` where fetching that faults. */
-  function acrossPages(d: Draft): Uint8Array | undefined {
-    d.nextPage = d.position.nextPage();
-    if (d.nextPage < 0) return undefined;
+  /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
+  function joinPages(page: number, offset: number, nextPage: number): Uint8Array {
     const joined = new Uint8Array(32);
-    const tail = PAGE_SIZE - d.offset;
-    const host = map.readable(d.position.page);
-    joined.set(bytes.subarray(host + d.offset, host + PAGE_SIZE));
-    const nextHost = map.readable(d.nextPage);
+    const tail = PAGE_SIZE - offset;
+    const host = map.readable(page);
+    joined.set(bytes.subarray(host + offset, host + PAGE_SIZE));
+    const nextHost = map.readable(nextPage);
     if (nextHost === 0) joined.fill(0xff, tail);
     else joined.set(bytes.subarray(nextHost, nextHost + 32 - tail), tail);
     return joined;
@@ -196,8 +204,9 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
 
   /** Decodes the first instruction when it does not fit its page. `false`: the fetch faults. */
   function emitCrossing(d: Draft): boolean {
-    const joined = acrossPages(d);
-    if (joined === undefined) return false;
+    d.nextPage = d.position.nextPage();
+    if (d.nextPage < 0) return false;
+    const joined = joinPages(d.position.page, d.offset, d.nextPage);
     const result = decode(joined, 0, d.mode);
     const within = (length: number) => d.position.ip + length - 1 <= d.position.limit;
     if (typeof result !== 'string' && within(result.length)) emit(d, result);
@@ -273,6 +282,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     handlers.publish();
     next = draft.at;
     const key = blockKey(position.offset, position.modeKey);
+    const translatable = (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
     const block: Block = {
       page: position.page,
       key,
@@ -282,11 +292,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       end: Math.max(draft.offset, draft.looked),
       nextPage: draft.nextPage,
       coveredBy: new Set(),
+      region: undefined,
       limit: position.limit,
-      linkable:
-        draft.nextPage < 0 &&
-        (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 &&
-        !options.separates(position.offset),
+      translatable,
+      linkable: translatable && draft.nextPage < 0,
     };
     const replaced = pages.get(position.page)?.blocks.get(key);
     if (replaced !== undefined) {
@@ -299,8 +308,17 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     return block;
   }
 
+  function dropRegion(block: Block): void {
+    const { region } = block;
+    if (region === undefined) return;
+    block.region = undefined;
+    for (const source of region.sources) source.coveredBy.delete(block);
+    region.dropped();
+  }
+
   /** Forgets a block and turns its records into exits, so that a run inside it or a link to it goes no further. */
   function remove(block: Block): void {
+    dropRegion(block);
     for (let i = 0; i < block.records; i++) {
       data.setUint16(block.record + i * RECORD_SIZE + RECORD.handler, handlers.special.stale, true);
     }
@@ -356,31 +374,39 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       for (const block of dropped) remove(block);
       if (dropped.length > 0) options.forgetJumps();
     },
-    describe(page, offset, key) {
+    describe(page, offset, key, distance) {
       const block = pages.get(page)?.blocks.get(blockKey(offset, key));
-      if (block === undefined || !block.linkable) return undefined;
+      if (block === undefined || !block.translatable) return undefined;
       const host = map.readable(page);
-      const code = bytes.subarray(host, host + PAGE_SIZE);
+      const crosses = block.nextPage >= 0;
+      const code = crosses ? joinPages(page, offset, block.nextPage) : bytes.subarray(host, host + PAGE_SIZE);
       const mode = modeOf(key);
-      const instructions: BlockInstruction[] = [];
-      for (let at = offset; at < block.end; ) {
+      const instructions: { instruction: Instruction; offset: number }[] = [];
+      const origin = distance * PAGE_SIZE + (crosses ? offset : 0);
+      const end = crosses ? 1 : block.end;
+      for (let at = crosses ? 0 : offset; at < end; ) {
         const instruction = decode(code, at, mode);
         if (typeof instruction === 'string') break;
-        const record = block.record + instructions.length * RECORD_SIZE;
-        instructions.push({ instruction, offset: at, record, count: instructions.length + 1 });
+        instructions.push({ instruction, offset: origin + at });
         at += instruction.length;
       }
-      return { start: offset, instructions };
+      return { block, instructions };
     },
-    replace(block, key, offsets, handler) {
+    interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
+    replace(block, sources, handler, dropped) {
+      block.region = { interpreter: data.getUint16(block.record + RECORD.handler, true), sources, dropped };
       data.setUint16(block.record + RECORD.handler, handler, true);
-      for (const offset of offsets) {
-        const covered = pages.get(block.page)?.blocks.get(blockKey(offset, key));
-        if (covered !== undefined && covered !== block) covered.coveredBy.add(block);
-      }
+      for (const source of sources) if (source !== block) source.coveredBy.add(block);
+    },
+    restore(block) {
+      const { region } = block;
+      if (region === undefined) return;
+      data.setUint16(block.record + RECORD.handler, region.interpreter, true);
+      dropRegion(block);
     },
     clear() {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);
+      for (const { blocks } of pages.values()) for (const block of blocks.values()) dropRegion(block);
       pages.clear();
       next = area.base;
       options.forgetJumps();

@@ -8,10 +8,16 @@ export const EXIT = {
   link: 2,
   /** No block is known for `rip`. */
   lookup: 3,
-  /** The budget is used up, or `poll` is set. */
-  poll: 4,
   /** Go on at `rip`, which was reached often: time to translate it. */
-  hot: 5,
-  /** An exception is described by the fault fields, `rip` is at its instruction, which is counted. */
+  hot: 4,
+  /** The budget is used up, or `poll` is set. */
+  poll: 5,
+  /**
+   * As `fault`, with `rip` at the instruction and all before it counted. Without a fault in the fault fields: the
+   * instruction is one that only the interpreter can run.
+   */
   exception: 6,
 } as const;
+
+/** Exits that `resolve` answers, first and last. */
+export const RESOLVED = [EXIT.link, EXIT.hot] as const;

@@ -11,8 +11,23 @@ import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 
 /** Handlers that no instruction has. */
-export const SPECIAL = ['end', 'leave', 'stale', 'undefined', 'deviceMissing', 'tooLong'] as const;
+export const SPECIAL = [
+  'end',
+  'leave',
+  'stale',
+  'undefined',
+  'deviceMissing',
+  'tooLong',
+  'dispatch',
+  'dispatchFrom',
+] as const;
 export type Special = (typeof SPECIAL)[number];
+/** Those that are routines of the runtime. */
+const RUNTIME = ['dispatch', 'dispatchFrom'] as const;
+type Runtime = (typeof RUNTIME)[number];
+const isRuntime = (name: Special): name is Runtime => RUNTIME.some((other) => other === name);
+/** Their places in the function table. */
+export const SPECIAL_INDEX = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
 
 export interface Handlers {
   /** Table index for a shape; the handler exists once `publish` was called. */
@@ -24,13 +39,24 @@ export interface Handlers {
   clear(): void;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
-  /** Compiles one function of the signature of handlers; its table index, or 0 where records can name no more. */
-  install(builder: Builder): number;
+  /**
+   * Compiles one function of the signature of handlers; its table index, or 0 where records can name no more or its frame
+   * takes more than `mostFrame` bytes.
+   */
+  install(builder: Builder, mostFrame: number): Installed;
+  /** Forgets what `install` made. */
+  release(index: number): void;
   /** For `InstructionBuilder`s that `install` takes. */
   readonly signatureOf: (name: string) => Signature;
   readonly helperOf: (name: string) => Helper;
   /** Handlers made so far, and modules. */
-  readonly stats: { handlers: number; modules: number };
+  readonly stats: { handlers: number; modules: number; 'code bytes': number };
+}
+
+export interface Installed {
+  readonly index: number;
+  /** Bytes of host stack that its frame takes at most. */
+  readonly frameBytes: number;
 }
 
 export interface HandlerLinkage {
@@ -81,7 +107,7 @@ function fillStale(b: InterpreterBuilder): void {
   fillLeave(b, EXIT.lookup);
 }
 
-function fillSpecial(b: InterpreterBuilder, special: Special): void {
+function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>): void {
   switch (special) {
     case 'end':
     case 'leave':
@@ -106,7 +132,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
   const { memory, table, functions, helpers, threshold = 0 } = link;
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
-  const stats = { handlers: 0, modules: 0 };
+  const stats = { handlers: 0, modules: 0, 'code bytes': 0 };
   const signatureOf = (name: string): Signature => {
     const helper = helpers.get(name);
     if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
@@ -118,26 +144,41 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     return helper;
   };
 
-  function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
+  interface Entry {
+    readonly index: number;
+    readonly builder: Builder;
+  }
+  function used(entries: readonly Entry[]): Set<string> {
+    return new Set(entries.flatMap(({ builder }) => [...builder.callees]));
+  }
+  function encode(entries: readonly Entry[]): { bytes: Uint8Array; frameBytes: number } {
     const module = new ModuleBuilder();
-    const builders = entries.map((e) => ({ index: e.index, builder: e.builder() }));
-    const used = new Set<string>();
-    for (const { builder } of builders) for (const name of builder.callees) used.add(name);
-    for (const name of used) module.import(name, signatureOf(name));
-    for (const { index, builder } of builders) module.define(`h${index}`, HANDLER, builder, { table: index });
+    for (const name of used(entries)) module.import(name, signatureOf(name));
+    for (const { index, builder } of entries) module.define(`h${index}`, HANDLER, builder, { table: index });
+    const bytes = module.encode();
+    return { bytes, frameBytes: Math.max(...entries.map(({ index }) => module.frameBytes(`h${index}`))) };
+  }
+  /** Brings what was encoded into the table. */
+  function place(entries: readonly Entry[], bytes: Uint8Array): void {
     const needed = Math.max(...entries.map((e) => e.index)) + 1;
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
     const env: Record<string, unknown> = { memory, table };
-    for (const name of used) env[name] = functions[name];
-    new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { [IMPORTS]: env });
+    for (const name of used(entries)) env[name] = functions[name];
+    new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { [IMPORTS]: env });
     stats.modules++;
+    stats['code bytes'] += bytes.length;
+  }
+  function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
+    const built = entries.map(({ index, builder }) => ({ index, builder: builder() }));
+    place(built, encode(built).bytes);
     stats.handlers += entries.length;
   }
 
-  const special = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
+  const special = SPECIAL_INDEX;
   let next = SPECIAL.length + 1;
+  const free: number[] = [];
   compile(
-    SPECIAL.map((name) => ({
+    SPECIAL.filter((name) => !isRuntime(name)).map((name) => ({
       index: special[name],
       builder: () => {
         const b = new InterpreterBuilder(signatureOf, helperOf, emptyShape(), threshold);
@@ -146,6 +187,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
       },
     })),
   );
+  for (const name of RUNTIME) if (functions[name] !== undefined) table.set(special[name], functions[name]);
   return {
     special,
     stats,
@@ -154,16 +196,27 @@ export function createHandlers(link: HandlerLinkage): Handlers {
       const end = Math.min(next, table.length);
       for (let index = SPECIAL.length + 1; index < end; index++) table.set(index, null);
       next = SPECIAL.length + 1;
+      free.length = 0;
       indices.clear();
       waiting = [];
     },
     signatureOf,
     helperOf,
-    install(builder) {
-      if (next > LAST_INDEX - RESERVED) return 0;
-      const index = next++;
-      compile([{ index, builder: () => builder }]);
-      return index;
+    install(builder, mostFrame) {
+      if (free.length === 0 && next > LAST_INDEX - RESERVED) return { index: 0, frameBytes: 0 };
+      const index = free.pop() ?? next++;
+      const entries = [{ index, builder }];
+      const { bytes, frameBytes } = encode(entries);
+      if (frameBytes > mostFrame) {
+        free.push(index);
+        return { index: 0, frameBytes };
+      }
+      place(entries, bytes);
+      return { index, frameBytes };
+    },
+    release(index) {
+      table.set(index, null);
+      free.push(index);
     },
     index(shape) {
       const known = indices.get(shape.key);

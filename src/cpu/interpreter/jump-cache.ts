@@ -31,6 +31,11 @@ export const JUMP_CACHE = {
   entries: 131_072,
 } as const;
 
+/**
+ * A link is a jump cache of one entry that belongs to one place in a region. One of no generation never fits.
+ */
+export const NO_GENERATION = -1n;
+
 export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
 const ENTRY_SHIFT = Math.log2(JUMP_CACHE.entrySize);
 /** The number of an entry is the upper bits of the address's halves, multiplied by a number that mixes them. */

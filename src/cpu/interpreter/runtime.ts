@@ -3,43 +3,25 @@
  * until something needs the engine.
  */
 import type { Builder } from '../../ir/builder.ts';
-import type { Value } from '../../ir/node.ts';
+import type { Label, Value, Variable } from '../../ir/node.ts';
 import { ModuleBuilder } from '../../ir/wasm/module.ts';
 import { readField, writeField } from '../../isa/fields.ts';
-import type { Helper } from '../../isa/helpers.ts';
-import { VCPU } from '../../isa/state.ts';
+import { type Helper, helper, routine } from '../../isa/helpers.ts';
+import { NO_FAULT, VCPU } from '../../isa/state.ts';
 import { MODE } from '../mode.ts';
 import { HANDLER } from './builder.ts';
-import { EXIT } from './exits.ts';
+import { EXIT, RESOLVED } from './exits.ts';
+import { SPECIAL_INDEX } from './handlers.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { RECORD } from './record.ts';
 
-interface RunOptions {
-  readonly threshold: number;
-  /** Whether exceptions are delivered here. */
-  readonly deliver: boolean;
-  /** Whether entries of the jump cache that became doubtful are looked at here. */
-  readonly refresh: boolean;
-}
-
-/** Puts `rip` at the instruction in `current`, which faulted, and counts it and those before it. */
-function backToCurrent(b: Builder, cpu: Value): void {
-  const record = b.variable('i32', readField(b, cpu, 'current'));
-  const ip = b.add(readField(b, cpu, 'ipBase'), b.loadHost('i64.load16_u', b.get(record), RECORD.offset));
-  const size = b.and(readField(b, cpu, 'modeKey'), b.i32(3 << MODE.codeShift));
-  const bits = b.select(b.eqz(size), b.i64(0xffff), b.i64(0xffff_ffff));
-  const mask = b.select(b.eq(size, b.i32(2)), b.i64(-1), bits);
-  writeField(b, cpu, 'rip', b.and(ip, mask));
-  const count = b.loadHost('i32.load16_u', b.get(record), RECORD.count);
-  writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), count));
-  writeField(b, cpu, 'pendingKind', b.i32(0));
-  writeField(b, cpu, 'current', b.i32(0));
-}
-
-function fillRun(b: Builder, { threshold, deliver, refresh }: RunOptions): void {
-  const cpu = b.param(0);
-  const offsets = VCPU.offsets;
-  b.loop((again) => {
+/**
+ * `dispatch` (cpu, ignored): goes to the code at `rip` in its own place. Comes back with `EXIT.poll`, `lookup` or `hot`, or
+ * with what that code does. `threshold`: how often a block is entered before it is asked to be translated; 0: never.
+ */
+const dispatch = (threshold: number): Helper =>
+  routine('dispatch', ['i32'], 'i32', (b, cpu) => {
+    const offsets = VCPU.offsets;
     const spent = b.leS(b.loadHost('i32.load', cpu, offsets.budget), b.i32(0));
     b.if(b.or(spent, b.loadHost('i32.load', cpu, offsets.poll)), () => b.return(b.i32(EXIT.poll)));
     const address = b.loadHost('i64.load', cpu, offsets.rip);
@@ -53,38 +35,138 @@ function fillRun(b: Builder, { threshold, deliver, refresh }: RunOptions): void 
         b.loadHost('i32.load', cpu, offsets.modeKey),
       );
       b.if(b.eqz(b.and(known, sameMode)), () => b.return(b.i32(EXIT.lookup)));
-      const fresh = refresh ? b.call('refreshJump', cpu, entry) : b.i32(0);
-      b.if(b.eqz(fresh), () => b.return(b.i32(EXIT.lookup)));
+      b.if(b.eqz(b.call('refreshJump', cpu, entry)), () => b.return(b.i32(EXIT.lookup)));
     });
-    b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
-    const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
     if (threshold > 0) {
       const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
       b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
       b.if(b.eq(heat, b.i32(threshold)), () => b.return(b.i32(EXIT.hot)));
     }
-    const exit = b.callTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
-    b.branchIf(again, b.eqz(exit));
-    if (deliver) {
-      b.if(b.eq(exit, b.i32(EXIT.fault)), () => {
-        backToCurrent(b, cpu);
-        b.branchIf(again, b.call('enterException', cpu));
-        b.return(b.i32(EXIT.exception));
-      });
-    }
-    b.return(exit);
+    b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
+    const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
+    b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
   });
-  b.unreachable();
+
+/**
+ * Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do.
+ * `recover` may make another exit of one.
+ */
+function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value, recover = () => {}): void {
+  const answer = (again: Label) => {
+    const [first, last] = RESOLVED;
+    const resolved = b.leU(b.sub(b.get(exit), b.i32(first)), b.i32(last - first));
+    b.if(b.eqz(resolved), () => b.return(b.get(exit)));
+    b.set(exit, b.call('resolve', cpu, b.get(exit)));
+    b.branchIf(again, b.get(exit));
+  };
+  b.loop((again) => {
+    b.if(
+      b.get(exit),
+      () => {
+        recover();
+        b.if(b.get(exit), () => answer(again));
+      },
+      () => b.if(arrived(), () => b.return(b.i32(EXIT.dispatch))),
+    );
+    b.set(exit, b.call('dispatch', cpu, b.i32(0)));
+    b.branch(again);
+  });
 }
 
 /**
- * Adds imports, routines and `run` to a module; every routine is exported, for handler modules to import. `threshold`: how
- * often a block is entered before it is asked to be translated; 0: never. With `deliver`, exceptions of 64-bit code are
- * delivered without leaving `run` where that is possible.
+ * `continueGuest` (cpu, address, exit): after `exit`, runs the code at `rip` until the guest arrives at an address. Comes
+ * back with 0, or an exit that the engine must see.
  */
-export function buildRuntime(helpers: readonly Helper[], threshold = 0, deliver = false): Uint8Array {
-  const has = (name: string) => helpers.some((h) => h.name === name);
-  const options = { threshold, deliver: deliver && has('enterException'), refresh: has('refreshJump') };
+const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, expected, before) => {
+  const exit = b.variable('i32', before);
+  runOn(b, cpu, exit, () => b.eq(b.loadHost('i64.load', cpu, VCPU.offsets.rip), expected));
+});
+
+/**
+ * `dispatchFrom` (cpu, link): as `dispatch`; the link gets what the jump cache has for `rip`, if it is of another generation
+ * and the code there is hot enough that it need not be counted any more.
+ */
+const dispatchFrom = (threshold: number): Helper =>
+  routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
+    const { offsets } = VCPU;
+    const address = b.loadHost('i64.load', cpu, offsets.rip);
+    const entry = jumpCacheEntry(b, cpu, address);
+    const key = b.loadHost('i64.load', cpu, offsets.modeKey);
+    const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
+    const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
+    const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
+    const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
+    b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
+    b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
+  });
+
+/** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
+function backToCurrent(b: Builder, cpu: Value): void {
+  const record = b.variable('i32', readField(b, cpu, 'current'));
+  const ip = b.add(readField(b, cpu, 'ipBase'), b.loadHost('i64.load16_u', b.get(record), RECORD.offset));
+  const size = b.and(readField(b, cpu, 'modeKey'), b.i32(3 << MODE.codeShift));
+  const bits = b.select(b.eqz(size), b.i64(0xffff), b.i64(0xffff_ffff));
+  writeField(b, cpu, 'rip', b.and(ip, b.select(b.eq(size, b.i32(2)), b.i64(-1), bits)));
+  const before = b.sub(b.loadHost('i32.load16_u', b.get(record), RECORD.count), b.i32(1));
+  writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), before));
+}
+
+/**
+ * Delivers the exception that `exit` tells of, with all guest calls unwound. Where it is not a usual one, `exit` is
+ * `EXIT.exception` afterwards. `depth`: bytes of host stack that guest calls may take.
+ */
+function deliverException(b: Builder, cpu: Value, exit: Variable, depth: Variable): void {
+  b.if(b.eq(b.get(exit), b.i32(EXIT.fault)), () => {
+    backToCurrent(b, cpu);
+    b.set(exit, b.i32(EXIT.exception));
+  });
+  const raised = b.ne(readField(b, cpu, 'faultVector'), b.i32(NO_FAULT));
+  b.if(b.and(b.eq(b.get(exit), b.i32(EXIT.exception)), raised), () => {
+    b.if(b.call('enterException', cpu), () => {
+      writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), b.i32(1)));
+      writeField(b, cpu, 'pendingKind', b.i32(0));
+      writeField(b, cpu, 'current', b.i32(0));
+      writeField(b, cpu, 'depth', b.get(depth));
+      b.set(exit, b.i32(EXIT.dispatch));
+    });
+  });
+}
+
+/**
+ * `run` (cpu, handler, record): runs a handler, or with 0 for it the code at `rip`, and goes on until there is something to
+ * do. With `delivers`, usual exceptions are delivered on the way.
+ */
+const run = (delivers: boolean): Helper =>
+  routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
+    const exit = b.variable('i32', b.i32(EXIT.dispatch));
+    const depth = b.variable('i32', readField(b, cpu, 'depth'));
+    b.if(handler, () => b.set(exit, b.callTable(HANDLER, handler, cpu, record)));
+    const recover = delivers ? () => deliverException(b, cpu, exit, depth) : undefined;
+    runOn(b, cpu, exit, () => b.i32(0), recover);
+  });
+
+/** What the run loop asks the engine. */
+const engineHelpers: readonly Helper[] = [
+  /** Finds, links or translates the code at `rip` after one of the exits of `RESOLVED`; 0, or an exit that the engine must see. */
+  helper('resolve', ['i32'], 'i32'),
+  /** Whether the pages of the region with a cell at an address are where it expects them. */
+  helper('regionValid', ['i32'], 'i32'),
+];
+
+/**
+ * All that regions and the run loop call besides the helpers of instructions and memory. `delivers`: whether `enterException`
+ * is there and may be used.
+ */
+export const runtimeHelpers = (threshold: number, delivers: boolean): readonly Helper[] => [
+  ...engineHelpers,
+  dispatch(threshold),
+  dispatchFrom(threshold),
+  continueGuest,
+  run(delivers),
+];
+
+/** A module of routines, every one exported for handler modules to import; helpers without a body are imported. */
+export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
   const module = new ModuleBuilder();
   for (const h of helpers) if (h.body === undefined) module.import(h.name, h.signature);
   for (const h of helpers) {
@@ -96,6 +178,5 @@ export function buildRuntime(helpers: readonly Helper[], threshold = 0, deliver 
     };
     module.define(h.name, h.signature, fill, { exported: true });
   }
-  module.define('run', { params: ['i32'], result: 'i32' }, (b) => fillRun(b, options), { exported: true });
   return module.encode();
 }

@@ -1,133 +1,98 @@
 /**
- * Instruction meanings as part of a region: general registers and flags live in WebAssembly locals, operands are known.
- * State goes to memory only where the region is left.
+ * Instruction meanings as part of a region: registers and flags live in WebAssembly locals, operands are known. State goes
+ * to memory only where the region is left or calls guest code.
  */
 import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import type { Helper } from '../../isa/helpers.ts';
-import { InstructionBuilder, type Modification, type Operand, type Width } from '../../isa/semantics.ts';
-import { gprOffset, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
-import type { BlockInstruction } from '../interpreter/blocks.ts';
+import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
+import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
+import { TLB_ENTRY } from '../../memory/tlb.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
+import type { BlockEffects } from './data-flow.ts';
 import { type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
-
-const LOAD: Record<Width, string> = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' };
-const STORE: Record<Width, string> = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' };
+import { PageCaches } from './page-cache.ts';
+import type { RegionInstruction } from './region.ts';
+import { RegisterFile } from './register-file.ts';
+import { type RegisterSet, XMM } from './register-set.ts';
 
 /** How an instruction that ends a block goes on. */
 export type Ending =
   | { readonly kind: 'branch'; readonly condition: Value | undefined; readonly target: number }
-  | { readonly kind: 'left' };
+  | { readonly kind: 'left'; readonly ip: Value };
 
-export class RegionBuilder extends InstructionBuilder {
-  readonly #registers: (Variable | undefined)[] = new Array(16).fill(undefined);
-  readonly #dirty: boolean[] = new Array(16).fill(false);
-  readonly #flagResult: Variable;
-  readonly #flagAux: Variable;
-  readonly #budget: Variable;
-  readonly #ipBase: Variable;
-  readonly #tlbBase: Variable;
-  readonly #tlbMask: Variable;
-  readonly #exitCode: Variable;
-  readonly #exitIp: Variable;
-  readonly #faultRecord: Variable;
-  readonly #slow: Variable;
-  readonly #generation: Variable;
+/** A place where the region may be left: `fill` builds what happens there once it is known what differs from memory. */
+export interface Site {
+  readonly effects: BlockEffects;
+  /** Changed in its block before it. */
+  readonly changes: RegisterSet;
+  fill(dirty: RegisterSet): void;
+}
+
+/** Page cache of addresses without a base register. */
+const NO_BASE = 16;
+
+export abstract class RegionBuilder extends InstructionBuilder {
+  protected readonly file: RegisterFile;
+  protected readonly caches: PageCaches;
+  protected readonly sites: Site[] = [];
+  protected readonly budget: Variable;
+  protected readonly ipBase: Variable;
+  /** Registers that are loaded from memory in the region: the page behind one is another each time. */
+  readonly #loaded: ReadonlySet<number>;
+  #inLoop = false;
   #pending: PendingFlags | undefined;
-  #exit!: Label;
-  #fault!: Label;
-  #site!: BlockInstruction;
-  #before = 0;
-  #accesses = false;
+  #site!: RegionInstruction;
+  /** Instructions of the block that are done. */
+  #done = 0;
   /** Set by an instruction that ends its block. */
   ending: Ending | undefined;
 
-  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper) {
+  constructor(
+    signatures: (callee: string) => Signature,
+    helpers: (name: string) => Helper,
+    loadedRegisters: ReadonlySet<number>,
+  ) {
     super(HANDLER, signatures, helpers);
-    const i64 = () => this.variable('i64');
-    const i32 = () => this.variable('i32');
-    this.#flagResult = i64();
-    this.#flagAux = i64();
-    this.#ipBase = i64();
-    this.#exitIp = i64();
-    this.#budget = i32();
-    this.#tlbBase = i32();
-    this.#tlbMask = i32();
-    this.#exitCode = i32();
-    this.#faultRecord = i32();
-    this.#slow = i32();
-    this.#generation = i32();
+    this.file = new RegisterFile(this, this.cpu);
+    this.caches = new PageCaches(this);
+    this.budget = this.variable('i32');
+    this.ipBase = this.variable('i64');
+    this.#loaded = loadedRegisters;
   }
 
-  /** Builds the region: `fill` writes the blocks, every path of which ends in an exit. */
-  build(fill: () => void): void {
-    this.block((exit) => {
-      this.#exit = exit;
-      this.block((fault) => {
-        this.#fault = fault;
-        fill();
-        this.unreachable();
-      });
-      this.setScratchField('current', this.get(this.#faultRecord));
-      this.set(this.#exitCode, this.i32(EXIT.fault));
-      this.branch(exit);
-    });
-    this.#spill();
-    this.return(this.get(this.#exitCode));
-    this.prologue(() => this.#load());
-  }
-
-  #load(): void {
-    const { offsets } = VCPU;
-    const cpu = this.cpu;
-    this.#registers.forEach((variable, index) => {
-      if (variable !== undefined) this.set(variable, this.loadHost('i64.load', cpu, gprOffset(index)));
-    });
-    this.set(this.#flagResult, this.loadHost('i64.load', cpu, offsets.flagResult));
-    this.set(this.#flagAux, this.loadHost('i64.load', cpu, offsets.flagAux));
-    this.set(this.#ipBase, this.loadHost('i64.load', cpu, offsets.ipBase));
-    this.set(this.#budget, this.loadHost('i32.load', cpu, offsets.budget));
-    this.set(this.#tlbBase, this.loadHost('i32.load', cpu, offsets.tlbBase));
-    this.set(this.#generation, this.loadHost('i32.load', cpu, offsets.jumpGeneration));
-    this.set(this.#tlbMask, this.loadHost('i32.load', cpu, offsets.tlbMask));
-  }
-  #spill(): void {
-    const { offsets } = VCPU;
-    const cpu = this.cpu;
-    this.#registers.forEach((variable, index) => {
-      if (variable !== undefined && this.#dirty[index])
-        this.storeHost('i64.store', cpu, this.get(variable), gprOffset(index));
-    });
-    this.storeHost('i64.store', cpu, this.get(this.#flagResult), offsets.flagResult);
-    this.storeHost('i64.store', cpu, this.get(this.#flagAux), offsets.flagAux);
-    this.storeHost('i32.store', cpu, this.get(this.#budget), offsets.budget);
-    this.storeHost('i64.store', cpu, this.get(this.#exitIp), offsets.rip);
-  }
+  /** Where a cold exit goes on, with `EXIT` code `code` and the exit's instruction pointer already set. */
+  protected abstract coldExit(dirty: RegisterSet, code: number, ip: () => Value): void;
 
   /** A loop of blocks. */
   plainLoop(fill: (again: Label) => void): void {
-    this.beginBlock();
+    this.restartPoint();
     super.loop((again) => {
       fill(again);
       this.restartPoint();
     });
   }
-  /** Between instructions nothing is committed or pending. */
-  beginBlock(): void {
+  /** `follows`: it is reached only from what was built last, so that flags may go on waiting. */
+  beginBlock(effects: BlockEffects, inLoop: boolean, follows: boolean): void {
+    this.#inLoop = inLoop;
     this.restartPoint();
-    this.#pending = undefined;
+    if (!follows) this.#pending = undefined;
+    this.#done = 0;
+    this.resumeBlock(effects);
+  }
+  /** What follows belongs to a block whose instructions were built before. */
+  resumeBlock(effects: BlockEffects): void {
+    this.file.effects = effects;
   }
 
-  /** Writes one instruction; `before`: what its block does not count of the instructions that its record does. */
-  instruction(site: BlockInstruction, mode: ShapeMode, before: number): void {
+  /** Writes one instruction. */
+  instruction(site: RegionInstruction, mode: ShapeMode): void {
     const { instruction } = site;
     const { encoding } = instruction;
     this.#site = site;
-    this.#before = before;
-    this.#accesses = false;
     this.ending = undefined;
     this.begin({
       operandSize: instruction.operandSize,
@@ -139,82 +104,62 @@ export class RegionBuilder extends InstructionBuilder {
     });
     const operands: Operand[] = instruction.operands.map((o) => new TranslatorOperand(this, o, instruction));
     encoding.definition.semantics(this, ...operands);
-    if (this.#accesses && this.ending === undefined) this.#leaveIfDisturbed();
+    this.#done++;
   }
 
-  /** Leaves after an instruction whose access may have changed code, or called for the engine's attention. */
-  #leaveIfDisturbed(): void {
-    this.plainIf(this.get(this.#slow), () => {
-      const { offsets } = VCPU;
-      const changed = this.ne(this.loadHost('i32.load', this.cpu, offsets.jumpGeneration), this.get(this.#generation));
-      this.plainIf(this.or(changed, this.loadHost('i32.load', this.cpu, offsets.poll)), () => {
-        this.settle();
-        this.spend(this.#site.count - this.#before);
-        this.#leave(EXIT.dispatch, this.nextIp());
-      });
-    });
+  /** A place where the region may be left. What is built there goes to where the region builder stands now. */
+  protected site(fill: (dirty: RegisterSet) => void): void {
+    const later = this.hole();
+    const { effects } = this.file;
+    this.sites.push({ effects, changes: effects.changes, fill: (dirty) => later(() => fill(dirty)) });
   }
 
   /** Takes `count` instructions off the budget. */
   spend(count: number): void {
-    this.set(this.#budget, this.sub(this.get(this.#budget), this.i32(count)));
-  }
-  /** Leaves for the run loop, to go on at `ip`. */
-  leaveAt(ip: Value): void {
-    this.settle();
-    this.#leave(EXIT.dispatch, ip);
-  }
-  #leave(code: number, ip: Value): void {
-    this.set(this.#exitIp, ip);
-    this.set(this.#exitCode, this.i32(code));
-    this.branch(this.#exit);
+    if (count > 0) this.set(this.budget, this.sub(this.get(this.budget), this.i32(count)));
   }
   /** Not 0 (i32) where the budget is used up or something waits to be served. */
   disturbed(): Value {
-    const spent = this.leS(this.get(this.#budget), this.i32(0));
+    const spent = this.leS(this.get(this.budget), this.i32(0));
     return this.or(spent, this.loadHost('i32.load', this.cpu, VCPU.offsets.poll));
   }
-  /** The address of a page offset as the instruction pointer has it. */
+  /** The address of an offset as the instruction pointer has it. */
   ipAt(offset: number): Value {
-    return this.zeroExtend(this.add(this.get(this.#ipBase), this.i64(offset)), this.mode.codeSize);
+    return this.zeroExtend(this.add(this.get(this.ipBase), this.i64(offset)), this.mode.codeSize);
   }
 
-  #register(index: number): Variable {
-    const known = this.#registers[index];
-    if (known !== undefined) return known;
-    const variable = this.variable('i64');
-    this.#registers[index] = variable;
-    return variable;
-  }
   override gpr(index: number, size: Width = 8): Value {
-    return this.zeroExtend(this.get(this.#register(index)), size);
+    return this.zeroExtend(this.file.get(index), size);
   }
   override setGpr(index: number, value: Value, size: Width = 8): void {
     this.commit();
-    const variable = this.#register(index);
-    this.#dirty[index] = true;
-    if (size === 8) this.set(variable, value);
-    else if (size === 4) this.set(variable, this.zeroExtend(value, 4));
+    if (size === 8) this.file.set(index, value);
+    else if (size === 4) this.file.set(index, this.zeroExtend(value, 4));
     else {
-      const kept = this.and(this.get(variable), this.i64(size === 2 ? -0x10000 : -0x100));
-      this.set(variable, this.or(kept, this.zeroExtend(value, size)));
+      const kept = this.and(this.file.get(index), this.i64(size === 2 ? -0x10000 : -0x100));
+      this.file.set(index, this.or(kept, this.zeroExtend(value, size)));
     }
   }
   override gprHigh(index: number): Value {
-    return this.and(this.shrU(this.get(this.#register(index)), this.i64(8)), this.i64(0xff));
+    return this.and(this.shrU(this.file.get(index), this.i64(8)), this.i64(0xff));
   }
   override setGprHigh(index: number, value: Value): void {
     this.commit();
-    const variable = this.#register(index);
-    this.#dirty[index] = true;
-    const kept = this.and(this.get(variable), this.i64(-0xff01));
-    this.set(variable, this.or(kept, this.shl(this.and(value, this.i64(0xff)), this.i64(8))));
+    const kept = this.and(this.file.get(index), this.i64(-0xff01));
+    this.file.set(index, this.or(kept, this.shl(this.and(value, this.i64(0xff)), this.i64(8))));
+  }
+  override xmm(index: number): Value {
+    return this.file.get(XMM + index);
+  }
+  override setXmm(index: number, value: Value): void {
+    this.commit();
+    this.file.set(XMM + index, value);
   }
 
   override field(name: VcpuField, index = 0): Value {
     if (name !== 'flagResult' && name !== 'flagAux') return super.field(name, index);
     this.settle();
-    return this.get(name === 'flagResult' ? this.#flagResult : this.#flagAux);
+    return this.file.flagField(name);
   }
 
   /** Brings the flags of the last operation to their locals. */
@@ -228,31 +173,30 @@ export class RegionBuilder extends InstructionBuilder {
   #store(pending: PendingFlags): void {
     const { kind, size, a, b, result } = pending;
     this.#moving = true;
-    if (kind === 'add') super.flagsOfAdd(size, a, b, result);
+    if (kind === 'stored') this.file.setFlagLocals(this.copy(result), this.copy(a));
+    else if (kind === 'add') super.flagsOfAdd(size, a, b, result);
     else if (kind === 'sub') super.flagsOfSub(size, a, b, result);
     else super.flagsOfLogic(size, result);
     this.#moving = false;
   }
   #moving = false;
   protected override setFlagState(result: Value | undefined, aux: Value): void {
-    if (!this.#moving) this.commit();
-    if (result !== undefined) {
-      this.#pending = undefined;
-      this.set(this.#flagResult, result);
-    }
-    this.set(this.#flagAux, aux);
+    if (this.#moving) this.file.setFlagLocals(result, aux);
+    else this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: result ?? this.field('flagResult') });
+  }
+  #postpone(pending: PendingFlags): void {
+    this.commit();
+    this.file.noteFlagChange();
+    this.#pending = pending;
   }
   override flagsOfAdd(size: Width, a: Value, b: Value, result: Value): void {
-    this.commit();
-    this.#pending = { kind: 'add', size, a, b, result };
+    this.#postpone({ kind: 'add', size, a, b, result });
   }
   override flagsOfSub(size: Width, a: Value, b: Value, result: Value): void {
-    this.commit();
-    this.#pending = { kind: 'sub', size, a, b, result };
+    this.#postpone({ kind: 'sub', size, a, b, result });
   }
   override flagsOfLogic(size: Width, result: Value): void {
-    this.commit();
-    this.#pending = { kind: 'logic', size, a: result, b: result, result };
+    this.#postpone({ kind: 'logic', size, a: result, b: result, result });
   }
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Value {
     const direct = this.#pending && pendingFlag(this, this.#pending, name);
@@ -267,42 +211,52 @@ export class RegionBuilder extends InstructionBuilder {
   override if(condition: Value, then: () => void, otherwise?: () => void): void {
     this.settle();
     const both = (fill: () => void) => () => {
+      this.file.conditional++;
       fill();
       this.settle();
+      this.file.conditional--;
     };
     super.if(condition, both(then), otherwise && both(otherwise));
   }
   override leaveIf(condition: Value, then: () => void): void {
     const pending = this.#pending;
-    super.leaveIf(condition, () => {
-      then();
-      this.#pending = pending;
-    });
+    this.file.conditional++;
+    super.leaveIf(condition, then);
+    this.file.conditional--;
     this.#pending = pending;
   }
   override loop(fill: (again: Label) => void): void {
     this.settle();
+    this.file.conditional++;
     super.loop((again) => {
       fill(again);
       this.settle();
     });
+    this.file.conditional--;
+  }
+  /** An `if` between instructions, or one whose paths leave the flags as they are. */
+  plainIf(condition: Value, then: () => void, otherwise?: () => void): void {
+    const pending = this.#pending;
+    const keep = (fill: () => void) => () => {
+      this.#pending = pending;
+      fill();
+    };
+    super.if(condition, keep(then), otherwise && keep(otherwise));
+    this.#pending = pending;
   }
 
+  /** Nothing that instructions call for needs to know more of where the region is than how much of the budget is left. */
   protected noteCurrent(): void {
-    this.setScratchField('current', this.i32(this.#site.record));
-    this.setScratchField('budget', this.#recordBudget());
-  }
-  /** The budget as it would be at the start of the interpreter's block. */
-  #recordBudget(): Value {
-    return this.add(this.get(this.#budget), this.i32(this.#before));
+    this.setScratchField('current', this.i32(0));
+    this.setScratchField('budget', this.sub(this.get(this.budget), this.i32(this.#done)));
   }
   fault(): void {
     const pending = this.#pending;
     if (pending !== undefined) this.#store(pending);
     this.#pending = pending;
-    this.set(this.#faultRecord, this.i32(this.#site.record));
-    this.set(this.#budget, this.#recordBudget());
-    this.branch(this.#fault);
+    this.spend(this.#done);
+    const at = this.#site.offset;
+    this.site((dirty) => this.coldExit(dirty, EXIT.exception, () => this.ipAt(at)));
   }
   nextIp(): Value {
     return this.ipAt(this.#site.offset + this.#site.instruction.length);
@@ -315,7 +269,7 @@ export class RegionBuilder extends InstructionBuilder {
     return offset + instruction.length + (operand as TranslatorOperand).displacement;
   }
   target(operand: Operand): Value {
-    const ip = this.add(this.get(this.#ipBase), this.i64(this.#targetOffset(operand)));
+    const ip = this.add(this.get(this.ipBase), this.i64(this.#targetOffset(operand)));
     return this.zeroExtend(ip, operand.size as Width);
   }
   branchTo(operand: Operand, condition?: Value): void {
@@ -323,13 +277,7 @@ export class RegionBuilder extends InstructionBuilder {
   }
   jump(ip: Value): void {
     this.settle();
-    this.ending = { kind: 'left' };
-    this.#pendingJump = ip;
-  }
-  /** Where an instruction that left the region by `jump` goes on. */
-  #pendingJump: Value | undefined;
-  takeJump(): Value {
-    return this.#pendingJump as Value;
+    this.ending = { kind: 'left', ip };
   }
   resume(): void {
     this.jump(this.nextIp());
@@ -348,56 +296,75 @@ export class RegionBuilder extends InstructionBuilder {
     return long ? linear : this.zeroExtend(linear, 4);
   }
 
-  /** Look-up in the TLB; `missed` fills the path of a miss with what follows it there. */
+  /**
+   * Only RAM inside one page is reached in place; for all else, and where the access takes back rights that the region's
+   * page caches stand for, the region is left before the instruction, which the interpreter then runs.
+   */
   override translate(linear: Value, bytes: number, flags: number): Value {
     this.access();
-    const tag = flags & MEMORY_ACCESS.write ? 8 : 0;
-    const index = this.and(this.wrap(this.shrU(linear, this.i64(7))), this.get(this.#tlbMask));
-    const entry = this.add(index, this.get(this.#tlbBase));
-    const page = this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
-    const host = this.variable('i32');
-    if (!this.#accesses) this.set(this.#slow, this.i32(0));
-    this.#accesses = true;
-    this.plainIf(
-      this.eq(this.loadHost('i64.load', entry, tag), page),
-      () => this.set(host, this.add(this.wrap(linear), this.loadHost('i32.load', entry, 24))),
+    const write = (flags & MEMORY_ACCESS.write) !== 0;
+    const accessed = this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
+    const missed = (routine: string) => {
+      const host = this.call(routine, this.cpu, linear, this.i32(bytes | flags));
+      this.leaveIf(this.eqz(host), () => this.fault());
+      return host;
+    };
+    const base = this.#baseOf(linear);
+    if (!this.#staysInPage(base)) return this.#lookUp(linear, accessed, write, () => missed('translateInPlace'));
+    const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
+    return this.caches.hostAddress(cache, linear, accessed, () => {
+      const slow = () => {
+        const host = missed('lookUpInPlace');
+        this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
+        return host;
+      };
+      if (!this.#inLoop || base === GPR.rsp) return slow();
+      return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed));
+    });
+  }
+  /** Whether accesses off a base are likely to be in the page of the last one. */
+  #staysInPage(base: number): boolean {
+    if (base === GPR.rsp || base === GPR.rbp) return true;
+    return this.#inLoop && !this.#loaded.has(base);
+  }
+  /** Address of the TLB's entry for a linear address. */
+  #tlbEntry(linear: Value): Value {
+    const index = this.and(this.wrap(this.shrU(linear, this.i64(7))), this.field('tlbMask'));
+    return this.add(index, this.field('tlbBase'));
+  }
+  /** Page caches on entry: that of the stack is what the TLB has for it, for almost every region begins with the stack. */
+  protected fillCaches(): void {
+    let entry: Value | undefined;
+    this.caches.clear((base, write, cache) => {
+      if (base !== GPR.rsp || this.mode.codeSize !== 8) return false;
+      entry ??= this.#tlbEntry(this.file.get(GPR.rsp));
+      this.set(cache.page, this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read));
+      this.set(cache.addend, this.loadHost('i32.load', entry, TLB_ENTRY.addend));
+      return true;
+    });
+  }
+  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found = () => {}): Value {
+    const entry = this.#tlbEntry(linear);
+    return this.choose(
+      this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),
       () => {
-        this.noteCurrent();
-        this.set(host, this.call('translate', this.cpu, linear, this.i32(bytes | flags)));
-        this.leaveIf(this.eqz(this.get(host)), () => this.fault());
-        this.set(this.#slow, this.i32(1));
+        found();
+        return this.add(this.wrap(linear), this.loadHost('i32.load', entry, TLB_ENTRY.addend));
       },
+      missed,
     );
-    return this.get(host);
   }
-  /** An `if` between instructions, or one whose paths leave the flags as they are. */
-  plainIf(condition: Value, then: () => void, otherwise?: () => void): void {
-    const pending = this.#pending;
-    this.#pending = undefined;
-    const keep = (fill: () => void) => () => {
-      this.#pending = pending;
-      fill();
-      this.#pending = undefined;
-    };
-    super.if(condition, keep(then), otherwise && keep(otherwise));
-    this.#pending = pending;
+  /** The general register that an address is built on, or -1. */
+  #baseOf(address: Value): number {
+    const position = this.file.positionOf(address);
+    if (position >= 0) return position;
+    if (address.kind !== 'pure') return -1;
+    for (const arg of address.args) {
+      const found = this.#baseOf(arg as Value);
+      if (found >= 0) return found;
+    }
+    return -1;
   }
-  protected override finishWrite(): void {
-    this.plainIf(this.get(this.#slow), () => super.finishWrite());
-  }
-  override store(linear: Value, bytes: Width, value: Value, flags = 0): void {
-    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write);
-    this.storeHost(STORE[bytes], host, value);
-    this.finishWrite();
-  }
-  override modifyAt(linear: Value, bytes: Width, flags = 0): Modification {
-    const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write | MEMORY_ACCESS.modify);
-    return {
-      value: this.loadHost(LOAD[bytes], host),
-      write: (value) => {
-        this.storeHost(STORE[bytes], host, value);
-        this.finishWrite();
-      },
-    };
-  }
+  /** Writes reach RAM in place, or not at all. */
+  protected override finishWrite(): void {}
 }

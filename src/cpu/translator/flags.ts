@@ -3,9 +3,12 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import type { Width } from '../../isa/semantics.ts';
 
-/** `result` = `a` op `b`; values hold at least the low `size` bytes, `a` and `b` zero-extended. */
+/**
+ * `result` = `a` op `b`; values hold at least the low `size` bytes, `a` and `b` zero-extended. With `stored`, `result` and `a`
+ * are what the state block keeps as `flagResult` and `flagAux`.
+ */
 export interface PendingFlags {
-  readonly kind: 'add' | 'sub' | 'logic';
+  readonly kind: 'add' | 'sub' | 'logic' | 'stored';
   readonly size: Width;
   readonly a: Value;
   readonly b: Value;
@@ -16,6 +19,7 @@ type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 
 /** One flag as i32, or `undefined` where it takes the full form. */
 export function pendingFlag(b: Builder, p: PendingFlags, name: FlagName): Value | undefined {
+  if (p.kind === 'stored') return name === 'zf' ? b.eqz(p.result) : undefined;
   switch (name) {
     case 'zf':
       return b.eqz(b.zeroExtend(p.result, p.size));

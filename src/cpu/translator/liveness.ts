@@ -1,6 +1,7 @@
 /** Which blocks must hand on their flags: those after which somebody reads them, or may show them to the guest. */
 import type { Instruction } from '../../isa/instruction.ts';
 import type { RegionBlock } from './region.ts';
+import type { Graph } from './structure.ts';
 
 const ALL = 'oszapc';
 
@@ -27,11 +28,13 @@ function usesFlags(block: RegionBlock): boolean | undefined {
   return undefined;
 }
 
-/** Positions of the blocks whose flags at the end are needed after it. */
-export function flagsNeeded(blocks: readonly RegionBlock[]): ReadonlySet<number> {
+/** Positions of the blocks whose flags at the end are needed after it. `graph` has the edges that stay in the region. */
+export function flagsNeeded(blocks: readonly RegionBlock[], graph: Graph): ReadonlySet<number> {
   const index = new Map(blocks.map((block, i) => [block.offset, i]));
   const uses = blocks.map(usesFlags);
-  const edges = blocks.map((block) => ways(block).map((offset) => index.get(offset)));
+  const edges = blocks.map((block, node) =>
+    ways(block).map((offset) => graph.successors[node].find((next) => next === index.get(offset))),
+  );
   const live = new Set<number>();
   const needed = (node: number | undefined): boolean =>
     node === undefined || uses[node] === true || (uses[node] === undefined && live.has(node));
@@ -48,7 +51,7 @@ export function flagsNeeded(blocks: readonly RegionBlock[]): ReadonlySet<number>
 
 /** Every place that a block goes on to, outside the region too. */
 function ways(block: RegionBlock): readonly number[] {
-  if (block.ending === 'dynamic' || block.ending === 'leaves') return [-1];
+  if (block.ending === 'dynamic' || block.ending === 'leaves' || block.ending === 'call') return [-1];
   const last = block.instructions.at(-1);
   const operand = last?.instruction.operands[0];
   if (block.ending === 'falls' || operand?.kind !== 'relative') return [block.end];

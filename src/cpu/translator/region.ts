@@ -1,98 +1,118 @@
-/** Finds what to translate together: the blocks of one page that can be reached from a hot one without leaving it. */
+/** Finds what to translate together: blocks that were executed and can be reached from a hot one by direct jumps. */
 import type { Instruction } from '../../isa/instruction.ts';
-import { PAGE_SIZE } from '../../memory/layout.ts';
-import type { BlockInstruction, KnownBlock } from '../interpreter/blocks.ts';
+import type { Block, KnownCode } from '../interpreter/blocks.ts';
 
 /** Most blocks and instructions in a region. */
-export const REGION_BLOCKS = 64;
-export const REGION_INSTRUCTIONS = 600;
+export const REGION_BLOCKS = 128;
+export const REGION_INSTRUCTIONS = 800;
 
-/** A run of instructions with one entry, which ends in a jump, in what cannot be translated, or before another block. */
+/** A decoded instruction. Offsets count from the start of the page that the region is entered in. */
+export interface RegionInstruction {
+  readonly instruction: Instruction;
+  readonly offset: number;
+}
+
+/**
+ * Why a block ends: a relative jump, a call, a return or jump to an address that is computed, what cannot be translated,
+ * or just because what follows is a block of its own.
+ */
+export type BlockEnding = 'jump' | 'conditional' | 'call' | 'dynamic' | 'leaves' | 'falls';
+
+/** A run of instructions with one entry. */
 export interface RegionBlock {
   readonly offset: number;
-  readonly instructions: readonly BlockInstruction[];
-  /** Offset of the interpreter's block that it was taken from. */
-  readonly source: number;
-  /** Instructions of the interpreter's block that come before the first. */
-  readonly before: number;
+  readonly instructions: readonly RegionInstruction[];
   /** Offset after the last instruction. */
   readonly end: number;
+  readonly ending: BlockEnding;
   /** Blocks that it may go on to, by offset; what leaves the region is not listed. */
   readonly successors: readonly number[];
-  /** Why it ends: a relative jump, another way to leave, or just because what follows is a block of its own. */
-  readonly ending: 'jump' | 'conditional' | 'dynamic' | 'falls' | 'leaves';
 }
 
-/** Names of instructions whose meaning needs no more than registers, flags and memory. */
-export type Translatable = (instruction: Instruction) => boolean;
+export interface Region {
+  /** By offset, the entry first. */
+  readonly blocks: ReadonlyMap<number, RegionBlock>;
+  /** The interpreter's blocks that it was made from. */
+  readonly sources: ReadonlySet<Block>;
+}
 
-function relativeTarget({ instruction, offset }: BlockInstruction): number | undefined {
+export interface RegionSource {
+  /** What was executed from an offset on, in straight line. */
+  find(offset: number): KnownCode | undefined;
+  translatable(instruction: Instruction): boolean;
+}
+
+/** Offset that a relative jump or call leads to; `undefined` for other instructions. */
+export function relativeTarget({ instruction, offset }: RegionInstruction): number | undefined {
   const operand = instruction.operands[0];
-  if (operand?.kind !== 'relative' || instruction.encoding.definition.name === 'call') return undefined;
-  return offset + instruction.length + operand.value;
+  return operand?.kind === 'relative' ? offset + instruction.length + operand.value : undefined;
 }
 
-function isConditional(instruction: Instruction): boolean {
-  return instruction.encoding.definition.name !== 'jmp';
+type Cut = Omit<RegionBlock, 'offset'>;
+
+function ended(taken: readonly RegionInstruction[], end: number): Cut {
+  const last = taken[taken.length - 1];
+  const { name } = last.instruction.encoding.definition;
+  const target = relativeTarget(last);
+  if (name === 'call') return { instructions: taken, end, ending: 'call', successors: [end] };
+  if (target === undefined) return { instructions: taken, end, ending: 'dynamic', successors: [] };
+  if (name === 'jmp') return { instructions: taken, end, ending: 'jump', successors: [target] };
+  return { instructions: taken, end, ending: 'conditional', successors: [target, end] };
 }
 
-/** Cuts what is known from `offset` on into one block. */
-function cut(known: KnownBlock, translatable: Translatable): Omit<RegionBlock, 'offset' | 'source' | 'before'> {
-  const taken: BlockInstruction[] = [];
-  for (const item of known.instructions) {
+/** Cuts what is known into one block, which ends before any other block of `starts`. */
+function cut(code: KnownCode, source: RegionSource, starts: ReadonlySet<number>): Cut {
+  const taken: RegionInstruction[] = [];
+  for (const item of code.instructions) {
     const { instruction, offset } = item;
-    if (!translatable(instruction)) return { instructions: taken, end: offset, successors: [], ending: 'leaves' };
+    if (taken.length > 0 && starts.has(offset)) {
+      return { instructions: taken, end: offset, ending: 'falls', successors: [offset] };
+    }
+    if (!source.translatable(instruction)) {
+      return { instructions: taken, end: offset, ending: 'leaves', successors: [] };
+    }
     taken.push(item);
     const end = offset + instruction.length;
-    if (instruction.encoding.definition.ends !== true) continue;
-    const target = relativeTarget(item);
-    if (target === undefined) return { instructions: taken, end, successors: [], ending: 'dynamic' };
-    const conditional = isConditional(instruction);
-    return {
-      instructions: taken,
-      end,
-      successors: conditional ? [target, end] : [target],
-      ending: conditional ? 'conditional' : 'jump',
-    };
+    if (instruction.encoding.definition.ends === true) return ended(taken, end);
   }
-  const last = taken.at(-1);
+  const last = taken[taken.length - 1];
   const end = last === undefined ? 0 : last.offset + last.instruction.length;
-  return { instructions: taken, end, successors: [end], ending: 'falls' };
+  return { instructions: taken, end, ending: 'falls', successors: [end] };
 }
 
-/** The blocks of a region by offset, entry first; `undefined` where the entry cannot be translated. */
-export function formRegion(
-  entry: number,
-  find: (offset: number) => KnownBlock | undefined,
-  translatable: Translatable,
-): Map<number, RegionBlock> | undefined {
-  const blocks = new Map<number, RegionBlock>();
+/** What the interpreter's blocks have behind their conditional jumps, by offset. */
+function noteRests(rests: Map<number, KnownCode>, { block, instructions }: KnownCode): void {
+  instructions.forEach(({ offset }, i) => {
+    const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
+    if (ends && !rests.has(offset)) rests.set(offset, { block, instructions: instructions.slice(i) });
+  });
+}
+
+/** The region that is entered at offset `entry`; `undefined` where its first instruction cannot be translated. */
+export function formRegion(entry: number, source: RegionSource): Region | undefined {
+  const known = new Map<number, KnownCode>();
+  const rests = new Map<number, KnownCode>();
+  const nowhere = new Set<number>();
   const waiting = [entry];
-  /** What the interpreter's blocks have behind their conditional jumps, by offset. */
-  const rests = new Map<number, KnownBlock>();
-  const noteRests = ({ start, instructions }: KnownBlock) => {
-    instructions.forEach(({ offset }, i) => {
-      const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
-      if (ends && !rests.has(offset)) rests.set(offset, { start, instructions: instructions.slice(i) });
-    });
-  };
   let count = 0;
-  while (waiting.length > 0) {
-    const offset = waiting.shift() as number;
-    if (offset < 0 || offset >= PAGE_SIZE || blocks.has(offset)) continue;
-    if (blocks.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
-    const known = find(offset) ?? rests.get(offset);
-    if (known === undefined || known.instructions.length === 0) continue;
-    noteRests(known);
-    const block = { offset, source: known.start, before: known.instructions[0].count - 1, ...cut(known, translatable) };
+  for (let offset = waiting.shift(); offset !== undefined; offset = waiting.shift()) {
+    if (known.has(offset)) continue;
+    if (known.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
+    const code = source.find(offset) ?? rests.get(offset);
+    if (code === undefined || code.instructions.length === 0) continue;
+    noteRests(rests, code);
+    const block = cut(code, source, nowhere);
     if (block.instructions.length === 0) continue;
     count += block.instructions.length;
-    blocks.set(offset, block);
+    known.set(offset, code);
     waiting.push(...block.successors);
   }
-  if (!blocks.has(entry)) return undefined;
-  for (const [offset, block] of blocks) {
-    blocks.set(offset, { ...block, successors: block.successors.filter((target) => blocks.has(target)) });
+  if (!known.has(entry)) return undefined;
+  const starts = new Set(known.keys());
+  const blocks = new Map<number, RegionBlock>();
+  for (const [offset, code] of known) {
+    const block = cut(code, source, starts);
+    blocks.set(offset, { ...block, offset, successors: block.successors.filter((next) => starts.has(next)) });
   }
-  return blocks;
+  return { blocks, sources: new Set([...known.values()].map(({ block }) => block)) };
 }

@@ -20,8 +20,8 @@ export interface Structure {
   readonly isHeader: readonly boolean[];
   /** Reached by more than one forward edge. */
   readonly isMerge: readonly boolean[];
-  /** Every back-edge leads to a node that dominates its source. */
-  readonly reducible: boolean;
+  /** Back-edges, as source and target, that lead to a node which does not dominate their source. */
+  readonly irreducible: readonly (readonly [number, number])[];
 }
 
 function reversePostorder({ successors }: Graph): number[] {
@@ -91,12 +91,48 @@ export function analyse(graph: Graph): Structure {
   };
   const isHeader = graph.successors.map(() => false);
   const isMerge = graph.successors.map(() => false);
-  let reducible = true;
+  const irreducible: [number, number][] = [];
   predecessors.forEach((list, at) => {
     const back = list.filter((p) => p >= at);
     if (back.length > 0) isHeader[order[at]] = true;
-    if (back.some((p) => !dominates(at, p))) reducible = false;
+    for (const p of back) if (!dominates(at, p)) irreducible.push([order[p], order[at]]);
     isMerge[order[at]] = list.length - back.length > 1;
   });
-  return { order, position, children, isHeader, isMerge, reducible };
+  return { order, position, children, isHeader, isMerge, irreducible };
+}
+
+/** Nodes that lie in a loop of a reducible graph. */
+export function nodesInLoops({ successors }: Graph, { position }: Structure): boolean[] {
+  const predecessors: number[][] = successors.map(() => []);
+  successors.forEach((targets, node) => {
+    if (position[node] >= 0) for (const target of targets) predecessors[target].push(node);
+  });
+  const inLoop = successors.map(() => false);
+  successors.forEach((targets, node) => {
+    if (position[node] < 0) return;
+    for (const header of targets) {
+      if (position[header] > position[node]) continue;
+      const body = new Set([header]);
+      const waiting = [node];
+      for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+        if (body.has(at)) continue;
+        body.add(at);
+        waiting.push(...predecessors[at]);
+      }
+      for (const member of body) inLoop[member] = true;
+    }
+  });
+  return inLoop;
+}
+
+/** The structure of a graph without the edges that spoil it, and what is left of the graph. */
+export function analyseReducible(whole: Graph): { graph: Graph; structure: Structure } {
+  let graph = whole;
+  for (;;) {
+    const structure = analyse(graph);
+    if (structure.irreducible.length === 0) return { graph, structure };
+    const successors = graph.successors.map((list) => [...list]);
+    for (const [from, to] of structure.irreducible) successors[from] = successors[from].filter((node) => node !== to);
+    graph = { successors };
+  }
 }

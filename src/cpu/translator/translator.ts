@@ -1,32 +1,61 @@
 /** Translates hot code: forms a region, compiles it and puts it where the interpreter finds it. */
 import type { Definition } from '../../isa/definition.ts';
 import type { Instruction } from '../../isa/instruction.ts';
+import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { Block, BlockCache } from '../interpreter/blocks.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { keyUnitFault } from '../mode.ts';
-import { formRegion } from './region.ts';
-import { translateRegion } from './translate.ts';
+import { formRegion, type Region } from './region.ts';
+import type { RegionTable } from './region-table.ts';
+import { analyseReducible, nodesInLoops } from './structure.ts';
+import { cellsFor, type RegionPlan, RegionWriter } from './writer.ts';
 
 export interface Translator {
-  /** Translates what starts at a block, if that can be done. */
-  translate(block: Block, modeKey: number): void;
-  readonly stats: { regions: number; 'translated instructions': number; 'compile time (ms)': number };
+  /**
+   * Translates what starts at a block, if that can be done. `pageAt`: guest-physical page that is `distance` linear pages
+   * from the block's, or -1.
+   */
+  translate(block: Block, modeKey: number, pageAt: (distance: number) => number): void;
+  readonly stats: Record<string, number>;
 }
 
 /** Ends of blocks that a region knows how to continue from. */
 const JUMPS = /^(jmp|j[a-z]+|call|ret|loop[a-z]*)$/;
-/** What runs many steps, or reaches for registers behind the builder's back. */
-const LEFT_OUT = /^(movs|stos|lods|scas|cmps|ins|outs|pusha|pushad|popa|popad|enter|xlat|bound|rdrand|rdseed)[bwdq]?$/;
+/** What reaches for registers behind the builder's back. */
+const LEFT_OUT = /^(pusha|popa|enter|xlat|bound|rdrand|rdseed|ins[bwd]|outs[bwd])$/;
+const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
+
+/** Linear pages around its own that a region may reach. */
+const REACH = 8;
+
+/** First guess at the bytes of a frame: for each instruction, and beside them. */
+const FRAME_GUESS = { instruction: 16, fixed: 512 } as const;
+/** A region whose frame takes more would use up the stack of a host thread in a few calls. */
+const FRAME_LIMIT = 32 * 1024;
 
 /** Whether a data access through a memory operand needs no check of its segment. */
 function flatOperands(instruction: Instruction, mode: ShapeMode): boolean {
   return instruction.operands.every((o) => o.kind !== 'memory' || mode.flatSegments[o.segment]);
 }
 
+/** General registers that a region loads from memory. */
+function registersLoaded({ blocks }: Region): Set<number> {
+  const loaded = new Set<number>();
+  for (const { instructions } of blocks.values()) {
+    for (const { instruction } of instructions) {
+      const [to, from] = instruction.operands;
+      const isLoad = instruction.encoding.definition.name === 'mov' && from?.kind === 'memory';
+      if (isLoad && to.kind === 'gpr' && to.size >= 4) loaded.add(to.index);
+    }
+  }
+  return loaded;
+}
+
 export function createTranslator(
   blocks: BlockCache,
   handlers: Handlers,
+  table: RegionTable,
   /** Definitions that touch nothing but registers, flags and memory. */
   plain: ReadonlySet<Definition>,
   now: () => number,
@@ -38,6 +67,7 @@ export function createTranslator(
     const { definition } = instruction.encoding;
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
+    if (STRING.test(name) && instruction.repeat !== 0) return false;
     if (ends === true && !JUMPS.test(name)) return false;
     // MMX instructions may have to wait for a pending x87 error.
     if (unit === 'mmx' || unit === 'x87') return false;
@@ -45,29 +75,83 @@ export function createTranslator(
     return flatOperands(instruction, mode);
   }
 
+  function plan(region: Region, mode: ShapeMode): Omit<RegionPlan, 'cell' | 'checked' | 'interpreter' | 'frame'> {
+    const list = [...region.blocks.values()];
+    const index = new Map(list.map((block, i) => [block.offset, i]));
+    const successors = list.map((block) => block.successors.map((target) => index.get(target) as number));
+    const { graph, structure } = analyseReducible({ successors });
+    const inLoop = nodesInLoops(graph, structure);
+    const loadedRegisters = registersLoaded(region);
+    return { mode, blocks: list, graph, structure, inLoop, loadedRegisters };
+  }
+
+  /** Writes and compiles a region; once more if its frame turns out larger than was thought. */
+  function compile(region: Region, mode: ShapeMode, interpreter: number, cell: number, checked: boolean): number {
+    const common = { ...plan(region, mode), cell, checked, interpreter };
+    let count = 0;
+    for (const { instructions } of region.blocks.values()) count += instructions.length;
+    let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
+    while (frame <= FRAME_LIMIT) {
+      const writer = new RegionWriter(handlers.signatureOf, handlers.helperOf, { ...common, frame });
+      writer.write();
+      const { index, frameBytes } = handlers.install(writer, frame);
+      if (frameBytes <= frame) return index;
+      frame = frameBytes;
+    }
+    return 0;
+  }
+
+  /** Pages beside the entry's that a region has code in: distance and guest-physical page. */
+  function otherPages({ blocks: parts }: Region, pageAt: (distance: number) => number): Map<number, number> {
+    const pages = new Map<number, number>();
+    const note = (offset: number) => {
+      const distance = Math.floor(offset / PAGE_SIZE);
+      if (distance !== 0) pages.set(distance, pageAt(distance));
+    };
+    for (const { instructions } of parts.values()) {
+      for (const { offset, instruction } of instructions) {
+        note(offset);
+        note(offset + instruction.length - 1);
+      }
+    }
+    return pages;
+  }
+
   return {
     stats,
-    translate(block, modeKey) {
+    translate(block, modeKey, pageAt) {
       const mode = blocks.modeOf(modeKey);
-      if (tried.has(block) || !block.linkable) return;
+      if (tried.has(block) || !block.translatable) return;
       tried.add(block);
       if (mode.codeSize === 2 || !mode.flatSegments.slice(0, 4).every(Boolean)) return;
       const started = now();
-      const region = formRegion(
-        block.start,
-        (offset) => blocks.describe(block.page, offset, modeKey),
-        (instruction) => translatable(instruction, modeKey, mode),
-      );
+      const region = formRegion(block.start, {
+        find(offset) {
+          const distance = Math.floor(offset / PAGE_SIZE);
+          if (Math.abs(distance) > REACH) return undefined;
+          const page = distance === 0 ? block.page : pageAt(distance);
+          const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
+          return known?.block.nextPage === pageAt(distance + 1) || (known?.block.nextPage ?? 0) < 0 ? known : undefined;
+        },
+        translatable: (instruction) => translatable(instruction, modeKey, mode),
+      });
       if (region === undefined) return;
-      const { signatureOf, helperOf } = handlers;
-      const builder = translateRegion(region, { mode, signatures: signatureOf, helpers: helperOf });
-      if (builder === undefined) return;
-      const handler = handlers.install(builder);
-      if (handler === 0) return;
-      const sources = new Set([...region.values()].map((part) => part.source));
-      blocks.replace(block, modeKey, sources, handler);
+      const pages = otherPages(region, pageAt);
+      const cell = table.allocate(cellsFor(region.blocks.size));
+      if (cell === 0) return;
+      const interpreter = blocks.interpreterOf(block);
+      const handler = compile(region, mode, interpreter, cell, pages.size > 0);
+      if (handler === 0) {
+        table.release(cell);
+        return;
+      }
+      table.enter(cell, { block, handler, pages });
+      blocks.replace(block, region.sources, handler, () => {
+        handlers.release(handler);
+        table.release(cell);
+      });
       stats.regions++;
-      for (const part of region.values()) stats['translated instructions'] += part.instructions.length;
+      for (const part of region.blocks.values()) stats['translated instructions'] += part.instructions.length;
       stats['compile time (ms)'] += now() - started;
     },
   };

@@ -17,6 +17,8 @@ export interface InstructionSet {
   readonly helpers: readonly Helper[];
   /** Definitions that touch nothing but registers, flags and memory. */
   readonly plain?: ReadonlySet<Definition>;
+  /** Whether `enterException` and `enterInterrupt` are among the helpers. */
+  readonly delivers?: boolean;
   /** The helpers without a body, for a vCPU. Each takes the address of the state block first. */
   implementation(context: CpuContext): Readonly<Record<string, (...args: never[]) => unknown>>;
 }
@@ -28,6 +30,7 @@ export const x86: InstructionSet = {
     [...coreHelpers, ...integerHelpers, ...systemHelpers, ...floatHelpers, ...x87Helpers, ...simdHelpers],
     systemRoutines,
   ),
+  delivers: true,
   plain: new Set([...integer, ...simd]),
   implementation: (context) => ({ ...systemFunctions(context), ...x87Functions(context) }),
 };

@@ -28,6 +28,7 @@ const DELIVERY = new Set(['enterException', 'enterInterrupt']);
 /** The same instructions with nothing but JavaScript behind those that have both. */
 const WITHOUT_ROUTINES: InstructionSet = {
   ...x86,
+  delivers: false,
   helpers: [
     ...x86.helpers.filter(({ name }) => !REPLACED.has(name) && !DELIVERY.has(name)),
     ...[...coreHelpers, ...systemHelpers].filter(({ name }) => REPLACED.has(name)),

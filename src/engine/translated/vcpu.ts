@@ -13,10 +13,11 @@ import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
 import { JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset, jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
-import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
+import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
+import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
@@ -35,6 +36,12 @@ import { createTlb, type TlbRoutines } from './tlb.ts';
 
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
+
+/** Bytes of host stack for frames of regions: half of what a thread has by default. */
+const STACK_BYTES = 400 * 1024;
+
+/** Bytes for the cells of regions. */
+const REGION_AREA = 16 * 1024 * 1024;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
@@ -108,7 +115,7 @@ export interface VcpuOptions {
 }
 
 interface Runtime extends MemoryRoutines, TlbRoutines {
-  run(cpu: number): number;
+  run(cpu: number, handler: number, record: number): number;
   forgetJumps(cpu: number, forGood: number): void;
   enterInterrupt?(cpu: number, vector: number): number;
   enterException?(cpu: number): number;
@@ -143,7 +150,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let brake: { at: number; handler: number; invalidated: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
-  const helpers = [...memoryHelpers, ...tlbRoutines, ...jumpCacheRoutines, ...instructionSet.helpers];
+  const helpers = [
+    ...memoryHelpers,
+    ...tlbRoutines,
+    ...jumpCacheRoutines,
+    ...runtimeHelpers(threshold, environment.onException === undefined && instructionSet.delivers === true),
+    ...instructionSet.helpers,
+  ];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
   const imports: Record<string, unknown> = {
@@ -154,14 +167,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       const write = (flags & MEMORY_ACCESS.write) !== 0;
       state.debugPending |= dataBreakpoints(state, BigInt.asUintN(64, linear), flags & 0xff, write);
     },
+    resolve: (_cpu: number, exit: number) => resolve(exit),
+    regionValid: (_cpu: number, cell: number) => regionValid(cell),
     ...instructionSet.implementation(context),
   };
-  const runtime = new WebAssembly.Instance(
-    new WebAssembly.Module(buildRuntime(helpers, threshold, environment.onException === undefined)),
-    {
-      [IMPORTS]: imports,
-    },
-  ).exports as unknown as Runtime;
+  const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), {
+    [IMPORTS]: imports,
+  }).exports as unknown as Runtime;
   const handlers = createHandlers({
     memory,
     table,
@@ -183,8 +195,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     forgetJumps,
     separates: breakpoints.separates,
   });
+  const regions = createRegionTable(buffer, { base: arena.allocate(REGION_AREA, PAGE_SIZE), size: REGION_AREA });
   const translator = options.translation
-    ? createTranslator(blocks, handlers, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
+    ? createTranslator(blocks, handlers, regions, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -270,11 +283,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     };
   }
 
-  /** Linear address of the next instruction. */
-  function linearIp(): bigint {
-    if (keyCodeSize(state.modeKey) === 8) return state.rip;
-    return (state.rip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
+  /** Linear address of an instruction pointer. */
+  function linearAt(ip: bigint): bigint {
+    if (keyCodeSize(state.modeKey) === 8) return BigInt.asUintN(64, ip);
+    return (ip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
   }
+  /** Linear address of the next instruction. */
+  const linearIp = (): bigint => linearAt(state.rip);
 
   /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set, or `hit`. */
   function findBlock(): { block: Block; page: number } | undefined {
@@ -321,14 +336,44 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.budget -= countBefore(record);
   }
 
-  function resolve(exit: number): void {
-    const from = state.current;
+  /** Guest-physical page that lies `distance` linear pages from the one at `base`, if it can be executed; or -1. */
+  function pageNear(base: bigint, distance: number): number {
+    const linear = linearAt(base + BigInt(distance * PAGE_SIZE));
+    const physical = access.fetchAddress(linear);
+    state.faultVector = NO_FAULT;
+    return physical < 0 || physical >= map.pages * PAGE_SIZE ? -1 : Math.floor(physical / PAGE_SIZE);
+  }
+  function regionValid(cell: number): number {
+    const { ipBase } = state;
+    const key = data.getBigUint64(cpu + VCPU.offsets.modeKey, true);
+    return regions.valid(cell, (distance) => pageNear(ipBase, distance), key, ipBase) ? 1 : 0;
+  }
+
+  /** Finds the code at `rip` for an exit of `RESOLVED`. Returns 0 where the run may go on, else how it ends. */
+  function resolve(exit: number): number {
+    const from = exit === EXIT.link ? state.current : 0;
+    state.current = 0;
     const { flushes } = blocks.stats;
     const found = findBlock();
-    if (hit) return;
-    if (found === undefined) raiseFault();
-    else if (exit === EXIT.hot) translator?.translate(found.block, state.modeKey);
-    else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
+    if (hit) return EXIT.poll;
+    if (found === undefined) {
+      raiseFault();
+      return state.activity === ACTIVITY.running ? 0 : EXIT.poll;
+    }
+    if (exit === EXIT.hot) {
+      const base = state.rip - BigInt(found.block.start);
+      translator?.translate(found.block, state.modeKey, (distance) => pageNear(base, distance));
+    } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
+    return 0;
+  }
+
+  /** Where the interpreter begins at the instruction at `rip`, even if a region begins there too. */
+  function interpretNext(): { handler: number; record: number } | undefined {
+    const found = findBlock();
+    if (found === undefined) return undefined;
+    const { block } = found;
+    state.ipBase = BigInt.asUintN(64, state.rip - BigInt(block.start));
+    return { handler: blocks.interpreterOf(block), record: block.record };
   }
 
   /** Runs compiled code until the budget is used up or something waits. */
@@ -338,23 +383,24 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.shadowBudget = MOST + 1;
     state.current = 0;
     state.eventsWait = state.nmiPending !== 0 || environment.interrupts.pending() ? 1 : 0;
+    state.depth = STACK_BYTES;
     running = true;
+    let start: { handler: number; record: number } | undefined;
     for (;;) {
-      const exit = runtime.run(cpu);
+      const exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
+      start = undefined;
       releaseBrake();
       if (exit === EXIT.poll) break;
-      if (exit === EXIT.fault) {
-        backToCurrent();
-        raiseFault();
-        if (state.activity !== ACTIVITY.running) break;
-      } else if (exit === EXIT.exception) {
-        deliverFault(context);
-        if (state.activity !== ACTIVITY.running) break;
-      } else {
-        resolve(exit);
+      if (exit === EXIT.fault) backToCurrent();
+      state.current = 0;
+      state.depth = STACK_BYTES;
+      if (state.faultVector === NO_FAULT) {
+        start = interpretNext();
+        if (start !== undefined) continue;
         if (hit) break;
       }
-      state.current = 0;
+      raiseFault();
+      if (state.activity !== ACTIVITY.running) break;
     }
     running = false;
     retired += sliceBudget - state.budget;

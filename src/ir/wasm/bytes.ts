@@ -1,8 +1,14 @@
 /** A growing byte buffer with WebAssembly's variable-length integers (core specification 5.2.2). */
 export class ByteWriter {
-  #bytes = new Uint8Array(256);
-  #view = new DataView(this.#bytes.buffer);
+  #bytes: Uint8Array;
+  #view: DataView;
   length = 0;
+
+  /** `capacity`: bytes that fit before it grows. */
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
 
   #room(count: number): void {
     if (this.length + count <= this.#bytes.length) return;
@@ -18,9 +24,22 @@ export class ByteWriter {
   }
 
   bytes(values: ArrayLike<number>): void {
-    this.#room(values.length);
-    this.#bytes.set(values, this.length);
-    this.length += values.length;
+    const { length } = values;
+    this.#room(length);
+    // The usual one or two bytes of an opcode are not worth a call.
+    if (length > 32) this.#bytes.set(values, this.length);
+    else for (let i = 0; i < length; i++) this.#bytes[this.length + i] = values[i];
+    this.length += length;
+  }
+
+  /** Replaces a byte written before. */
+  patch(at: number, value: number): void {
+    this.#bytes[at] = value;
+  }
+
+  /** Forgets all but the first `length` bytes. */
+  truncate(length: number): void {
+    this.length = length;
   }
 
   /** Unsigned LEB128 of a value below 2^32. */
@@ -49,10 +68,21 @@ export class ByteWriter {
 
   /** Signed LEB128 of a 64-bit value. */
   s64(value: bigint): void {
-    if (value >= -0x80000000n && value <= 0x7fffffffn) {
-      this.s32(Number(value));
+    // Numbers are quicker than BigInts, and all but few constants are exact as one.
+    let rest = Number(value);
+    if (!Number.isSafeInteger(rest)) {
+      this.#s64(value);
       return;
     }
+    while (rest < -0x4000_0000 || rest > 0x3fff_ffff) {
+      const high = Math.floor(rest / 128);
+      this.byte((rest - high * 128) | 128);
+      rest = high;
+    }
+    this.s32(rest);
+  }
+
+  #s64(value: bigint): void {
     let rest = value;
     for (;;) {
       const low = Number(rest & 127n);
@@ -77,10 +107,14 @@ export class ByteWriter {
     this.length += 8;
   }
 
+  /** A name of ASCII characters. */
   name(text: string): void {
-    const encoded = new TextEncoder().encode(text);
-    this.u32(encoded.length);
-    this.bytes(encoded);
+    this.u32(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const character = text.charCodeAt(i);
+      if (character > 127) throw new RangeError(`the name ${text} is not ASCII`);
+      this.byte(character);
+    }
   }
 
   /** The bytes written so far, as a view. */

@@ -1,8 +1,10 @@
-/** Encodes a function body: counts uses, gives locals to values used more than once, writes the instructions. */
+/** Encodes a function body: gives locals to values that need one and writes the instructions. */
 import type { Builder } from '../builder.ts';
-import type { Block, Label, Node, Signature, Variable } from '../node.ts';
+import { type Block, INLINE, type Label, NOWHERE, type Node, type Signature, type Variable } from '../node.ts';
 import type { Type } from '../types.ts';
 import { ByteWriter } from './bytes.ts';
+import { Slots } from './slots.ts';
+import { analyseUses, hasEffect } from './uses.ts';
 
 /** Resolves what a body refers to outside itself. */
 export interface FunctionContext {
@@ -14,92 +16,96 @@ export const TYPE_CODES: Record<Type, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7
 
 const VOID = 0x40;
 
-function operands(node: Node): readonly Node[] {
-  return 'args' in node ? node.args : [];
-}
-
-function hasEffect(node: Node): boolean {
-  return node.kind !== 'pure' && node.kind !== 'select' && node.kind !== 'shuffle' && node.kind !== 'get';
-}
-
-/** Counts uses from the end of the body backwards, so that values used only by dead values count as dead. */
-function countUses(block: Block): void {
-  for (let i = block.nodes.length - 1; i >= 0; i--) {
-    const node = block.nodes[i] as Node;
-    if (!hasEffect(node) && node.uses === 0) continue;
-    if (node.kind === 'if') {
-      countUses(node.alternative);
-      countUses(node.consequent);
-    } else if (node.kind === 'choose') {
-      if (node.uses > 0) for (const outcome of node.outcomes) outcome.uses++;
-      countUses(node.alternative);
-      countUses(node.consequent);
-    } else if (node.kind === 'scope' || node.kind === 'hole') {
-      countUses(node.body);
-    }
-    for (const arg of operands(node)) arg.uses++;
-  }
-}
+/** The instructions of the function at hand: one buffer for all, as functions are encoded one after the other. */
+const CODE = new ByteWriter(4096);
 
 class FunctionEncoder {
-  readonly code = new ByteWriter();
-  readonly locals: Type[] = [];
-  readonly #labels: (Label | undefined)[] = [];
+  readonly code = CODE;
+  readonly slots: Slots;
   readonly #context: FunctionContext;
-  readonly #params: number;
+  /** Labels around what is written. */
+  #depth = 0;
+  /** The local and the place of a `local.set` that ends at `#setEnd`. */
+  #setLocal = NOWHERE;
+  #setAt = 0;
+  #setEnd = -1;
 
-  constructor(params: number, context: FunctionContext) {
-    this.#params = params;
+  constructor(params: readonly Type[], context: FunctionContext) {
+    this.code.truncate(0);
+    this.slots = new Slots(params);
     this.#context = context;
-  }
-
-  #local(type: Type): number {
-    this.locals.push(type);
-    return this.#params + this.locals.length - 1;
-  }
-
-  #variable(variable: Variable): number {
-    if (variable.index < 0) variable.index = this.#local(variable.type);
-    return variable.index;
   }
 
   block(block: Block): void {
     for (const node of block.nodes) this.#statement(node);
   }
 
-  /** Writes a node where it stands: effects always; values that are kept in a local. */
+  /** Writes a node where it stands, unless it is written at its use. */
   #statement(node: Node): void {
-    if (!hasEffect(node)) {
-      // A pure value with one use is written at that use; reads of variables must happen here.
-      if (node.uses === 0 || (node.kind !== 'get' && node.uses === 1)) return;
+    if (node.local === INLINE) return;
+    if (node.uses === 0) {
+      if (!hasEffect(node)) return;
       this.#compute(node);
-      this.#keep(node);
+      if (node.type !== undefined && node.kind !== 'choose') this.code.byte(0x1a);
       return;
     }
     this.#compute(node);
-    if (node.type === undefined) return;
-    if (node.uses > 0) this.#keep(node);
-    else if (node.kind !== 'choose') this.code.byte(0x1a);
+    node.local = this.slots.take(node.type as Type, this.code.length);
+    this.#set(node.local);
   }
 
-  #keep(node: Node): void {
-    node.local = this.#local(node.type as Type);
-    this.code.byte(0x21);
-    this.code.u32(node.local);
+  #set(local: number): void {
+    const { code } = this;
+    this.#setLocal = local;
+    this.#setAt = code.length;
+    code.byte(0x21);
+    code.u32(local);
+    this.#setEnd = code.length;
+  }
+
+  /** Reads a local; `last`: it is free afterwards. */
+  #get(local: number, last: boolean): void {
+    const { code } = this;
+    const free = last && this.slots.release(local);
+    if (this.#setEnd === code.length && this.#setLocal === local) {
+      // What was just set is still at hand.
+      if (free) code.truncate(this.#setAt);
+      else code.patch(this.#setAt, 0x22);
+      this.#setEnd = -1;
+    } else {
+      code.byte(0x20);
+      code.u32(local);
+    }
+  }
+
+  #getVariable(variable: Variable): void {
+    const { life } = variable;
+    life.left--;
+    if (variable.index < 0) variable.index = this.slots.add(variable.type);
+    this.#get(variable.index, life.scoped && life.left === 0);
+  }
+
+  #setVariable(variable: Variable): void {
+    const { life, type } = variable;
+    life.left--;
+    if (variable.index < 0)
+      variable.index = life.scoped ? this.slots.take(type, this.code.length) : this.slots.add(type);
+    this.#set(variable.index);
+    if (life.scoped && life.left === 0) this.slots.release(variable.index);
   }
 
   /** Leaves the node's value on the stack. */
   #value(node: Node): void {
     if (node.local >= 0) {
-      this.code.byte(0x20);
-      this.code.u32(node.local);
+      node.uses--;
+      this.#get(node.local, node.uses === 0);
     } else {
       this.#compute(node);
     }
   }
 
   #values(nodes: readonly Node[]): void {
-    for (const node of nodes) this.#value(node);
+    for (let i = 0; i < nodes.length; i++) this.#value(nodes[i]);
   }
 
   #memory(code: readonly number[], align: number, offset: number): void {
@@ -121,20 +127,20 @@ class FunctionEncoder {
         break;
       case 'select':
         this.#values(node.args);
-        code.bytes([0x1c, 1, TYPE_CODES[node.type as Type]]);
+        code.byte(0x1c);
+        code.byte(1);
+        code.byte(TYPE_CODES[node.type as Type]);
         break;
       case 'shuffle':
         this.#values(node.args);
         code.bytes([0xfd, 13, ...node.lanes]);
         break;
       case 'get':
-        code.byte(0x20);
-        code.u32(this.#variable(node.variable));
+        this.#getVariable(node.variable);
         break;
       case 'set':
         this.#values(node.args);
-        code.byte(0x21);
-        code.u32(this.#variable(node.variable));
+        this.#setVariable(node.variable);
         break;
       case 'load':
       case 'store':
@@ -176,27 +182,29 @@ class FunctionEncoder {
         break;
       case 'if':
         this.#values(node.args);
-        code.bytes([0x04, VOID]);
-        this.#labels.push(undefined);
+        code.byte(0x04);
+        code.byte(VOID);
+        this.#depth++;
         this.block(node.consequent);
         if (node.alternative.nodes.length > 0) {
           code.byte(0x05);
           this.block(node.alternative);
         }
-        this.#labels.pop();
+        this.#depth--;
         code.byte(0x0b);
         break;
       case 'choose': {
         const wanted = node.uses > 0;
         this.#values(node.args);
-        code.bytes([0x04, wanted ? TYPE_CODES[node.type as Type] : VOID]);
-        this.#labels.push(undefined);
+        code.byte(0x04);
+        code.byte(wanted ? TYPE_CODES[node.type as Type] : VOID);
+        this.#depth++;
         this.block(node.consequent);
         if (wanted) this.#value(node.outcomes[0]);
         code.byte(0x05);
         this.block(node.alternative);
         if (wanted) this.#value(node.outcomes[1]);
-        this.#labels.pop();
+        this.#depth--;
         code.byte(0x0b);
         break;
       }
@@ -204,20 +212,14 @@ class FunctionEncoder {
         this.block(node.body);
         break;
       case 'scope':
-        code.bytes([node.label.kind === 'block' ? 0x02 : 0x03, VOID]);
-        this.#labels.push(node.label);
-        this.block(node.body);
-        this.#labels.pop();
-        code.byte(0x0b);
+        this.#scope(node.label, node.body);
         break;
-      case 'branch': {
+      case 'branch':
         this.#values(node.args);
-        const at = this.#labels.lastIndexOf(node.label);
-        if (at < 0) throw new TypeError('branch to a label that is not around it');
+        if (node.label.depth < 0) throw new TypeError('branch to a label that is not around it');
         code.byte(node.args.length === 0 ? 0x0c : 0x0d);
-        code.u32(this.#labels.length - 1 - at);
+        code.u32(this.#depth - 1 - node.label.depth);
         break;
-      }
       case 'return':
         this.#values(node.args);
         code.byte(0x0f);
@@ -226,6 +228,21 @@ class FunctionEncoder {
         code.byte(0x00);
         break;
     }
+  }
+
+  #scope(label: Label, body: Block): void {
+    const { code } = this;
+    const loop = label.kind === 'loop';
+    code.byte(loop ? 0x03 : 0x02);
+    code.byte(VOID);
+    if (loop) this.slots.enterLoop(code.length);
+    const outer = label.depth;
+    label.depth = this.#depth++;
+    this.block(body);
+    label.depth = outer;
+    this.#depth--;
+    if (loop) this.slots.leaveLoop();
+    code.byte(0x0b);
   }
 
   #constant(type: Type, value: number | bigint | Uint8Array): void {
@@ -255,17 +272,31 @@ class FunctionEncoder {
   }
 }
 
-/** The code-section entry of one function: locals and instructions, without the leading size. */
-export function encodeFunction(builder: Builder, context: FunctionContext): Uint8Array {
-  countUses(builder.body);
-  const encoder = new FunctionEncoder(builder.params.length, context);
+/**
+ * Writes the code-section entry of one function. Returns the size of its parameters and locals where each has a place on
+ * the stack, which is what unoptimised code makes of them.
+ */
+export function encodeFunction(out: ByteWriter, builder: Builder, context: FunctionContext): number {
+  analyseUses(builder.body);
+  const params = builder.params.map((p) => p.type);
+  const encoder = new FunctionEncoder(params, context);
   encoder.block(builder.body);
+  const { code } = encoder;
   // A body that returns on every path leaves the end unreachable; say so, for the validator's sake.
-  if (builder.result !== undefined) encoder.code.byte(0x00);
-  encoder.code.byte(0x0b);
-  const out = new ByteWriter();
+  if (builder.result !== undefined) code.byte(0x00);
+  code.byte(0x0b);
+  const { types } = encoder.slots;
+  const locals = new ByteWriter(64);
+  writeLocals(locals, types.slice(params.length));
+  out.u32(locals.length + code.length);
+  out.bytes(locals.done());
+  out.bytes(code.done());
+  return types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0);
+}
+
+function writeLocals(out: ByteWriter, types: readonly Type[]): void {
   const runs: { type: Type; count: number }[] = [];
-  for (const type of encoder.locals) {
+  for (const type of types) {
     const last = runs[runs.length - 1];
     if (last?.type === type) last.count++;
     else runs.push({ type, count: 1 });
@@ -275,6 +306,4 @@ export function encodeFunction(builder: Builder, context: FunctionContext): Uint
     out.u32(run.count);
     out.byte(TYPE_CODES[run.type]);
   }
-  out.bytes(encoder.code.done());
-  return out.done();
 }

@@ -10,10 +10,18 @@ export const IMPORTS = 'env';
 
 const FUNCREF = 0x70;
 
+function sameSignature(a: Signature, b: Signature): boolean {
+  return a.result === b.result && a.params.length === b.params.length && a.params.every((t, i) => t === b.params[i]);
+}
+
+function writeTypes(out: ByteWriter, types: readonly Type[]): void {
+  out.u32(types.length);
+  for (const type of types) out.byte(TYPE_CODES[type]);
+}
+
 /** A module that shares `env.memory` and `env.table` and calls imported functions by name. */
 export class ModuleBuilder {
-  readonly #types: string[] = [];
-  readonly #typeBytes: Uint8Array[] = [];
+  readonly #types: Signature[] = [];
   readonly #imports: { name: string; type: number }[] = [];
   readonly #functions: {
     name: string;
@@ -24,21 +32,11 @@ export class ModuleBuilder {
   }[] = [];
   readonly #signatures = new Map<string, Signature>();
   readonly #indices = new Map<string, number>();
+  readonly #frameBytes = new Map<string, number>();
 
   #typeIndex(signature: Signature): number {
-    const key = `${signature.params.join()}:${signature.result ?? ''}`;
-    const known = this.#types.indexOf(key);
-    if (known >= 0) return known;
-    const out = new ByteWriter();
-    const types = (list: readonly Type[]) => {
-      out.u32(list.length);
-      for (const type of list) out.byte(TYPE_CODES[type]);
-    };
-    out.byte(0x60);
-    types(signature.params);
-    types(signature.result === undefined ? [] : [signature.result]);
-    this.#typeBytes.push(out.done());
-    return this.#types.push(key) - 1;
+    const known = this.#types.findIndex((type) => type === signature || sameSignature(type, signature));
+    return known >= 0 ? known : this.#types.push(signature) - 1;
   }
 
   /** Declares a function that the host provides as `env.name`. */
@@ -87,8 +85,9 @@ export class ModuleBuilder {
       },
       typeIndex: (signature) => this.#typeIndex(signature),
     };
-    const bodies = this.#functions.map((f) => encodeFunction(f.body(), context));
-    const out = new ByteWriter();
+    const bodies = new ByteWriter(4096);
+    for (const f of this.#functions) this.#frameBytes.set(f.name, encodeFunction(bodies, f.body(), context));
+    const out = new ByteWriter(bodies.length + 1024);
     out.bytes([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, fill: (s: ByteWriter) => void) => {
       const s = new ByteWriter();
@@ -98,8 +97,12 @@ export class ModuleBuilder {
       out.bytes(s.done());
     };
     section(1, (s) => {
-      s.u32(this.#typeBytes.length);
-      for (const bytes of this.#typeBytes) s.bytes(bytes);
+      s.u32(this.#types.length);
+      for (const { params, result } of this.#types) {
+        s.byte(0x60);
+        writeTypes(s, params);
+        writeTypes(s, result === undefined ? [] : [result]);
+      }
     });
     section(2, (s) => this.#importSection(s));
     section(3, (s) => {
@@ -108,14 +111,23 @@ export class ModuleBuilder {
     });
     section(7, (s) => this.#exportSection(s));
     section(9, (s) => this.#elementSection(s));
-    section(10, (s) => {
-      s.u32(bodies.length);
-      for (const body of bodies) {
-        s.u32(body.length);
-        s.bytes(body);
-      }
-    });
+    const count = new ByteWriter(8);
+    count.u32(this.#functions.length);
+    out.byte(10);
+    out.u32(count.length + bodies.length);
+    out.bytes(count.done());
+    out.bytes(bodies.done());
     return out.done().slice();
+  }
+
+  /**
+   * Bytes of stack that the parameters and locals of a function take in unoptimised code, return address and the like not
+   * counted. Known once the module is encoded.
+   */
+  frameBytes(name: string): number {
+    const bytes = this.#frameBytes.get(name);
+    if (bytes === undefined) throw new TypeError(`no function called ${name} is encoded`);
+    return bytes;
   }
 
   #importSection(s: ByteWriter): void {

@@ -1,0 +1,108 @@
+/** The guest registers of a region as WebAssembly locals, and what each block does with them. */
+import type { Builder } from '../../ir/builder.ts';
+import type { Value, Variable } from '../../ir/node.ts';
+import { gprOffset, VCPU, xmmOffset } from '../../isa/state.ts';
+import type { BlockEffects } from './data-flow.ts';
+import { EMPTY, listRegisters, type RegisterSet, union, XMM } from './register-set.ts';
+
+const FLAGS: RegisterSet = { registers: 0, flags: true };
+
+export const noEffects = (): BlockEffects => ({ uses: EMPTY, defines: EMPTY, changes: EMPTY });
+
+export class RegisterFile {
+  readonly #b: Builder;
+  readonly #cpu: Value;
+  readonly #locals: (Variable | undefined)[] = new Array(32).fill(undefined);
+  readonly #flagResult: Variable;
+  readonly #flagAux: Variable;
+  /** Of the block that is being built. */
+  effects: BlockEffects = noEffects();
+  /** Not 0 where what is being built may be jumped over inside its instruction. */
+  conditional = 0;
+
+  constructor(b: Builder, cpu: Value) {
+    this.#b = b;
+    this.#cpu = cpu;
+    this.#flagResult = b.variable('i64');
+    this.#flagAux = b.variable('i64');
+  }
+
+  #local(position: number): Variable {
+    let local = this.#locals[position];
+    if (local === undefined) {
+      local = this.#b.variable(position < XMM ? 'i64' : 'v128');
+      this.#locals[position] = local;
+    }
+    return local;
+  }
+  #noteUse(position: number): void {
+    const bit = 1 << position;
+    const { uses, defines } = this.effects;
+    if ((defines.registers & bit) === 0) this.effects.uses = { registers: uses.registers | bit, flags: uses.flags };
+  }
+  /** All of the register at a position (see `RegisterSet`). */
+  get(position: number): Value {
+    this.#noteUse(position);
+    return this.#b.get(this.#local(position));
+  }
+  set(position: number, value: Value): void {
+    const bit = 1 << position;
+    if (this.conditional > 0) this.#noteUse(position);
+    else this.#define({ registers: bit, flags: false });
+    this.effects.changes = union(this.effects.changes, { registers: bit, flags: false });
+    this.#b.set(this.#local(position), value);
+  }
+  #define(what: RegisterSet): void {
+    this.effects.defines = union(this.effects.defines, what);
+  }
+  /** Which general register a value was read from by `get`, or -1. */
+  positionOf(value: Value): number {
+    return value.kind === 'get' ? this.#locals.indexOf(value.variable) : -1;
+  }
+
+  flagField(name: 'flagResult' | 'flagAux'): Value {
+    this.noteFlagUse();
+    return this.#b.get(name === 'flagResult' ? this.#flagResult : this.#flagAux);
+  }
+  noteFlagUse(): void {
+    if (!this.effects.defines.flags) this.effects.uses = union(this.effects.uses, FLAGS);
+  }
+  /** Notes that all status flags are new, whether or not their locals say so yet. */
+  noteFlagChange(): void {
+    if (this.conditional > 0) this.noteFlagUse();
+    else this.#define(FLAGS);
+    this.effects.changes = union(this.effects.changes, FLAGS);
+  }
+  /** Writes the locals of the flags; `result` undefined keeps that of the last operation. */
+  setFlagLocals(result: Value | undefined, aux: Value): void {
+    if (result !== undefined) this.#b.set(this.#flagResult, result);
+    this.#b.set(this.#flagAux, aux);
+  }
+
+  /** Writes locals to the state block. */
+  store(what: RegisterSet): void {
+    const b = this.#b;
+    for (const position of listRegisters(what)) {
+      const value = b.get(this.#local(position));
+      if (position < XMM) b.storeHost('i64.store', this.#cpu, value, gprOffset(position));
+      else b.storeHost('v128.store', this.#cpu, value, xmmOffset(position - XMM));
+    }
+    if (!what.flags) return;
+    b.storeHost('i64.store', this.#cpu, b.get(this.#flagResult), VCPU.offsets.flagResult);
+    b.storeHost('i64.store', this.#cpu, b.get(this.#flagAux), VCPU.offsets.flagAux);
+  }
+  /** Fills locals from the state block. */
+  load(what: RegisterSet): void {
+    const b = this.#b;
+    for (const position of listRegisters(what)) {
+      const value =
+        position < XMM
+          ? b.loadHost('i64.load', this.#cpu, gprOffset(position))
+          : b.loadHost('v128.load', this.#cpu, xmmOffset(position - XMM));
+      b.set(this.#local(position), value);
+    }
+    if (!what.flags) return;
+    b.set(this.#flagResult, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagResult));
+    b.set(this.#flagAux, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagAux));
+  }
+}

@@ -1,0 +1,330 @@
+/** Writes a region as one WebAssembly function: entry, control flow between its blocks, guest calls and exits. */
+import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { VCPU } from '../../isa/state.ts';
+import { HANDLER } from '../interpreter/builder.ts';
+import { EXIT } from '../interpreter/exits.ts';
+import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
+import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
+import { RECORD } from '../interpreter/record.ts';
+import type { ShapeMode } from '../interpreter/shape.ts';
+import { RegionBuilder } from './builder.ts';
+import { type BlockEffects, solveFlow } from './data-flow.ts';
+import { flagsNeeded } from './liveness.ts';
+import type { RegionBlock } from './region.ts';
+import { noEffects } from './register-file.ts';
+import { EMPTY, type RegisterSet, union } from './register-set.ts';
+import type { Graph, Structure } from './structure.ts';
+
+/** What a region is written for. */
+export interface RegionPlan {
+  readonly mode: ShapeMode;
+  /** Entry first; `graph` numbers them. */
+  readonly blocks: readonly RegionBlock[];
+  readonly graph: Graph;
+  readonly structure: Structure;
+  /** By node: it is part of a loop. */
+  readonly inLoop: readonly boolean[];
+  /** Registers that hold addresses loaded from memory. */
+  readonly loadedRegisters: ReadonlySet<number>;
+  /** Address of the region's cells, and whether the first has to be looked at on entry. The others are for its links. */
+  readonly cell: number;
+  readonly checked: boolean;
+  /** Table index of what interprets the entry instead. */
+  readonly interpreter: number;
+  /** Most bytes of host stack that its frame takes. */
+  readonly frame: number;
+}
+
+/** Cells that a region with so many blocks takes: two links for each. */
+export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
+
+/** Places in a region's own cell. */
+export const CELL = {
+  /** i64: mode and generation for which its other pages were found to be the right ones. */
+  key: 0,
+  /** i64: and the `ipBase` for which they were. */
+  ipBase: 8,
+  /** i32: set whenever it is entered. */
+  used: 16,
+  size: JUMP_CACHE.entrySize,
+} as const;
+
+interface ColdExit {
+  readonly label: Label;
+  readonly dirty: RegisterSet;
+}
+
+export class RegionWriter extends RegionBuilder {
+  readonly #plan: RegionPlan;
+  readonly #index: ReadonlyMap<number, number>;
+  readonly #flagsLive: ReadonlySet<number>;
+  readonly #effects: readonly BlockEffects[];
+  readonly #loops = new Map<number, Label>();
+  readonly #ends = new Map<number, Label>();
+  readonly #exitIp: Variable;
+  readonly #exitCode: Variable;
+  readonly #coldExits = new Map<string, ColdExit>();
+  /** What to load at returns from guest calls, once it is known. */
+  readonly #returns: { readonly target: number; fill(live: RegisterSet): void }[] = [];
+  #links = 0;
+  readonly #key: Variable;
+  readonly #rights: Variable;
+
+  constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, plan: RegionPlan) {
+    super(signatures, helpers, plan.loadedRegisters);
+    this.#plan = plan;
+    this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
+    this.#flagsLive = flagsNeeded(plan.blocks, plan.graph);
+    this.#effects = plan.blocks.map(noEffects);
+    this.#exitIp = this.variable('i64');
+    this.#exitCode = this.variable('i32');
+    this.#key = this.variable('i64');
+    this.#rights = this.variable('i64');
+  }
+
+  /** Writes the whole function. */
+  write(): void {
+    this.#tree(0, false);
+    this.unreachable();
+    const flow = solveFlow(
+      this.#plan.blocks.map((_, node) => ({
+        effects: this.#effects[node],
+        successors: this.#plan.graph.successors[node],
+        calls: this.#isCall(node),
+      })),
+    );
+    for (const { effects, changes, fill } of this.sites) {
+      // Behind a guest call nothing differs.
+      const node = this.#effects.indexOf(effects);
+      fill(node < 0 ? EMPTY : union(flow.dirty[node], changes));
+    }
+    for (const { target, fill } of this.#returns) fill(flow.live[target]);
+    this.#writeColdExits();
+    this.prologue(() => this.#enter(flow.live[0]));
+  }
+
+  #enter(live: RegisterSet): void {
+    const { offsets } = VCPU;
+    const cpu = this.cpu;
+    const { cell, checked, interpreter, blocks } = this.#plan;
+    const place = this.i32(cell);
+    this.set(this.ipBase, this.loadHost('i64.load', cpu, offsets.ipBase));
+    if (checked) {
+      const key = this.eq(this.loadHost('i64.load', place, CELL.key), this.#modeAndGeneration());
+      const base = this.eq(this.loadHost('i64.load', place, CELL.ipBase), this.get(this.ipBase));
+      this.leaveIf(this.eqz(this.and(key, base)), () => {
+        this.leaveIf(this.eqz(this.call('regionValid', cpu, place)), () =>
+          this.jumpTable(HANDLER, this.i32(interpreter), cpu, this.param(1)),
+        );
+      });
+    }
+    this.storeHost('i32.store', place, this.i32(1), CELL.used);
+    this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
+    this.file.load(live);
+    this.fillCaches();
+    if (!blocks.some((_, node) => this.#isCall(node))) return;
+    this.set(this.#key, this.#modeAndGeneration());
+    this.set(this.#rights, this.#epochAndRights());
+  }
+  #modeAndGeneration(): Value {
+    return this.loadHost('i64.load', this.cpu, VCPU.offsets.modeKey);
+  }
+  #epochAndRights(): Value {
+    return this.loadHost('i64.load', this.cpu, VCPU.offsets.epoch);
+  }
+
+  protected coldExit(dirty: RegisterSet, code: number, ip: () => Value): void {
+    this.set(this.#exitIp, ip());
+    this.set(this.#exitCode, this.i32(code));
+    const key = `${dirty.registers} ${dirty.flags}`;
+    let exit = this.#coldExits.get(key);
+    if (exit === undefined) {
+      exit = { label: this.label('block'), dirty };
+      this.#coldExits.set(key, exit);
+    }
+    this.branch(exit.label);
+  }
+  #writeColdExits(): void {
+    const tail = this.label('block');
+    for (const { label, dirty } of this.#coldExits.values()) {
+      this.enclose(label, () => {
+        this.file.store(dirty);
+        this.branch(tail);
+      });
+    }
+    this.enclose(tail, () => {
+      this.storeHost('i64.store', this.cpu, this.get(this.#exitIp), VCPU.offsets.rip);
+      this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+      this.return(this.get(this.#exitCode));
+    });
+  }
+
+  /** A node and all that it dominates; `follows`: reached only from what was built last. */
+  #tree(node: number, follows: boolean): void {
+    if (!this.#plan.structure.isHeader[node]) {
+      this.#within(node, follows);
+      return;
+    }
+    this.plainLoop((again) => {
+      this.#loops.set(node, again);
+      this.#within(node, false);
+    });
+  }
+
+  /** Blocks for the joins that `node` dominates immediately, the last to be reached outermost. */
+  #within(node: number, follows: boolean): void {
+    const { children, isMerge, position } = this.#plan.structure;
+    const joins = children[node].filter((child) => isMerge[child]).sort((x, y) => position[y] - position[x]);
+    const nest = (rest: readonly number[]): void => {
+      const [join, ...inner] = rest;
+      if (join === undefined) {
+        this.#node(node, follows);
+        return;
+      }
+      this.block((end) => {
+        this.#ends.set(join, end);
+        nest(inner);
+      });
+      this.#tree(join, false);
+    };
+    nest(joins);
+  }
+
+  #node(node: number, follows: boolean): void {
+    const block = this.#plan.blocks[node];
+    this.beginBlock(this.#effects[node], this.#plan.inLoop[node], follows);
+    for (const item of block.instructions) this.instruction(item, this.#plan.mode);
+    this.spend(block.instructions.length);
+    const { ending } = this;
+    const target = ending?.kind === 'branch' ? ending.target : block.end;
+    if (block.ending === 'conditional' && ending?.kind === 'branch' && ending.condition !== undefined) {
+      this.plainIf(
+        ending.condition,
+        () => this.#go(node, target),
+        () => this.#go(node, block.end),
+      );
+      return;
+    }
+    if (block.ending === 'falls' || block.ending === 'jump') {
+      this.#go(node, target);
+      return;
+    }
+    const ip = ending?.kind === 'left' ? ending.ip : this.ipAt(target);
+    if (this.#isCall(node)) this.#call(node, ip);
+    else if (this.#isReturn(node)) this.#return(ip);
+    else this.#jumpTo(ip);
+  }
+  /** A call that comes back into the region. */
+  #isCall(node: number): boolean {
+    return this.#plan.blocks[node].ending === 'call' && this.#plan.graph.successors[node].length > 0;
+  }
+  #isReturn(node: number): boolean {
+    const last = this.#plan.blocks[node].instructions.at(-1);
+    return last?.instruction.encoding.definition.name === 'ret';
+  }
+
+  /** Continues at an offset: in the region, or out of it. */
+  #go(from: number, offset: number, effects = this.#effects[from]): void {
+    const target = this.#index.get(offset);
+    const { graph, structure } = this.#plan;
+    if (target === undefined || !graph.successors[from].includes(target)) {
+      this.resumeBlock(effects);
+      this.#jumpTo(this.ipAt(offset));
+      return;
+    }
+    const { position, isMerge, isHeader } = structure;
+    const back = position[target] <= position[from];
+    this.resumeBlock(effects);
+    if (back) this.plainIf(this.disturbed(), () => this.#interrupt(offset));
+    const follows = !back && !isMerge[target] && !isHeader[target];
+    if (!follows && this.#flagsLive.has(from)) this.settle();
+    if (back) this.branch(this.#loops.get(target) as Label);
+    else if (isMerge[target]) this.branch(this.#ends.get(target) as Label);
+    else this.#tree(target, follows);
+  }
+  /** Leaves for the run loop, to go on at an offset. */
+  #interrupt(offset: number): void {
+    this.settle();
+    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, () => this.ipAt(offset)));
+  }
+
+  /** Brings all state to the state block; the instruction pointer is to be `ip`. */
+  #store(ip: Value): void {
+    this.settle();
+    this.site((dirty) => this.file.store(dirty));
+    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
+    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+  }
+  /** Leaves for other code, in the place of this function. */
+  #jumpTo(ip: Value): void {
+    this.#store(ip);
+    const link = this.#link();
+    this.leaveIf(this.and(this.#fits(link, ip), this.eqz(this.disturbed())), () => {
+      const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+      this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
+    });
+    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
+  }
+  #link(): Value {
+    this.#links++;
+    return this.i32(this.#plan.cell + this.#links * CELL.size);
+  }
+  /** Whether a link leads to an address under the present mode and mappings, as i32. */
+  #fits(link: Value, ip: Value): Value {
+    const current = this.eq(this.loadHost('i64.load', link, JUMP_CACHE.key), this.#modeAndGeneration());
+    return this.and(this.eq(this.loadHost('i64.load', link, JUMP_CACHE.address), ip), current);
+  }
+  /** Handler of the record behind a link; the code there gets its `ipBase`. */
+  #handlerAt(link: Value, record: Value): Value {
+    this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+    return this.loadHost('i32.load16_u', record, RECORD.handler);
+  }
+  /** Leaves for whoever called this function. */
+  #return(ip: Value): void {
+    this.#store(ip);
+    this.return(this.i32(EXIT.dispatch));
+  }
+
+  /**
+   * Calls guest code and goes on behind the call, if that is where the guest arrives, with the rights that it had before:
+   * whatever the callee did is in the state block, and all that the region knew of mappings and modes is compared.
+   */
+  #call(node: number, ip: Value): void {
+    const { offsets } = VCPU;
+    const cpu = this.cpu;
+    const { blocks, frame } = this.#plan;
+    const after = blocks[node].end;
+    this.#store(ip);
+    const depth = this.loadHost('i32.load', cpu, offsets.depth);
+    const left = this.sub(depth, this.i32(frame));
+    this.leaveIf(this.or(this.disturbed(), this.ltS(left, this.i32(0))), () => this.return(this.i32(EXIT.dispatch)));
+    this.storeHost('i32.store', cpu, left, offsets.depth);
+    const link = this.#link();
+    const exit = this.choose(
+      this.#fits(link, ip),
+      () => {
+        const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+        return this.callTable(HANDLER, this.#handlerAt(link, record), cpu, record);
+      },
+      () => this.call('dispatchFrom', cpu, link),
+    );
+    const expected = this.ipAt(after);
+    const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);
+    this.leaveIf(this.or(exit, this.eqz(arrived)), () => {
+      const last = this.call('continueGuest', cpu, expected, exit);
+      this.leaveIf(last, () => this.return(last));
+    });
+    this.storeHost('i32.store', cpu, depth, offsets.depth);
+    this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
+    const moved = this.or(
+      this.ne(this.#modeAndGeneration(), this.get(this.#key)),
+      this.ne(this.#epochAndRights(), this.get(this.#rights)),
+    );
+    this.leaveIf(this.or(moved, this.disturbed()), () => this.return(this.i32(EXIT.dispatch)));
+    const later = this.hole();
+    const target = this.#index.get(after) as number;
+    this.#returns.push({ target, fill: (live) => later(() => this.file.load(live)) });
+    this.#go(node, after, noEffects());
+  }
+}
