@@ -1,5 +1,7 @@
 /** What the command line needs of a machine: to start it, talk to its first serial port, and learn how it ended. */
 
+import type { Translation } from '../engine/translated/vcpu.ts';
+
 /** A file that the machine boots from, already read. */
 export interface BootFile {
   /** How error messages call it. */
@@ -15,6 +17,8 @@ export interface MachineOptions {
   readonly append: string;
   /** Guest RAM in bytes, a multiple of 4 KiB. */
   readonly memory: number;
+  /** When code is translated to WebAssembly; absent: all of it is interpreted. */
+  readonly translation?: Translation;
   /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */
   readonly reboot: boolean;
   /** Takes what the guest did that was unexpected, one line (without its end) a call. */

@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
+import type { Translation } from '../engine/translated/vcpu.ts';
 import { createMachineTarget } from '../vm/gdb/machine-target.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
@@ -27,6 +28,7 @@ export interface WorkerOptions {
   readonly initrd: Uint8Array | undefined;
   readonly append: string;
   readonly memory: number;
+  readonly translation: Translation | undefined;
   readonly reboot: boolean;
   readonly debugLog: boolean;
   readonly gdb: GdbRequest | undefined;
@@ -66,7 +68,7 @@ function flushOutput(): void {
 function create(): Machine {
   const machine: Machine = createMachine({
     memory: options.memory,
-    translation: process.env.VT === '0' ? undefined! : { threshold: Number(process.env.VT ?? 500) },
+    ...(options.translation === undefined ? {} : { translation: options.translation }),
     clock: 'real',
     hostNow: () => hostClock.now() * 1e6,
     epoch: Date.now(),

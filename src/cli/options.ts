@@ -1,5 +1,6 @@
 /** Values of command line options. */
 import { InvalidArgumentError } from 'commander';
+import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const MIN_MEMORY = 2 ** 20;
@@ -14,6 +15,21 @@ export function parseMemory(text: string): number {
   if (bytes < MIN_MEMORY || bytes > MAX_MEMORY) throw new InvalidArgumentError('It must be from 1M to 3584M.');
   if (bytes % 4096 !== 0) throw new InvalidArgumentError('It must be a multiple of 4K.');
   return bytes;
+}
+
+/** How often code runs before it is translated. */
+export type Translate = number | 'off';
+
+/** What `--translate` is if it is not given. */
+export const DEFAULT_TRANSLATE: Translate = 'off';
+
+/** Reads how often code runs before it is translated. */
+export function parseTranslate(text: string): Translate {
+  if (text === 'off') return text;
+  const times = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (times < 1 || times > MOST_HEAT)
+    throw new InvalidArgumentError(`It takes a number from 1 to ${MOST_HEAT}, or off.`);
+  return times;
 }
 
 /** Reads a TCP port. */

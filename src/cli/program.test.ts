@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import type { Environment } from './environment.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import { DEFAULT_TRANSLATE } from './options.ts';
 import { main } from './program.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'virts-test-'));
@@ -93,6 +94,21 @@ test('options reach the machine; what it writes reaches standard output; a power
   assert.equal(await status, 0);
   assert.equal(textOf(environment.stdout), 'hello');
   assert.match(textOf(environment.stderr), /localhost:4000/);
+});
+
+test('--translate says how often code runs before it is translated', async () => {
+  for (const [args, translation] of [
+    [['run', '--translate', '1'], { threshold: 1 }],
+    [['debug', '--translate', '65535'], { threshold: 65535 }],
+    [['run', '--translate', 'off'], undefined],
+    [['run'], DEFAULT_TRANSLATE === 'off' ? undefined : { threshold: DEFAULT_TRANSLATE }],
+  ] as const) {
+    const machine = fake();
+    const status = main([...args, '--kernel', KERNEL], machine.environment);
+    assert.deepEqual((await machine.started).translation, translation);
+    machine.end(POWER_OFF);
+    assert.equal(await status, 0);
+  }
 });
 
 test('defaults: 512 MiB, reboot, no debugger; virts debug waits for one', async () => {

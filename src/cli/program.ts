@@ -5,7 +5,7 @@ import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
-import { parseMemory, parseMirror, parsePort } from './options.ts';
+import { DEFAULT_TRANSLATE, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';
 import { type RunOptions, run } from './run.ts';
 
 const DEFAULT_GDB_PORT = 1234;
@@ -56,6 +56,11 @@ function withMachineOptions(command: Command): Command {
       new Option('--memory <size>', 'guest memory, such as 512M or 1G')
         .argParser(parseMemory)
         .default(DEFAULT_MEMORY, '512M'),
+    )
+    .addOption(
+      new Option('--translate <times>', 'how often code runs before it is translated; off: interpret everything')
+        .argParser(parseTranslate)
+        .default(DEFAULT_TRANSLATE),
     )
     .option('--no-reboot', 'end the run when the guest resets or triple-faults, instead of starting it again')
     .option(

@@ -35,6 +35,13 @@ for (const [name, code, args, status, message] of ENDS) {
   });
 }
 
+test('a guest whose code is translated at once does the same, and the figures tell of it', async () => {
+  const args = ['run', '--kernel', kernel('guest', AGAIN), '--translate', '1', '--stats'];
+  const { status, stderr } = await virts(...args).ended;
+  assert.equal(status, 11);
+  assert.match(stderr, /^virts: (regions of hot code translated: |regions: made )\d+/m);
+});
+
 test('standard input and output are the first serial port', async () => {
   const run = virts('run', '--kernel', kernel('echo', GUESTS.echo));
   run.process.stdin?.write('piped ');

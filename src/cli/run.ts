@@ -7,12 +7,14 @@ import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import type { Translate } from './options.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
 
 export interface RunOptions extends BootOptions {
   /** Bytes. */
   readonly memory: number;
+  readonly translate: Translate;
   readonly reboot: boolean;
   /** A file, or `true` for standard error. */
   readonly debugLog?: string | true;
@@ -103,6 +105,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
         ...boot,
         memory: options.memory,
         reboot: options.reboot,
+        ...(options.translate === 'off' ? {} : { translation: { threshold: options.translate } }),
         ...(log === undefined ? {} : { debugLog: log.write }),
         ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
       };

@@ -118,6 +118,7 @@ export const startMachine: StartMachine = async (options) => {
     initrd: options.initrd?.bytes,
     append: options.append,
     memory: options.memory,
+    translation: options.translation,
     reboot: options.reboot,
     debugLog: options.debugLog !== undefined,
     gdb: options.gdb,

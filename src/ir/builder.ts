@@ -9,6 +9,7 @@ import {
   type Block,
   compoundNode,
   createVariable,
+  type Hint,
   type Label,
   type Node,
   type Signature,
@@ -326,21 +327,21 @@ export class Builder {
   }
 
   /** Runs `then` where `condition` (i32) is not zero, else `otherwise`. */
-  if(condition: Value, then: () => void, otherwise?: () => void): void {
+  if(condition: Value, then: () => void, otherwise?: () => void, hint?: Hint): void {
     const consequent = this.#nested(then);
     const alternative = otherwise === undefined ? { nodes: [] } : this.#nested(otherwise);
-    this.#push(compoundNode('if', undefined, [foldCondition(condition)], { consequent, alternative }));
+    this.#push(compoundNode('if', undefined, [foldCondition(condition)], { hint, consequent, alternative }));
   }
   /**
    * The value of `then` where `condition` (i32) is not zero, else that of `otherwise`; only that one is run. An arm may
    * also leave, by a branch or a return. Where the condition is constant, only the arm that it takes is built.
    */
-  choose(condition: Value, then: () => Value, otherwise: () => Value): Value {
+  choose(condition: Value, then: () => Value, otherwise: () => Value, hint?: Hint): Value {
     if (condition.kind === 'const') return condition.value !== 0 ? then() : otherwise();
     const [consequent, a] = this.#nestedValue(then);
     const [alternative, b] = this.#nestedValue(otherwise);
     if (a.type !== b.type) throw new TypeError(`one arm is of type ${a.type}, the other of type ${b.type}`);
-    const parts = { consequent, alternative, outcomes: [a, b] } as const;
+    const parts = { hint, consequent, alternative, outcomes: [a, b] } as const;
     return this.#push(compoundNode('choose', a.type, [foldCondition(condition)], parts));
   }
   #nestedValue(fill: () => Value): [Block, Value] {

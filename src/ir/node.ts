@@ -35,6 +35,9 @@ export interface Label {
   depth: number;
 }
 
+/** Whether a condition mostly holds: engines keep registers free for the path that is taken. */
+export type Hint = 'likely' | 'unlikely';
+
 export interface Block {
   readonly nodes: Node[];
 }
@@ -79,10 +82,17 @@ export type Node = Base &
     | { readonly kind: 'call'; readonly callee: string }
     | { readonly kind: 'callTable'; readonly signature: Signature }
     | { readonly kind: 'jumpTable'; readonly signature: Signature }
-    | { readonly kind: 'if'; readonly args: readonly [Node]; readonly consequent: Block; readonly alternative: Block }
+    | {
+        readonly kind: 'if';
+        readonly args: readonly [Node];
+        readonly hint: Hint | undefined;
+        readonly consequent: Block;
+        readonly alternative: Block;
+      }
     | {
         readonly kind: 'choose';
         readonly args: readonly [Node];
+        readonly hint: Hint | undefined;
         readonly consequent: Block;
         readonly alternative: Block;
         /** What the arms leave: evaluated at the end of each. */
@@ -152,6 +162,7 @@ interface Parts {
   readonly signature?: Signature;
   readonly lanes?: readonly number[];
   readonly body?: Block;
+  readonly hint?: Hint | undefined;
   readonly consequent?: Block;
   readonly alternative?: Block;
   readonly outcomes?: readonly [Node, Node];
@@ -172,6 +183,7 @@ export function compoundNode<T extends Type | undefined>(
     signature: parts.signature,
     lanes: parts.lanes,
     body: parts.body,
+    hint: parts.hint,
     consequent: parts.consequent,
     alternative: parts.alternative,
     outcomes: parts.outcomes,

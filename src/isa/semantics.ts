@@ -7,9 +7,10 @@
  * state so far is one from which it can be started again.
  */
 import { Builder } from '../ir/builder.ts';
-import type { Label, Signature, Value } from '../ir/node.ts';
+import type { Hint, Label, Signature, Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from './access.ts';
 import { readField, writeField } from './fields.ts';
+import { type FlagImage, flagImage } from './flag-image.ts';
 import type { Helper } from './helpers.ts';
 import { EFLAGS, fprOffset, GPR, gprOffset, NO_FAULT, STATUS_FLAGS, VCPU, type VcpuField, xmmOffset } from './state.ts';
 
@@ -159,7 +160,7 @@ export abstract class InstructionBuilder extends Builder {
     this.#accessed = false;
   }
 
-  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+  override if(condition: Value, then: () => void, otherwise?: () => void, hint?: Hint): void {
     const before = this.#committed;
     let afterThen = before;
     super.if(
@@ -170,13 +171,14 @@ export abstract class InstructionBuilder extends Builder {
         this.#committed = before;
       },
       otherwise,
+      hint,
     );
     this.#committed ||= afterThen;
   }
   /** An `if` whose `then` leaves the instruction (by a fault or a jump): what it commits does not count afterwards. */
   leaveIf(condition: Value, then: () => void): void {
     const before = this.#committed;
-    super.if(condition, then);
+    super.if(condition, then, undefined, 'unlikely');
     this.#committed = before;
   }
   override loop(fill: (again: Label) => void): void {
@@ -410,22 +412,19 @@ export abstract class InstructionBuilder extends Builder {
     this.setFlagState(this.signExtend(result, size), this.or(carries, this.shl(this.extendU(af), this.i64(3))));
   }
   /** Status flags of `a + b (+ carry) = result`, all of `size` bytes. */
-  flagsOfAdd(size: Width, a: Value, b: Value, result: Value): void {
-    const carries = this.or(this.and(a, b), this.and(this.or(a, b), this.not(result)));
-    this.setFlagState(this.signExtend(result, size), this.#carryBits(size, carries));
+  flagsOfAdd(size: Width, a: Value, b: Value, result: Value, _carry?: Value): void {
+    this.#setImage(flagImage(this, 'add', size, a, b, result));
   }
   /** Status flags of `a - b (- borrow) = result`. */
-  flagsOfSub(size: Width, a: Value, b: Value, result: Value): void {
-    const borrows = this.or(this.and(this.not(a), b), this.and(this.or(this.not(a), b), result));
-    this.setFlagState(this.signExtend(result, size), this.#carryBits(size, borrows));
+  flagsOfSub(size: Width, a: Value, b: Value, result: Value, _borrow?: Value): void {
+    this.#setImage(flagImage(this, 'sub', size, a, b, result));
   }
   /** Status flags of a logical operation: CF, OF and AF clear. */
   flagsOfLogic(size: Width, result: Value): void {
-    this.setFlagState(this.signExtend(result, size), this.i64(0));
+    this.#setImage(flagImage(this, 'logic', size, result, result, result));
   }
-  #carryBits(size: Width, carries: Value): Value {
-    const high = this.and(this.shl(carries, this.i64(64 - size * 8)), this.i64(0b11n << 62n));
-    return this.or(high, this.and(carries, this.i64(8)));
+  #setImage({ result, aux }: FlagImage): void {
+    this.setFlagState(result, aux);
   }
   /** Replaces CF; the other flags stay. */
   setCarry(cf: Value): void {

@@ -1,20 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { readCorpus, readForms } from '../../tools/corpus/format.ts';
+import { groups, MOST_SHOWN, readGroup as read } from './corpus-files.ts';
 import { createReplay } from './replay.ts';
-
-const FOLDER = join(import.meta.dirname, 'corpus');
-const SUFFIX = '.bin.zst';
-
-/** Differences that are shown before a file is given up. */
-const MOST_SHOWN = 10;
-
-const groups = readdirSync(FOLDER)
-  .filter((name) => name.endsWith(SUFFIX))
-  .map((name) => name.slice(0, -SUFFIX.length));
-const read = (group: string): Uint8Array => readFileSync(join(FOLDER, `${group}${SUFFIX}`));
 
 const replay = createReplay();
 

@@ -1,7 +1,7 @@
-/** Runs recorded cases on the interpreter and compares what they do with what the hardware did. */
+/** Runs recorded cases on the translating engine and compares what they do with what the hardware did. */
 
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
-import { ACTIVITY } from '../../src/engine/translated/vcpu.ts';
+import { ACTIVITY, type Translation } from '../../src/engine/translated/vcpu.ts';
 import { FPR_STRIDE, SEGMENT, VCPU, XMM_STRIDE } from '../../src/isa/state.ts';
 import { writeGuest } from '../../src/memory/guest-memory.ts';
 import { compareOutcome } from '../../tools/corpus/compare.ts';
@@ -38,7 +38,8 @@ const PAGE_FAULT = 14;
 /** More instructions (and repetitions) than any case has. */
 const MOST_STEPS = 4096;
 
-export function createReplay(): Replay {
+/** `translation`: how code is translated; absent: it is interpreted. */
+export function createReplay(translation?: Translation): Replay {
   let vector = -1;
   const outcome: { -readonly [K in keyof Outcome]: Outcome[K] } = {
     image: new DataView(new ArrayBuffer(IMAGE.size)),
@@ -51,7 +52,7 @@ export function createReplay(): Replay {
     if (vector >= 0) return;
     vector = raised;
     collect(raised, error ?? 0);
-  });
+  }, translation);
   const { vcpu, block, map, data } = world;
   const { state } = vcpu;
   const { offsets } = VCPU;

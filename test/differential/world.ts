@@ -2,7 +2,7 @@
 
 import { setSegment } from '../../src/cpu/segmentation.ts';
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
-import { createVcpu, type Vcpu } from '../../src/engine/translated/vcpu.ts';
+import { createVcpu, type Translation, type Vcpu } from '../../src/engine/translated/vcpu.ts';
 import { CR0, CR4, EFER, SEGMENT, VCPU } from '../../src/isa/state.ts';
 import { createArena } from '../../src/memory/arena.ts';
 import { createFramePool } from '../../src/memory/frame-pool.ts';
@@ -155,7 +155,10 @@ const none = (): never => {
 };
 
 /** `onException` is called before an exception is delivered; there is no IDT, so that the vCPU then shuts down. */
-export function createWorld(onException: (vector: number, error: number | undefined) => void): World {
+export function createWorld(
+  onException: (vector: number, error: number | undefined) => void,
+  translation?: Translation,
+): World {
   const memory = createSharedMemory();
   const arena = createArena(memory.buffer as unknown as SharedArrayBuffer);
   const holder: { vcpu?: ReturnType<typeof createVcpu> } = {};
@@ -168,6 +171,7 @@ export function createWorld(onException: (vector: number, error: number | undefi
     arena,
     map,
     instructionSet,
+    translation,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: { read: none, write: none },

@@ -7,8 +7,9 @@ import type { Instruction } from '../../isa/instruction.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
 import { keyCodeSize, keyFlat, keyProtected, keyStackSize, keyUnitFault, MODE } from '../mode.ts';
+import { isComputedJump } from './builder.ts';
 import type { Handlers, Special } from './handlers.ts';
-import { BLOCK_LIMIT, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { BLOCK_LIMIT, JUMP_TARGETS, JUMP_TARGETS_BYTES, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import { createRecordWriter } from './record-writer.ts';
 import { type ShapeMode, shapeOf } from './shape.ts';
 
@@ -55,6 +56,8 @@ interface BlockRegion {
 export interface KnownCode {
   readonly block: Block;
   readonly instructions: readonly { readonly instruction: Instruction; readonly offset: number }[];
+  /** Low halves of the addresses that a computed jump at its end went to. */
+  readonly targets: readonly number[];
 }
 
 /** Where a block starts and how it is to be read. */
@@ -145,7 +148,9 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
   const pages = new Map<number, CodePage>();
   const modes = new Map<number, ShapeMode>();
   const stats = { blocks: 0, instructions: 0, invalidated: 0, flushes: 0 };
+  /** Records grow upwards, notes of jump targets downwards. */
   let next = area.base;
+  let notes = area.base + area.size;
 
   const blockKey = (offset: number, modeKey: number) => (modeKey & BLOCK_MODE) * PAGE_SIZE + offset;
 
@@ -184,6 +189,11 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     } else {
       const shape = shapeOf(instruction, d.mode);
       writer.instruction(d.at, handlers.index(shape), instruction, shape, d.offset, d.count);
+      if (isComputedJump(instruction.encoding)) {
+        notes -= JUMP_TARGETS_BYTES;
+        bytes.fill(0, notes, notes + JUMP_TARGETS_BYTES);
+        data.setUint32(d.at + RECORD.targets, notes, true);
+      }
       d.at += RECORD_SIZE;
     }
     d.offset += instruction.length;
@@ -260,7 +270,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
   }
 
   function build(position: CodePosition): Block | undefined {
-    if (next + (BLOCK_LIMIT + 2) * RECORD_SIZE > area.base + area.size) {
+    if (next + (BLOCK_LIMIT + 2) * RECORD_SIZE + JUMP_TARGETS_BYTES > notes) {
       stats.flushes++;
       cache.clear();
     } else if (handlers.full()) {
@@ -306,6 +316,15 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
     return block;
+  }
+
+  /** Where a computed jump at the end of a block went. */
+  function notedTargets(block: Block, instructions: KnownCode['instructions']): number[] {
+    const last = instructions[instructions.length - 1];
+    if (last === undefined || !isComputedJump(last.instruction.encoding)) return [];
+    const place = data.getUint32(block.record + (instructions.length - 1) * RECORD_SIZE + RECORD.targets, true);
+    if (place === 0) return [];
+    return [...new Uint32Array(buffer, place, JUMP_TARGETS)].filter((target) => target !== 0);
   }
 
   function dropRegion(block: Block): void {
@@ -390,7 +409,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         instructions.push({ instruction, offset: origin + at });
         at += instruction.length;
       }
-      return { block, instructions };
+      return { block, instructions, targets: notedTargets(block, instructions) };
     },
     interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
     replace(block, sources, handler, dropped) {
@@ -409,6 +428,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       for (const { blocks } of pages.values()) for (const block of blocks.values()) dropRegion(block);
       pages.clear();
       next = area.base;
+      notes = area.base + area.size;
       options.forgetJumps();
     },
   };

@@ -3,15 +3,21 @@
  * A handler takes the state block's and the record's address and returns a reason from `exits.ts`.
  */
 import type { Signature, Value } from '../../ir/node.ts';
+import type { Encoding } from '../../isa/encoding.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type InstructionContext, type Operand, type Width } from '../../isa/semantics.ts';
 import { SEGMENT, VCPU } from '../../isa/state.ts';
 import { EXIT } from './exits.ts';
 import { InterpreterOperand } from './operand.ts';
-import { LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import { JUMP_TARGETS, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import type { Shape } from './shape.ts';
 
 export const HANDLER: Signature = { params: ['i32', 'i32'], result: 'i32' };
+
+/** Whether an instruction jumps, without a call, to an address in a register or in memory. */
+export function isComputedJump({ definition, operands }: Encoding): boolean {
+  return definition.name === 'jmp' && operands[0]?.letter === 'E';
+}
 
 /** How an implicit or explicit data address becomes linear. */
 export type Addressing = 'long' | 'flat' | 'checked';
@@ -94,6 +100,7 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.setField('budget', this.sub(this.field('budget'), this.sub(this.recordField(RECORD.count), this.i32(1))));
   }
   jump(ip: Value): void {
+    if (this.#threshold > 0 && isComputedJump(this.#shape.encoding)) this.#noteTarget(ip);
     this.setField('rip', ip);
     this.spend();
     this.return(this.i32(EXIT.dispatch));
@@ -119,6 +126,16 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.setField('rip', this.target(operand));
     this.setField('current', this.record);
     this.return(this.select(this.eqz(link), this.i32(EXIT.link), this.i32(EXIT.dispatch)));
+  }
+  /** Notes where a computed jump goes. */
+  #noteTarget(ip: Value): void {
+    const noted = this.loadHost('i32.load', this.record, RECORD.targets);
+    this.if(noted, () => {
+      const low = this.wrap(ip);
+      const hash = this.xor(this.shrU(low, this.i32(2)), this.shrU(low, this.i32(7)));
+      const place = this.shl(this.and(hash, this.i32(JUMP_TARGETS - 1)), this.i32(2));
+      this.storeHost('i32.store', this.add(noted, place), low);
+    });
   }
   /** Counts a jump, and leaves where that makes it hot. */
   #count(operand: Operand): void {

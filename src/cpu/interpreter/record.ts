@@ -43,7 +43,16 @@ export const RECORD = {
   immediate: 28,
   /** u32, jumps: record of the target in this page, 0 not yet known, 1 outside this page. */
   link: 28,
+  /** u32, jumps to an address that is computed: where its last targets are noted, or 0. */
+  targets: 28,
 } as const;
+
+/**
+ * Targets that a computed jump went to: low halves of instruction pointers, each at a place that follows from it, so that
+ * different ones mostly lie side by side. Number of places, and bytes of all.
+ */
+export const JUMP_TARGETS = 32;
+export const JUMP_TARGETS_BYTES = JUMP_TARGETS * 4;
 
 /** Value of `link` for a target that is reached through the run loop. */
 export const LINK_OUTSIDE = 1;

@@ -2,7 +2,7 @@
  * Instruction meanings as part of a region: registers and flags live in WebAssembly locals, operands are known. State goes
  * to memory only where the region is left or calls guest code.
  */
-import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
+import type { Hint, Label, Signature, Value, Variable } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
@@ -12,7 +12,7 @@ import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import type { BlockEffects } from './data-flow.ts';
-import { type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
+import { imageOf, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
 import { PageCaches } from './page-cache.ts';
 import type { RegionInstruction } from './region.ts';
@@ -44,6 +44,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
   /** Registers that are loaded from memory in the region: the page behind one is another each time. */
   readonly #loaded: ReadonlySet<number>;
   #inLoop = false;
+  /** Bases whose page caches, for reads and for writes, were filled off the register as it is now. */
+  readonly #lookedUp = [new Set<number>(), new Set<number>()] as const;
   #pending: PendingFlags | undefined;
   #site!: RegionInstruction;
   /** Instructions of the block that are done. */
@@ -79,7 +81,10 @@ export abstract class RegionBuilder extends InstructionBuilder {
   beginBlock(effects: BlockEffects, inLoop: boolean, follows: boolean): void {
     this.#inLoop = inLoop;
     this.restartPoint();
-    if (!follows) this.#pending = undefined;
+    if (!follows) {
+      this.#pending = undefined;
+      for (const bases of this.#lookedUp) bases.clear();
+    }
     this.#done = 0;
     this.resumeBlock(effects);
   }
@@ -133,6 +138,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   }
   override setGpr(index: number, value: Value, size: Width = 8): void {
     this.commit();
+    this.#forgetPage(index);
     if (size === 8) this.file.set(index, value);
     else if (size === 4) this.file.set(index, this.zeroExtend(value, 4));
     else {
@@ -158,45 +164,60 @@ export abstract class RegionBuilder extends InstructionBuilder {
 
   override field(name: VcpuField, index = 0): Value {
     if (name !== 'flagResult' && name !== 'flagAux') return super.field(name, index);
-    this.settle();
-    return this.file.flagField(name);
+    const pending = this.#pending;
+    if (pending === undefined) return this.file.flagField(name);
+    const { result, aux } = imageOf(this, pending);
+    this.#pending = { kind: 'stored', size: 8, a: aux, b: aux, result, plain: false };
+    return name === 'flagResult' ? result : aux;
   }
 
-  /** Brings the flags of the last operation to their locals. */
+  /** Lets the locals of the flags stand for those of the last operation. */
   settle(): void {
     const pending = this.#pending;
     if (pending === undefined) return;
     this.#pending = undefined;
-    this.#store(pending);
+    this.#keep(pending);
   }
-  /** Moves flags that the guest's state has already from values to locals: no commit. */
-  #store(pending: PendingFlags): void {
-    const { kind, size, a, b, result } = pending;
-    this.#moving = true;
-    if (kind === 'stored') this.file.setFlagLocals(this.copy(result), this.copy(a));
-    else if (kind === 'add') super.flagsOfAdd(size, a, b, result);
-    else if (kind === 'sub') super.flagsOfSub(size, a, b, result);
-    else super.flagsOfLogic(size, result);
-    this.#moving = false;
+  #keep(pending: PendingFlags): void {
+    if (pending.kind !== 'stored' && pending.carry === undefined) {
+      this.file.setFlagLocals(pending);
+      return;
+    }
+    // The parts of an image are computed on this path alone.
+    const { result, aux } = imageOf(this, pending);
+    const a = this.copy(aux);
+    this.file.setFlagLocals({ kind: 'stored', size: 8, a, b: a, result: this.copy(result), plain: false });
   }
-  #moving = false;
+  /** Brings the flags of the last operation to the state block, if it is known; `false`: their locals stand for them. */
+  storeFlags(): boolean {
+    const pending = this.#pending;
+    if (pending === undefined) return false;
+    const image = imageOf(this, pending);
+    this.storeHost('i64.store', this.cpu, image.result, VCPU.offsets.flagResult);
+    this.storeHost('i64.store', this.cpu, image.aux, VCPU.offsets.flagAux);
+    return true;
+  }
   protected override setFlagState(result: Value | undefined, aux: Value): void {
-    if (this.#moving) this.file.setFlagLocals(result, aux);
-    else this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: result ?? this.field('flagResult') });
+    const whole = result ?? this.field('flagResult');
+    this.#postpone({ kind: 'stored', size: 8, a: aux, b: aux, result: whole, plain: false });
+  }
+  override setCarryOverflow(cf: Value, of: Value): void {
+    if (this.#pending === undefined) super.setCarryOverflow(cf, of);
+    else this.#postpone({ ...this.#pending, carry: { cf, of } });
   }
   #postpone(pending: PendingFlags): void {
     this.commit();
     this.file.noteFlagChange();
     this.#pending = pending;
   }
-  override flagsOfAdd(size: Width, a: Value, b: Value, result: Value): void {
-    this.#postpone({ kind: 'add', size, a, b, result });
+  override flagsOfAdd(size: Width, a: Value, b: Value, result: Value, carry?: Value): void {
+    this.#postpone({ kind: 'add', size, a, b, result, plain: carry === undefined });
   }
-  override flagsOfSub(size: Width, a: Value, b: Value, result: Value): void {
-    this.#postpone({ kind: 'sub', size, a, b, result });
+  override flagsOfSub(size: Width, a: Value, b: Value, result: Value, borrow?: Value): void {
+    this.#postpone({ kind: 'sub', size, a, b, result, plain: borrow === undefined });
   }
   override flagsOfLogic(size: Width, result: Value): void {
-    this.#postpone({ kind: 'logic', size, a: result, b: result, result });
+    this.#postpone({ kind: 'logic', size, a: result, b: result, result, plain: true });
   }
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Value {
     const direct = this.#pending && pendingFlag(this, this.#pending, name);
@@ -208,7 +229,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   }
 
   /** What happens on a path that is left again must not be taken for granted behind it. */
-  override if(condition: Value, then: () => void, otherwise?: () => void): void {
+  override if(condition: Value, then: () => void, otherwise?: () => void, hint?: Hint): void {
     this.settle();
     const both = (fill: () => void) => () => {
       this.file.conditional++;
@@ -216,7 +237,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       this.settle();
       this.file.conditional--;
     };
-    super.if(condition, both(then), otherwise && both(otherwise));
+    super.if(condition, both(then), otherwise && both(otherwise), hint);
   }
   override leaveIf(condition: Value, then: () => void): void {
     const pending = this.#pending;
@@ -235,13 +256,13 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.file.conditional--;
   }
   /** An `if` between instructions, or one whose paths leave the flags as they are. */
-  plainIf(condition: Value, then: () => void, otherwise?: () => void): void {
+  plainIf(condition: Value, then: () => void, otherwise?: () => void, hint?: Hint): void {
     const pending = this.#pending;
     const keep = (fill: () => void) => () => {
       this.#pending = pending;
       fill();
     };
-    super.if(condition, keep(then), otherwise && keep(otherwise));
+    super.if(condition, keep(then), otherwise && keep(otherwise), hint);
     this.#pending = pending;
   }
 
@@ -252,8 +273,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
   }
   fault(): void {
     const pending = this.#pending;
-    if (pending !== undefined) this.#store(pending);
-    this.#pending = pending;
+    if (pending !== undefined) this.#keep(pending);
     this.spend(this.#done);
     const at = this.#site.offset;
     this.site((dirty) => this.coldExit(dirty, EXIT.exception, () => this.ipAt(at)));
@@ -276,7 +296,6 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.ending = { kind: 'branch', condition, target: this.#targetOffset(operand) };
   }
   jump(ip: Value): void {
-    this.settle();
     this.ending = { kind: 'left', ip };
   }
   resume(): void {
@@ -310,8 +329,20 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return host;
     };
     const base = this.#baseOf(linear);
-    if (!this.#staysInPage(base)) return this.#lookUp(linear, accessed, write, () => missed('translateInPlace'));
     const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
+    if (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base)) {
+      this.#lookedUp[write ? 1 : 0].add(base);
+      return this.#lookUp(
+        linear,
+        accessed,
+        write,
+        () => missed('translateInPlace'),
+        (addend) => {
+          this.set(cache.page, accessed);
+          this.set(cache.addend, addend);
+        },
+      );
+    }
     return this.caches.hostAddress(cache, linear, accessed, () => {
       const slow = () => {
         const host = missed('lookUpInPlace');
@@ -321,6 +352,10 @@ export abstract class RegionBuilder extends InstructionBuilder {
       if (!this.#inLoop || base === GPR.rsp) return slow();
       return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed));
     });
+  }
+  /** Forgets that a page was looked up for a general register. */
+  #forgetPage(base: number): void {
+    for (const bases of this.#lookedUp) bases.delete(base);
   }
   /** Whether accesses off a base are likely to be in the page of the last one. */
   #staysInPage(base: number): boolean {
@@ -343,15 +378,17 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return true;
     });
   }
-  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found = () => {}): Value {
+  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found: (addend: Value) => void): Value {
     const entry = this.#tlbEntry(linear);
     return this.choose(
       this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),
       () => {
-        found();
-        return this.add(this.wrap(linear), this.loadHost('i32.load', entry, TLB_ENTRY.addend));
+        const addend = this.loadHost('i32.load', entry, TLB_ENTRY.addend);
+        found(addend);
+        return this.add(this.wrap(linear), addend);
       },
       missed,
+      'likely',
     );
   }
   /** The general register that an address is built on, or -1. */

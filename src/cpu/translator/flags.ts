@@ -1,11 +1,14 @@
 /** Flags of an operation that was not yet brought to the flag locals: conditions on it become comparisons. */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
+import { type FlagImage, flagImage } from '../../isa/flag-image.ts';
+import { type Helper, routine } from '../../isa/helpers.ts';
 import type { Width } from '../../isa/semantics.ts';
+import { VCPU } from '../../isa/state.ts';
 
 /**
- * `result` = `a` op `b`; values hold at least the low `size` bytes, `a` and `b` zero-extended. With `stored`, `result` and `a`
- * are what the state block keeps as `flagResult` and `flagAux`.
+ * `result` = `a` op `b`; values hold at least the low `size` bytes. With `stored`, `result` and `a` are what the state block
+ * keeps as `flagResult` and `flagAux`.
  */
 export interface PendingFlags {
   readonly kind: 'add' | 'sub' | 'logic' | 'stored';
@@ -13,22 +16,78 @@ export interface PendingFlags {
   readonly a: Value;
   readonly b: Value;
   readonly result: Value;
+  /** No carry or borrow came in. */
+  readonly plain: boolean;
+  /** CF and OF (i32), where a later instruction changed only them. */
+  readonly carry?: { readonly cf: Value; readonly of: Value } | undefined;
 }
+
+/** What the state block would hold. */
+export function imageOf(b: Builder, { kind, size, a, b: other, result, carry }: PendingFlags): FlagImage {
+  const image = kind === 'stored' ? { result, aux: a } : flagImage(b, kind, size, a, other, result);
+  if (carry === undefined) return image;
+  const rest = b.and(image.aux, b.i64((1n << 62n) - 1n));
+  const high = b.shl(b.extendU(carry.cf), b.i64(63));
+  const next = b.shl(b.extendU(b.xor(carry.cf, carry.of)), b.i64(62));
+  return { result: image.result, aux: b.or(rest, b.or(high, next)) };
+}
+
+const SIZES = [1, 2, 4, 8] as const;
+const OPERATIONS = ['add', 'sub', 'logic'] as const;
+
+/**
+ * Where paths join, what flags wait for is a number: 0 for `stored`, else the operation and its size. So a loop that sets
+ * flags in every round, which only a fault could show, computes none.
+ */
+export const STORED = 0;
+export function kindNumber({ kind, size }: PendingFlags): number {
+  return kind === 'stored' ? STORED : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
+}
+
+/** `storeFlags` (cpu, kind number, a, b, result): brings flags that wait to the state block. */
+const storeFlags = routine('storeFlags', ['i32', 'i64', 'i64', 'i64'], undefined, (b, cpu, kind, x, y, result) => {
+  const store = (image: FlagImage) => {
+    b.storeHost('i64.store', cpu, image.result, VCPU.offsets.flagResult);
+    b.storeHost('i64.store', cpu, image.aux, VCPU.offsets.flagAux);
+    b.return();
+  };
+  b.if(b.eqz(kind), () => store({ result, aux: x }));
+  for (const operation of OPERATIONS) {
+    for (const size of SIZES) {
+      const number = kindNumber({ kind: operation, size, a: x, b: y, result, plain: true });
+      b.if(b.eq(kind, b.i32(number)), () => store(flagImage(b, operation, size, x, y, result)));
+    }
+  }
+});
+
+/** What regions call besides the helpers of instructions and memory. */
+export const translatorHelpers: readonly Helper[] = [storeFlags];
 
 type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 
+/** `a` relation `b` (i32) for unsigned or, with `signed`, signed operands of the operation. */
+function compare(b: Builder, p: PendingFlags, relation: 'eq' | 'ltU' | 'leU' | 'ltS' | 'leS', signed: boolean): Value {
+  const operand = (value: Value) => (signed ? b.signExtend(value, p.size) : b.zeroExtend(value, p.size));
+  return b[relation](operand(p.a), operand(p.b));
+}
+
+const isComparison = (p: PendingFlags): boolean => p.kind === 'sub' && p.plain && p.carry === undefined;
+
 /** One flag as i32, or `undefined` where it takes the full form. */
 export function pendingFlag(b: Builder, p: PendingFlags, name: FlagName): Value | undefined {
+  if (p.carry !== undefined && (name === 'cf' || name === 'of')) return p.carry[name];
   if (p.kind === 'stored') return name === 'zf' ? b.eqz(p.result) : undefined;
   switch (name) {
     case 'zf':
+      if (p.kind === 'sub' && p.plain) return compare(b, p, 'eq', false);
       return b.eqz(b.zeroExtend(p.result, p.size));
     case 'sf':
       return b.ltS(b.signExtend(p.result, p.size), b.i64(0));
     case 'cf':
       if (p.kind === 'logic') return b.i32(0);
-      if (!isPlain(p)) return undefined;
-      return p.kind === 'sub' ? b.ltU(p.a, p.b) : b.ltU(b.zeroExtend(p.result, p.size), p.a);
+      if (!p.plain) return undefined;
+      if (p.kind === 'sub') return compare(b, p, 'ltU', false);
+      return b.ltU(b.zeroExtend(p.result, p.size), b.zeroExtend(p.a, p.size));
     case 'of':
       return p.kind === 'logic' ? b.i32(0) : undefined;
     default:
@@ -54,23 +113,18 @@ function evenCondition(b: Builder, p: PendingFlags, code: number): Value | undef
     case 2:
       return pendingFlag(b, p, 'cf');
     case 6:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return pendingFlag(b, p, 'zf');
-      return isComparison(p) ? b.leU(p.a, p.b) : undefined;
+      return isComparison(p) ? compare(b, p, 'leU', false) : undefined;
     case 12:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return pendingFlag(b, p, 'sf');
-      return isComparison(p) ? b.ltS(b.signExtend(p.a, p.size), b.signExtend(p.b, p.size)) : undefined;
+      return isComparison(p) ? compare(b, p, 'ltS', true) : undefined;
     case 14:
+      if (p.carry !== undefined) return undefined;
       if (p.kind === 'logic') return b.leS(b.signExtend(p.result, p.size), b.i64(0));
-      return isComparison(p) ? b.leS(b.signExtend(p.a, p.size), b.signExtend(p.b, p.size)) : undefined;
+      return isComparison(p) ? compare(b, p, 'leS', true) : undefined;
     default:
       return undefined;
   }
 }
-
-/** Whether the result is that of the operands alone: no carry or borrow came in. */
-function isPlain({ kind, a, b, result }: PendingFlags): boolean {
-  const inner = result.kind === 'pure' && result.op.name === 'i64.and' ? result.args[0] : result;
-  return inner.kind === 'pure' && inner.op.name === `i64.${kind}` && inner.args[0] === a && inner.args[1] === b;
-}
-
-const isComparison = (p: PendingFlags): boolean => p.kind === 'sub' && isPlain(p);

@@ -43,6 +43,7 @@ export class PageCaches {
         b.set(addend, b.sub(host, b.wrap(linear)));
         return host;
       },
+      'likely',
     );
   }
 

@@ -14,9 +14,15 @@ export interface RegionInstruction {
 
 /**
  * Why a block ends: a relative jump, a call, a return or jump to an address that is computed, what cannot be translated,
- * or just because what follows is a block of its own.
+ * or just because what follows is a block of its own. `switch` is no code of the guest: see `SWITCH`.
  */
-export type BlockEnding = 'jump' | 'conditional' | 'call' | 'dynamic' | 'leaves' | 'falls';
+export type BlockEnding = 'jump' | 'conditional' | 'call' | 'dynamic' | 'leaves' | 'falls' | 'switch';
+
+/**
+ * Offset of the one block that all computed jumps of a region go through, which finds out whether they stay in it. With
+ * one such place the loops of an interpreter, whose every operation jumps to every other, have one header.
+ */
+export const SWITCH = Number.NEGATIVE_INFINITY;
 
 /** A run of instructions with one entry. */
 export interface RegionBlock {
@@ -40,6 +46,8 @@ export interface RegionSource {
   /** What was executed from an offset on, in straight line. */
   find(offset: number): KnownCode | undefined;
   translatable(instruction: Instruction): boolean;
+  /** Offsets that a computed jump at the end of some code went to. */
+  targets(code: KnownCode): readonly number[];
 }
 
 /** Offset that a relative jump or call leads to; `undefined` for other instructions. */
@@ -81,10 +89,10 @@ function cut(code: KnownCode, source: RegionSource, starts: ReadonlySet<number>)
 }
 
 /** What the interpreter's blocks have behind their conditional jumps, by offset. */
-function noteRests(rests: Map<number, KnownCode>, { block, instructions }: KnownCode): void {
+function noteRests(rests: Map<number, KnownCode>, { block, instructions, targets }: KnownCode): void {
   instructions.forEach(({ offset }, i) => {
     const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
-    if (ends && !rests.has(offset)) rests.set(offset, { block, instructions: instructions.slice(i) });
+    if (ends && !rests.has(offset)) rests.set(offset, { block, instructions: instructions.slice(i), targets });
   });
 }
 
@@ -106,13 +114,27 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
     count += block.instructions.length;
     known.set(offset, code);
     waiting.push(...block.successors);
+    if (block.ending === 'dynamic') waiting.push(...source.targets(code));
   }
   if (!known.has(entry)) return undefined;
   const starts = new Set(known.keys());
   const blocks = new Map<number, RegionBlock>();
+  const targets = new Set<number>();
   for (const [offset, code] of known) {
     const block = cut(code, source, starts);
-    blocks.set(offset, { ...block, offset, successors: block.successors.filter((next) => starts.has(next)) });
+    const computed = block.ending === 'dynamic' ? source.targets(code).filter((next) => starts.has(next)) : [];
+    for (const target of computed) targets.add(target);
+    const successors = computed.length > 0 ? [SWITCH] : block.successors.filter((next) => starts.has(next));
+    blocks.set(offset, { ...block, offset, successors });
+  }
+  if (targets.size > 0) {
+    blocks.set(SWITCH, {
+      offset: SWITCH,
+      instructions: [],
+      end: SWITCH,
+      ending: 'switch',
+      successors: [...targets].sort((a, b) => a - b),
+    });
   }
   return { blocks, sources: new Set([...known.values()].map(({ block }) => block)) };
 }

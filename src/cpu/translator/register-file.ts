@@ -3,6 +3,7 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value, Variable } from '../../ir/node.ts';
 import { gprOffset, VCPU, xmmOffset } from '../../isa/state.ts';
 import type { BlockEffects } from './data-flow.ts';
+import { kindNumber, type PendingFlags, STORED } from './flags.ts';
 import { EMPTY, listRegisters, type RegisterSet, union, XMM } from './register-set.ts';
 
 const FLAGS: RegisterSet = { registers: 0, flags: true };
@@ -13,8 +14,11 @@ export class RegisterFile {
   readonly #b: Builder;
   readonly #cpu: Value;
   readonly #locals: (Variable | undefined)[] = new Array(32).fill(undefined);
+  /** Flags as `PendingFlags`, with a number (`kindNumber`) for what they wait for. */
+  readonly #flagKind: Variable;
+  readonly #flagA: Variable;
+  readonly #flagB: Variable;
   readonly #flagResult: Variable;
-  readonly #flagAux: Variable;
   /** Of the block that is being built. */
   effects: BlockEffects = noEffects();
   /** Not 0 where what is being built may be jumped over inside its instruction. */
@@ -23,8 +27,10 @@ export class RegisterFile {
   constructor(b: Builder, cpu: Value) {
     this.#b = b;
     this.#cpu = cpu;
+    this.#flagKind = b.variable('i32');
+    this.#flagA = b.variable('i64');
+    this.#flagB = b.variable('i64');
     this.#flagResult = b.variable('i64');
-    this.#flagAux = b.variable('i64');
   }
 
   #local(position: number): Variable {
@@ -60,9 +66,20 @@ export class RegisterFile {
     return value.kind === 'get' ? this.#locals.indexOf(value.variable) : -1;
   }
 
+  /** A field of the state block that stands for flags, where these do not wait for anything that is known here. */
   flagField(name: 'flagResult' | 'flagAux'): Value {
     this.noteFlagUse();
-    return this.#b.get(name === 'flagResult' ? this.#flagResult : this.#flagAux);
+    const b = this.#b;
+    b.if(
+      b.get(this.#flagKind),
+      () => {
+        this.#storeFlags();
+        this.#loadFlags();
+      },
+      undefined,
+      'unlikely',
+    );
+    return b.get(name === 'flagResult' ? this.#flagResult : this.#flagA);
   }
   noteFlagUse(): void {
     if (!this.effects.defines.flags) this.effects.uses = union(this.effects.uses, FLAGS);
@@ -73,10 +90,25 @@ export class RegisterFile {
     else this.#define(FLAGS);
     this.effects.changes = union(this.effects.changes, FLAGS);
   }
-  /** Writes the locals of the flags; `result` undefined keeps that of the last operation. */
-  setFlagLocals(result: Value | undefined, aux: Value): void {
-    if (result !== undefined) this.#b.set(this.#flagResult, result);
-    this.#b.set(this.#flagAux, aux);
+  /** Lets the locals of the flags stand for flags that wait. */
+  setFlagLocals(pending: PendingFlags): void {
+    const b = this.#b;
+    b.set(this.#flagKind, b.i32(kindNumber(pending)));
+    b.set(this.#flagResult, pending.result);
+    if (pending.kind === 'logic') return;
+    b.set(this.#flagA, pending.a);
+    if (pending.kind !== 'stored') b.set(this.#flagB, pending.b);
+  }
+  #storeFlags(): void {
+    const b = this.#b;
+    const [kind, x, y, result] = [this.#flagKind, this.#flagA, this.#flagB, this.#flagResult].map((v) => b.get(v));
+    b.call('storeFlags', this.#cpu, kind, x, y, result);
+  }
+  #loadFlags(): void {
+    const b = this.#b;
+    b.set(this.#flagKind, b.i32(STORED));
+    b.set(this.#flagResult, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagResult));
+    b.set(this.#flagA, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagAux));
   }
 
   /** Writes locals to the state block. */
@@ -87,9 +119,7 @@ export class RegisterFile {
       if (position < XMM) b.storeHost('i64.store', this.#cpu, value, gprOffset(position));
       else b.storeHost('v128.store', this.#cpu, value, xmmOffset(position - XMM));
     }
-    if (!what.flags) return;
-    b.storeHost('i64.store', this.#cpu, b.get(this.#flagResult), VCPU.offsets.flagResult);
-    b.storeHost('i64.store', this.#cpu, b.get(this.#flagAux), VCPU.offsets.flagAux);
+    if (what.flags) this.#storeFlags();
   }
   /** Fills locals from the state block. */
   load(what: RegisterSet): void {
@@ -101,8 +131,6 @@ export class RegisterFile {
           : b.loadHost('v128.load', this.#cpu, xmmOffset(position - XMM));
       b.set(this.#local(position), value);
     }
-    if (!what.flags) return;
-    b.set(this.#flagResult, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagResult));
-    b.set(this.#flagAux, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagAux));
+    if (what.flags) this.#loadFlags();
   }
 }

@@ -13,10 +13,10 @@ import { cellsFor, type RegionPlan, RegionWriter } from './writer.ts';
 
 export interface Translator {
   /**
-   * Translates what starts at a block, if that can be done. `pageAt`: guest-physical page that is `distance` linear pages
-   * from the block's, or -1.
+   * Translates what starts at a block, if that can be done. `ipBase`: instruction pointer at the start of its page.
+   * `pageAt`: guest-physical page that is `distance` linear pages from the block's, or -1.
    */
-  translate(block: Block, modeKey: number, pageAt: (distance: number) => number): void;
+  translate(block: Block, modeKey: number, ipBase: bigint, pageAt: (distance: number) => number): void;
   readonly stats: Record<string, number>;
 }
 
@@ -119,12 +119,13 @@ export function createTranslator(
 
   return {
     stats,
-    translate(block, modeKey, pageAt) {
+    translate(block, modeKey, ipBase, pageAt) {
       const mode = blocks.modeOf(modeKey);
       if (tried.has(block) || !block.translatable) return;
       tried.add(block);
       if (mode.codeSize === 2 || !mode.flatSegments.slice(0, 4).every(Boolean)) return;
       const started = now();
+      const low = Number(BigInt.asIntN(32, ipBase));
       const region = formRegion(block.start, {
         find(offset) {
           const distance = Math.floor(offset / PAGE_SIZE);
@@ -133,9 +134,21 @@ export function createTranslator(
           const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
           return known?.block.nextPage === pageAt(distance + 1) || (known?.block.nextPage ?? 0) < 0 ? known : undefined;
         },
+        targets: (code) => code.targets.map((target) => (target - low) | 0),
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
       if (region === undefined) return;
+      if ((globalThis as any).VTD)
+        for (const b of region.blocks.values())
+          console.log(
+            block.start.toString(16),
+            '|',
+            b.offset === -Infinity ? 'SW' : b.offset.toString(16),
+            b.ending,
+            b.instructions.length,
+            b.successors.map((x) => (x === -Infinity ? 'SW' : x.toString(16))).join(),
+            b.instructions.map((i) => i.instruction.encoding.definition.name).join(' '),
+          ); /*VTD*/
       const pages = otherPages(region, pageAt);
       const cell = table.allocate(cellsFor(region.blocks.size));
       if (cell === 0) return;

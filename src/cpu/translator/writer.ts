@@ -11,7 +11,7 @@ import type { ShapeMode } from '../interpreter/shape.ts';
 import { RegionBuilder } from './builder.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
 import { flagsNeeded } from './liveness.ts';
-import type { RegionBlock } from './region.ts';
+import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
 import { EMPTY, type RegisterSet, union } from './register-set.ts';
 import type { Graph, Structure } from './structure.ts';
@@ -64,6 +64,8 @@ export class RegionWriter extends RegionBuilder {
   readonly #ends = new Map<number, Label>();
   readonly #exitIp: Variable;
   readonly #exitCode: Variable;
+  /** Where the last computed jump goes. */
+  readonly #target: Variable;
   readonly #coldExits = new Map<string, ColdExit>();
   /** What to load at returns from guest calls, once it is known. */
   readonly #returns: { readonly target: number; fill(live: RegisterSet): void }[] = [];
@@ -79,6 +81,7 @@ export class RegionWriter extends RegionBuilder {
     this.#effects = plan.blocks.map(noEffects);
     this.#exitIp = this.variable('i64');
     this.#exitCode = this.variable('i32');
+    this.#target = this.variable('i64');
     this.#key = this.variable('i64');
     this.#rights = this.variable('i64');
   }
@@ -210,10 +213,42 @@ export class RegionWriter extends RegionBuilder {
       this.#go(node, target);
       return;
     }
+    if (block.ending === 'switch') {
+      this.#switch(node);
+      return;
+    }
     const ip = ending?.kind === 'left' ? ending.ip : this.ipAt(target);
     if (this.#isCall(node)) this.#call(node, ip);
-    else if (this.#isReturn(node)) this.#return(ip);
+    else if (block.successors.includes(SWITCH)) {
+      this.set(this.#target, ip);
+      this.#go(node, SWITCH);
+    } else if (this.#isReturn(node)) this.#return(ip);
     else this.#jumpTo(ip);
+  }
+  /** Goes on where the last computed jump leads: found by bisection among the blocks that such jumps went to before. */
+  #switch(node: number): void {
+    const ip = this.get(this.#target);
+    const offset = this.sub(ip, this.get(this.ipBase));
+    const effects = this.#effects[node];
+    const { successors } = this.#plan.blocks[node];
+    this.block((missed) => {
+      const find = (from: number, to: number): void => {
+        const middle = (from + to) >> 1;
+        if (to - from > 1) {
+          this.plainIf(
+            this.ltS(offset, this.i64(successors[middle])),
+            () => find(from, middle),
+            () => find(middle, to),
+          );
+          return;
+        }
+        this.plainIf(this.ne(offset, this.i64(successors[from])), () => this.branch(missed));
+        this.#go(node, successors[from], effects);
+      };
+      find(0, successors.length);
+    });
+    this.resumeBlock(effects);
+    this.#jumpTo(ip);
   }
   /** A call that comes back into the region. */
   #isCall(node: number): boolean {
@@ -230,29 +265,32 @@ export class RegionWriter extends RegionBuilder {
     const { graph, structure } = this.#plan;
     if (target === undefined || !graph.successors[from].includes(target)) {
       this.resumeBlock(effects);
-      this.#jumpTo(this.ipAt(offset));
+      this.#jumpTo(this.#ipOf(offset));
       return;
     }
     const { position, isMerge, isHeader } = structure;
     const back = position[target] <= position[from];
     this.resumeBlock(effects);
-    if (back) this.plainIf(this.disturbed(), () => this.#interrupt(offset));
+    if (back) this.plainIf(this.disturbed(), () => this.#interrupt(offset), undefined, 'unlikely');
     const follows = !back && !isMerge[target] && !isHeader[target];
     if (!follows && this.#flagsLive.has(from)) this.settle();
     if (back) this.branch(this.#loops.get(target) as Label);
     else if (isMerge[target]) this.branch(this.#ends.get(target) as Label);
     else this.#tree(target, follows);
   }
+  #ipOf(offset: number): Value {
+    return offset === SWITCH ? this.get(this.#target) : this.ipAt(offset);
+  }
   /** Leaves for the run loop, to go on at an offset. */
   #interrupt(offset: number): void {
     this.settle();
-    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, () => this.ipAt(offset)));
+    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, () => this.#ipOf(offset)));
   }
 
   /** Brings all state to the state block; the instruction pointer is to be `ip`. */
   #store(ip: Value): void {
-    this.settle();
-    this.site((dirty) => this.file.store(dirty));
+    const flags = this.storeFlags();
+    this.site((dirty) => this.file.store(flags ? { ...dirty, flags: false } : dirty));
     this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
     this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
   }
@@ -260,10 +298,12 @@ export class RegionWriter extends RegionBuilder {
   #jumpTo(ip: Value): void {
     this.#store(ip);
     const link = this.#link();
-    this.leaveIf(this.and(this.#fits(link, ip), this.eqz(this.disturbed())), () => {
+    const fits = this.and(this.#fits(link, ip), this.eqz(this.disturbed()));
+    const follow = () => {
       const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
       this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
-    });
+    };
+    this.plainIf(fits, follow, undefined, 'likely');
     this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
   }
   #link(): Value {
@@ -308,6 +348,7 @@ export class RegionWriter extends RegionBuilder {
         return this.callTable(HANDLER, this.#handlerAt(link, record), cpu, record);
       },
       () => this.call('dispatchFrom', cpu, link),
+      'likely',
     );
     const expected = this.ipAt(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);

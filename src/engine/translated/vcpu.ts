@@ -16,6 +16,7 @@ import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.t
 import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
@@ -155,6 +156,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     ...tlbRoutines,
     ...jumpCacheRoutines,
     ...runtimeHelpers(threshold, environment.onException === undefined && instructionSet.delivers === true),
+    ...translatorHelpers,
     ...instructionSet.helpers,
   ];
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
@@ -311,6 +313,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     data.setBigUint64(entry + JUMP_CACHE.address, state.rip, true);
     data.setUint32(entry + JUMP_CACHE.key, state.modeKey, true);
     data.setUint32(entry + JUMP_CACHE.key + 4, state.jumpGeneration, true);
+    // Another block's visits are none of this one's.
+    const known = data.getUint32(entry + JUMP_CACHE.record, true) === block.record;
+    if (!known) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
     data.setUint32(entry + JUMP_CACHE.record, block.record, true);
     data.setUint32(entry + JUMP_CACHE.page, map.readable(at.page), true);
     // A page without a frame has an address that no page has.
@@ -362,7 +367,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     if (exit === EXIT.hot) {
       const base = state.rip - BigInt(found.block.start);
-      translator?.translate(found.block, state.modeKey, (distance) => pageNear(base, distance));
+      translator?.translate(found.block, state.modeKey, base, (distance) => pageNear(base, distance));
     } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
     return 0;
   }

@@ -1,6 +1,15 @@
 /** Encodes a function body: gives locals to values that need one and writes the instructions. */
 import type { Builder } from '../builder.ts';
-import { type Block, INLINE, type Label, NOWHERE, type Node, type Signature, type Variable } from '../node.ts';
+import {
+  type Block,
+  type Hint,
+  INLINE,
+  type Label,
+  NOWHERE,
+  type Node,
+  type Signature,
+  type Variable,
+} from '../node.ts';
 import type { Type } from '../types.ts';
 import { ByteWriter } from './bytes.ts';
 import { Slots } from './slots.ts';
@@ -19,6 +28,12 @@ const VOID = 0x40;
 /** The instructions of the function at hand: one buffer for all, as functions are encoded one after the other. */
 const CODE = new ByteWriter(4096);
 
+/** A branch that mostly goes one way: offset of its instruction from the start of the function's body. */
+export interface BranchHint {
+  readonly offset: number;
+  readonly likely: boolean;
+}
+
 class FunctionEncoder {
   readonly code = CODE;
   readonly slots: Slots;
@@ -27,6 +42,7 @@ class FunctionEncoder {
   #depth = 0;
   /** The local and the place of a `local.set` that ends at `#setEnd`. */
   #setLocal = NOWHERE;
+  readonly hints: BranchHint[] = [];
   #setAt = 0;
   #setEnd = -1;
 
@@ -182,6 +198,7 @@ class FunctionEncoder {
         break;
       case 'if':
         this.#values(node.args);
+        this.#hint(node.hint);
         code.byte(0x04);
         code.byte(VOID);
         this.#depth++;
@@ -196,6 +213,7 @@ class FunctionEncoder {
       case 'choose': {
         const wanted = node.uses > 0;
         this.#values(node.args);
+        this.#hint(node.hint);
         code.byte(0x04);
         code.byte(wanted ? TYPE_CODES[node.type as Type] : VOID);
         this.#depth++;
@@ -228,6 +246,10 @@ class FunctionEncoder {
         code.byte(0x00);
         break;
     }
+  }
+
+  #hint(hint: Hint | undefined): void {
+    if (hint !== undefined) this.hints.push({ offset: this.code.length, likely: hint === 'likely' });
   }
 
   #scope(label: Label, body: Block): void {
@@ -272,11 +294,14 @@ class FunctionEncoder {
   }
 }
 
-/**
- * Writes the code-section entry of one function. Returns the size of its parameters and locals where each has a place on
- * the stack, which is what unoptimised code makes of them.
- */
-export function encodeFunction(out: ByteWriter, builder: Builder, context: FunctionContext): number {
+export interface EncodedFunction {
+  /** Size of parameters and locals where each has a place on the stack, which is what unoptimised code makes of them. */
+  readonly frameBytes: number;
+  readonly hints: readonly BranchHint[];
+}
+
+/** Writes the code-section entry of one function. */
+export function encodeFunction(out: ByteWriter, builder: Builder, context: FunctionContext): EncodedFunction {
   analyseUses(builder.body);
   const params = builder.params.map((p) => p.type);
   const encoder = new FunctionEncoder(params, context);
@@ -291,7 +316,9 @@ export function encodeFunction(out: ByteWriter, builder: Builder, context: Funct
   out.u32(locals.length + code.length);
   out.bytes(locals.done());
   out.bytes(code.done());
-  return types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0);
+  const frameBytes = types.reduce((sum, type) => sum + (type === 'v128' ? 16 : 8), 0);
+  const hints = encoder.hints.map(({ offset, likely }) => ({ offset: offset + locals.length, likely }));
+  return { frameBytes, hints };
 }
 
 function writeLocals(out: ByteWriter, types: readonly Type[]): void {

@@ -3,7 +3,7 @@ import { Builder } from '../builder.ts';
 import type { Signature } from '../node.ts';
 import type { Type } from '../types.ts';
 import { ByteWriter } from './bytes.ts';
-import { encodeFunction, type FunctionContext, TYPE_CODES } from './function.ts';
+import { type BranchHint, encodeFunction, type FunctionContext, TYPE_CODES } from './function.ts';
 
 /** Namespace of every import. */
 export const IMPORTS = 'env';
@@ -86,7 +86,12 @@ export class ModuleBuilder {
       typeIndex: (signature) => this.#typeIndex(signature),
     };
     const bodies = new ByteWriter(4096);
-    for (const f of this.#functions) this.#frameBytes.set(f.name, encodeFunction(bodies, f.body(), context));
+    const hints: (readonly BranchHint[])[] = [];
+    for (const f of this.#functions) {
+      const encoded = encodeFunction(bodies, f.body(), context);
+      this.#frameBytes.set(f.name, encoded.frameBytes);
+      hints.push(encoded.hints);
+    }
     const out = new ByteWriter(bodies.length + 1024);
     out.bytes([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     const section = (id: number, fill: (s: ByteWriter) => void) => {
@@ -111,6 +116,7 @@ export class ModuleBuilder {
     });
     section(7, (s) => this.#exportSection(s));
     section(9, (s) => this.#elementSection(s));
+    section(0, (s) => this.#hintSection(s, hints));
     const count = new ByteWriter(8);
     count.u32(this.#functions.length);
     out.byte(10);
@@ -147,6 +153,22 @@ export class ModuleBuilder {
       s.byte(0x00);
       s.u32(type);
     }
+  }
+
+  /** Branch hints, a custom section before the code (Branch Hinting proposal, "metadata.code.branch_hint"). */
+  #hintSection(s: ByteWriter, hints: readonly (readonly BranchHint[])[]): void {
+    s.name('metadata.code.branch_hint');
+    s.u32(hints.filter((list) => list.length > 0).length);
+    hints.forEach((list, at) => {
+      if (list.length === 0) return;
+      s.u32(this.#imports.length + at);
+      s.u32(list.length);
+      for (const { offset, likely } of list) {
+        s.u32(offset);
+        s.u32(1);
+        s.byte(likely ? 1 : 0);
+      }
+    });
   }
 
   #exportSection(s: ByteWriter): void {

@@ -7,18 +7,20 @@ function add(b: InstructionBuilder, dst: Operand, src: Operand, withCarry: boole
   const x = dst.modify();
   const y = src.read();
   const sum = b.add(x, y);
-  const result = withCarry ? b.add(sum, b.extendU(b.flag('cf'))) : sum;
+  const carry = withCarry ? b.extendU(b.flag('cf')) : undefined;
+  const result = carry === undefined ? sum : b.add(sum, carry);
   dst.write(result);
-  b.flagsOfAdd(width(dst), x, y, result);
+  b.flagsOfAdd(width(dst), x, y, result, carry);
 }
 
 function subtract(b: InstructionBuilder, dst: Operand, src: Operand, withBorrow: boolean): void {
   const x = dst.modify();
   const y = src.read();
   const difference = b.sub(x, y);
-  const result = withBorrow ? b.sub(difference, b.extendU(b.flag('cf'))) : difference;
+  const borrow = withBorrow ? b.extendU(b.flag('cf')) : undefined;
+  const result = borrow === undefined ? difference : b.sub(difference, borrow);
   dst.write(result);
-  b.flagsOfSub(width(dst), x, y, result);
+  b.flagsOfSub(width(dst), x, y, result, borrow);
 }
 
 /** INC and DEC: CF stays. `step` is 1 or -1. */

@@ -1,0 +1,16 @@
+/** The files of recorded cases. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const FOLDER = join(import.meta.dirname, 'corpus');
+const SUFFIX = '.bin.zst';
+
+/** Names of the groups of forms, a file each. */
+export const groups: readonly string[] = readdirSync(FOLDER)
+  .filter((name) => name.endsWith(SUFFIX))
+  .map((name) => name.slice(0, -SUFFIX.length));
+
+export const readGroup = (group: string): Uint8Array => readFileSync(join(FOLDER, `${group}${SUFFIX}`));
+
+/** Differences that are shown before a file is given up. */
+export const MOST_SHOWN = 10;
