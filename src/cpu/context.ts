@@ -35,8 +35,8 @@ export interface ApicHooks {
 }
 
 export interface CpuClock {
-  /** Machine time in ticks of the TSC, never decreasing; the TSC is this plus `state.tscOffset`. */
-  ticks(): bigint;
+  /** Machine time in whole ticks of the TSC, below 2^53, never decreasing; the TSC is this plus `state.tscOffset`. */
+  ticks(): number;
   /** Ticks a second. */
   readonly frequency: number;
   /** Machine time (ns) at which `ticks()` was, or will be, `ticks`. */

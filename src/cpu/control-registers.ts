@@ -33,9 +33,9 @@ const CR4_FLUSHES = CR4.pse | CR4.pae | CR4.pge | CR4.pcide | CR4.smep;
 const CR0_RELOADS = CR0.pg | CR0.cd | CR0.nw;
 const CR4_RELOADS = CR4.pae | CR4.pge | CR4.pse | CR4.smep;
 
-const CR3_RESERVED = ((1n << 64n) - 1n) ^ ((1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n);
+export const CR3_RESERVED = ((1n << 64n) - 1n) ^ ((1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n);
 /** Bit 63 of a value written to CR3 with CR4.PCIDE: keep the translations of the new PCID. */
-const CR3_KEEP = 1n << 63n;
+export const CR3_KEEP = 1n << 63n;
 
 const has = (value: number, bit: number): boolean => (value & bit) !== 0;
 

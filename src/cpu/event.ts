@@ -17,7 +17,7 @@ export interface Event {
 }
 
 /** Exceptions whose handler finds RF set, so that the instruction restarts past its own breakpoint. SDM 17.3.1.1. */
-const FAULTS =
+export const FAULTS =
   (1 << VECTOR.de) |
   (1 << VECTOR.br) |
   (1 << VECTOR.ud) |

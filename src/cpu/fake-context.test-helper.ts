@@ -100,7 +100,7 @@ export function fakeContext(): FakeContext {
       tscChanged() {},
     },
     clock: {
-      ticks: () => context.ticks,
+      ticks: () => Number(context.ticks),
       frequency: 2e9,
       ticksToNs: (ticks) => ticks / 2n,
       epochNs: 1_700_000_000_123_456_789n,

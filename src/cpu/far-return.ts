@@ -144,14 +144,17 @@ function loadRealCode(context: CpuContext, selector: number, ip: bigint): void {
   context.modeChanged();
 }
 
-/** Flags that IRET may always change. */
-const ALWAYS = FLAGS_MASK & ~(EFLAGS.if | EFLAGS.iopl | EFLAGS.vm | EFLAGS.vif | EFLAGS.vip);
+/** Flags that IRET may change always, and at level 0; IF goes by IOPL. */
+export const returnFlags = {
+  always: FLAGS_MASK & ~(EFLAGS.if | EFLAGS.iopl | EFLAGS.vm | EFLAGS.vif | EFLAGS.vip),
+  privileged: EFLAGS.iopl | EFLAGS.vif | EFLAGS.vip,
+} as const;
 
 /** Replaces flags by an image of `size` bytes as far as privilege level `cpl`, held before the return, may. */
 function restoreFlags(context: CpuContext, image: number, size: Size, cpl: number): void {
   const { state } = context;
-  let mask = ALWAYS;
-  if (cpl === 0) mask |= EFLAGS.iopl | EFLAGS.vif | EFLAGS.vip;
+  let mask: number = returnFlags.always;
+  if (cpl === 0) mask |= returnFlags.privileged;
   if (cpl <= iopl(state)) mask |= EFLAGS.if;
   if (size === 2) mask &= 0xffff;
   let flags = (readFlags(state) & ~mask) | (image & mask);

@@ -9,14 +9,14 @@ import { setSegment } from './segmentation.ts';
 
 /** Flat code, accessed and readable: present, S, type 11. DPL is ORed in. */
 const CODE_32 = 0xc09b;
-const CODE_64 = 0xa09b;
-const DATA_32 = 0xc093;
+export const FLAT_CODE_64 = 0xa09b;
+export const FLAT_DATA = 0xc093;
 
 /** Loads CS and SS with flat segments whose descriptors are not read, and the privilege level. */
 function setFlat(state: VcpuState, cs: number, ss: number, level: number, wide: boolean): void {
   const dpl = level << 5;
-  setSegment(state, SEGMENT.cs, (cs & 0xfffc) | level, 0n, 0xffff_ffff, (wide ? CODE_64 : CODE_32) | dpl);
-  setSegment(state, SEGMENT.ss, (ss & 0xfffc) | level, 0n, 0xffff_ffff, DATA_32 | dpl);
+  setSegment(state, SEGMENT.cs, (cs & 0xfffc) | level, 0n, 0xffff_ffff, (wide ? FLAT_CODE_64 : CODE_32) | dpl);
+  setSegment(state, SEGMENT.ss, (ss & 0xfffc) | level, 0n, 0xffff_ffff, FLAT_DATA | dpl);
   state.cpl = level;
 }
 

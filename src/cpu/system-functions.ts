@@ -17,7 +17,6 @@ import { interruptsMayFollow } from './interrupt-window.ts';
 import { readMsr, writeMsr } from './msr.ts';
 import { checkPort, readPort, writePort } from './port-io.ts';
 import { loadSegment, segmentLinear } from './segmentation.ts';
-import { readTsc } from './tsc.ts';
 
 /** Operand size in bytes as it arrives from WebAssembly. */
 type Size = 2 | 4 | 8;
@@ -43,16 +42,16 @@ function transferFunctions(context: CpuContext) {
     farReturn: (_cpu: number, size: Size, release: number) => {
       farReturn(context, size, release);
     },
-    interruptReturn: (_cpu: number, size: Size, nextIp: bigint) => {
+    slowInterruptReturn: (_cpu: number, size: Size, nextIp: bigint) => {
       interruptReturn(context, size, unsigned(nextIp));
     },
     softwareInterrupt: (_cpu: number, vector: number, privileged: number, nextIp: bigint) => {
       softwareInterrupt(context, vector, privileged === 0 ? 'software' : 'privileged-software', unsigned(nextIp));
     },
-    syscall: (_cpu: number, nextIp: bigint) => {
+    slowSyscall: (_cpu: number, nextIp: bigint) => {
       syscall(context, unsigned(nextIp));
     },
-    sysret: (_cpu: number, wide: number) => {
+    slowSysret: (_cpu: number, wide: number) => {
       sysret(context, wide !== 0);
     },
     sysenter: () => {
@@ -89,8 +88,8 @@ function segmentFunctions(context: CpuContext) {
 
 function controlFunctions(context: CpuContext) {
   return {
-    readControlRegister: (_cpu: number, index: number): bigint => readControlRegister(context, index) ?? 0n,
-    writeControlRegister: (_cpu: number, index: number, value: bigint) => {
+    slowReadControlRegister: (_cpu: number, index: number): bigint => readControlRegister(context, index) ?? 0n,
+    slowWriteControlRegister: (_cpu: number, index: number, value: bigint) => {
       writeControlRegister(context, index, unsigned(value));
     },
     readDebugRegister: (_cpu: number, index: number): bigint => readDebugRegister(context, index) ?? 0n,
@@ -104,12 +103,9 @@ function controlFunctions(context: CpuContext) {
       context.modeChanged();
     },
     /** Flags other than the status flags changed; `before` is EFLAGS as it was. */
-    flagsChanged: (_cpu: number, before: number) => {
+    slowFlagsChanged: (_cpu: number, before: number) => {
       context.modeChanged();
       interruptsMayFollow(context, before);
-    },
-    invalidatePage: (_cpu: number, address: bigint) => {
-      context.flushTlb('page', unsigned(address), Number(context.state.cr3 & 0xfffn));
     },
     invalidatePcid: (_cpu: number, type: bigint, pcid: bigint, address: bigint) => {
       invalidatePcid(context, unsigned(type), unsigned(pcid), unsigned(address));
@@ -143,7 +139,7 @@ function identificationFunctions(context: CpuContext) {
     writeMsr: (_cpu: number, index: number, value: bigint) => {
       writeMsr(context, index >>> 0, unsigned(value));
     },
-    readTsc: (): bigint => readTsc(context),
+    machineTicks: (): number => context.clock.ticks(),
     random: (): bigint => context.random(),
     hypercall: (): bigint => {
       const { gpr } = context.state;
@@ -152,7 +148,9 @@ function identificationFunctions(context: CpuContext) {
   };
 }
 
-/** The functions by the names of `systemHelpers`, and `segmentCheck` and `random`. Each takes the state block first. */
+/**
+ * The functions by the names of `systemHelpers`, those with a routine in WebAssembly (`routines/`) with `slow` before it, `segmentCheck` and `random`. Each takes the state block first.
+ */
 export function systemFunctions(context: CpuContext) {
   return {
     ...transferFunctions(context),

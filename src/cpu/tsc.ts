@@ -3,7 +3,7 @@ import type { CpuContext } from './context.ts';
 
 /** The TSC now. */
 export function readTsc(context: CpuContext): bigint {
-  return BigInt.asUintN(64, context.clock.ticks() + context.state.tscOffset);
+  return BigInt.asUintN(64, BigInt(context.clock.ticks()) + context.state.tscOffset);
 }
 
 /** Moves the TSC by `delta` ticks; IA32_TSC_ADJUST moves along. */

@@ -6,7 +6,9 @@ import { selectorError } from './descriptor.ts';
 import { ATTRIBUTE } from './mode.ts';
 
 /** Offset of the interrupt stack table in a 64-bit TSS, less one entry: IST numbers start at 1. */
-const IST_BASE = 28;
+export const INTERRUPT_STACKS = 28;
+/** Offset of the stack pointers of the inner levels in a 64-bit TSS. */
+export const LEVEL_STACKS = 4;
 /** Offset of the word that says where the I/O permission bitmap starts. */
 const IO_MAP_BASE = 102;
 
@@ -42,12 +44,12 @@ export function readInnerStack(
 
 /** RSP for privilege level `level` (0–2) in a 64-bit TSS. */
 export function readLongStack(context: CpuContext, level: number, ext: number): bigint | undefined {
-  return readTss(context, 4 + level * 8, 8, ext);
+  return readTss(context, LEVEL_STACKS + level * 8, 8, ext);
 }
 
 /** Entry 1–7 of the interrupt stack table. */
 export function readInterruptStack(context: CpuContext, index: number, ext: number): bigint | undefined {
-  return readTss(context, IST_BASE + index * 8, 8, ext);
+  return readTss(context, INTERRUPT_STACKS + index * 8, 8, ext);
 }
 
 /**

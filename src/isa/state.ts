@@ -116,7 +116,7 @@ export const FPR_STRIDE = 16;
  * Segment attributes hold bits 8–23 of a descriptor's high doubleword shifted to 0: type 0–3, S 4, DPL 5–6, P 7, AVL 12,
  * L 13, D/B 14, G 15; bit 16 marks a segment register that a null selector made unusable.
  */
-export const VCPU = struct('vcpu', 1, {
+export const VCPU = struct('vcpu', 2, {
   gpr: ['u64', 16],
   rip: 'u64',
   /** Always 0: the base of an address that has none. */
@@ -211,6 +211,10 @@ export const VCPU = struct('vcpu', 1, {
 
   /** Not 0: leave compiled code at the next poll. Written by other threads. */
   poll: 'i32',
+  /** Not 0: an interrupt or another event may wait that only IF holds back. */
+  eventsWait: 'u32',
+  /** What `budget` is at the end of the last STI that set IF. */
+  shadowBudget: 'i32',
   /** Instructions left before control returns to the run loop; may go below 0 by the length of a block. */
   budget: 'i32',
   /** Why the last compiled code came back; see `interpreter/exits.ts`. */
@@ -221,6 +225,8 @@ export const VCPU = struct('vcpu', 1, {
   modeKey: 'u32',
   /** Generation of the jump cache. */
   jumpGeneration: 'u32',
+  /** Oldest generation whose entries in the jump cache may hold again. */
+  jumpFloor: 'u32',
   /** Bytes of host stack that guest calls may still take. */
   depth: 'i32',
   /** Page of the last access that was looked up in place, all ones where the TLB does not grant it. */
@@ -235,6 +241,12 @@ export const VCPU = struct('vcpu', 1, {
   tlbMask: 'u32',
   /** First TLB of this vCPU; the one in use follows from address space and rights. */
   tlbArea: 'u32',
+  /** First TLB of the address space. */
+  tlbSpace: 'u32',
+  /** PCIDs that the TLBs of each space belong to, -1 for none. */
+  tlbPcids: ['i32', 8],
+  /** TLBs that may hold entries, one bit each. */
+  tlbUsed: 'u32',
   jumpCache: 'u32',
   /** Guest-physical map: address of its first entry, number of entries. */
   mapBase: 'u32',
@@ -263,16 +275,22 @@ export const ENGINE_FIELDS = [
   'faultAddress',
   'poll',
   'epoch',
+  'eventsWait',
+  'shadowBudget',
   'budget',
   'exitInfo',
   'current',
   'modeKey',
   'jumpGeneration',
+  'jumpFloor',
   'depth',
   'grantedPage',
   'tlbBase',
   'tlbMask',
   'tlbArea',
+  'tlbSpace',
+  'tlbPcids',
+  'tlbUsed',
   'jumpCache',
   'mapBase',
   'mapPages',

@@ -9,7 +9,7 @@ import { fieldAt, readField, writeField } from '../isa/fields.ts';
 import { type Helper, routine } from '../isa/helpers.ts';
 import { CR0, CR4, EFER, EFLAGS, VECTOR } from '../isa/state.ts';
 import { PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
-import { TLB_ENTRY, TLB_HAS_LARGE } from './tlb.ts';
+import { noteLargePage, noteTableUsed, systemTable, TLB_ENTRY } from './tlb.ts';
 
 /** Physical address width that CPUID claims. */
 export const PHYSICAL_BITS = 40;
@@ -21,8 +21,9 @@ const ADDRESS = (1n << BigInt(PHYSICAL_BITS)) - 4096n;
 /** Bits above the physical address width and below the software-available ones. */
 const RESERVED = ((1n << 52n) - 1n) & ~((1n << BigInt(PHYSICAL_BITS)) - 1n);
 
-/** Mark that a walk leaves beside the rights in `exitInfo`: the page is larger than 4 KiB. */
+/** Marks that a walk leaves beside the rights in `exitInfo`: the page has 2 or 4 MiB, or 1 GiB. */
 const LARGE = 0x100;
+const HUGE = 0x200;
 
 const ERROR = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as const;
 
@@ -142,7 +143,7 @@ function finish(w: Walk, shift: number, frame: Value): void {
   // The dirty bit tells whether the page may be entered in the TLB as writable already.
   const dirty = b.or(b.and(b.get(w.entry), b.i64(ENTRY.dirty)), b.select(write, b.i64(ENTRY.dirty), b.i64(0)));
   const kept = b.or(b.and(b.get(w.rights), b.i64(ENTRY.write | ENTRY.user)), dirty);
-  writeField(b, w.cpu, 'exitInfo', b.wrap(b.or(kept, b.i64(shift > 12 ? LARGE : 0))));
+  writeField(b, w.cpu, 'exitInfo', b.wrap(b.or(kept, b.i64(shift === 30 ? HUGE : shift > 12 ? LARGE : 0))));
   b.return(b.or(frame, b.and(w.linear, b.i64((1n << BigInt(shift)) - 1n))));
 }
 
@@ -266,12 +267,19 @@ const INVALID = -1;
  * that the walk left in `exitInfo` and the map's entry allow it at once. (cpu, linear, flags, map entry)
  */
 const fill = routine('fillTlb', ['i64', 'i32', 'i32'], undefined, (b, cpu, linear, flags, entry) => {
+  const system = b.and(flags, b.i32(MEMORY_ACCESS.system));
+  const long = b.and(b.wrap(readField(b, cpu, 'efer')), b.i32(EFER.lma));
   // The processor's own accesses have rights that the table in use does not stand for.
-  b.if(b.and(flags, b.i32(MEMORY_ACCESS.system)), () => b.return());
+  b.if(b.and(b.ne(system, b.i32(0)), b.eqz(long)), () => b.return());
+  const table = b.variable('i32', readField(b, cpu, 'tlbBase'));
   const mask = readField(b, cpu, 'tlbMask');
   // A mode in which every access must be looked at has an empty table of no entries.
   b.if(b.eqz(mask), () => b.return());
-  const slot = b.variable('i32', b.add(b.and(b.wrap(b.shrU(linear, b.i64(7))), mask), readField(b, cpu, 'tlbBase')));
+  b.if(system, () => {
+    b.set(table, systemTable(b, cpu));
+    noteTableUsed(b, cpu, b.get(table));
+  });
+  const slot = b.variable('i32', b.add(b.and(b.wrap(b.shrU(linear, b.i64(7))), mask), b.get(table)));
   const page = b.variable('i64', b.and(linear, b.i64(-4096)));
   const at = (tag: number) => b.loadHost('i64.load', b.get(slot), tag);
   const known = b.or(b.eq(at(TLB_ENTRY.read), b.get(page)), b.eq(at(TLB_ENTRY.execute), b.get(page)));
@@ -288,12 +296,11 @@ const fill = routine('fillTlb', ['i64', 'i32', 'i32'], undefined, (b, cpu, linea
     () => b.storeHost('i64.store', b.get(slot), b.get(page), TLB_ENTRY.read),
   );
   const rights = readField(b, cpu, 'exitInfo');
-  b.if(b.and(rights, b.i32(LARGE)), () => {
-    b.storeHost('i32.store', readField(b, cpu, 'tlbBase'), b.i32(TLB_HAS_LARGE), TLB_ENTRY.mark);
-  });
+  b.if(b.and(rights, b.i32(LARGE)), () => noteLargePage(b, cpu, 'large', b.get(page)));
+  b.if(b.and(rights, b.i32(HUGE)), () => noteLargePage(b, cpu, 'huge', b.get(page)));
   const direct = b.eq(b.and(entry, b.i32(WRITABLE_MASK)), b.i32(WRITABLE));
   const dirty = b.ne(b.and(rights, b.i32(Number(ENTRY.dirty))), b.i32(0));
-  const user = b.eq(readField(b, cpu, 'cpl'), b.i32(3));
+  const user = b.and(b.eq(readField(b, cpu, 'cpl'), b.i32(3)), b.eqz(system));
   const wp = b.ne(b.and(b.wrap(readField(b, cpu, 'cr0')), b.i32(CR0.wp)), b.i32(0));
   const allowed = b.or(b.ne(b.and(rights, b.i32(Number(ENTRY.write))), b.i32(0)), b.eqz(b.or(user, wp)));
   b.if(b.and(b.and(b.and(direct, dirty), allowed), b.eqz(execute)), () => {

@@ -188,7 +188,7 @@ export function createMachine(options: MachineOptions): Machine {
       interrupts: board.interrupts[0],
       apic: board.localApics[0],
       clock: {
-        ticks: () => BigInt(clock.now()),
+        ticks: () => clock.now(),
         frequency: TSC_FREQUENCY,
         ticksToNs: (ticks) => ticks,
         epochNs: BigInt(options.epoch) * 1_000_000n,

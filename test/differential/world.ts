@@ -178,7 +178,7 @@ export function createWorld(
       mmio: { read: none, write: none },
       interrupts: { pending: () => false, acknowledge: () => -1 },
       apic: { readMsr: none, writeMsr: none, cr8: () => 0, setCr8: none, enabled: () => true, tscChanged: none },
-      clock: { ticks: () => 0n, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
+      clock: { ticks: () => 0, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
       random: none,
       hypercall: none,
       log: () => {},

@@ -6,6 +6,7 @@ import { IMPORTS, ModuleBuilder } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { HANDLER, InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
+import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 
@@ -94,6 +95,18 @@ function fillLeave(b: InterpreterBuilder, exit: number): void {
   b.return(b.i32(exit));
 }
 
+/**
+ * Only a search finds what stands in the place of a record that went, unless there was one already: a link to the record
+ * outlives it.
+ */
+function fillStale(b: InterpreterBuilder): void {
+  const entry = jumpCacheEntry(b, b.cpu, b.currentIp());
+  const sameAddress = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), b.currentIp());
+  const other = b.ne(b.loadHost('i32.load', entry, JUMP_CACHE.record), b.record);
+  b.leaveIf(b.and(sameAddress, other), () => fillLeave(b, EXIT.dispatch));
+  fillLeave(b, EXIT.lookup);
+}
+
 function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>): void {
   switch (special) {
     case 'end':
@@ -101,8 +114,7 @@ function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>):
       fillLeave(b, EXIT.dispatch);
       break;
     case 'stale':
-      // Whatever leads here knows no better: only a search finds what stands there now.
-      fillLeave(b, EXIT.lookup);
+      fillStale(b);
       break;
     case 'undefined':
       b.raise(6);

@@ -3,48 +3,17 @@
  * until something needs the engine.
  */
 import type { Builder } from '../../ir/builder.ts';
-import type { Value, Variable } from '../../ir/node.ts';
+import type { Label, Value, Variable } from '../../ir/node.ts';
 import { ModuleBuilder } from '../../ir/wasm/module.ts';
+import { readField, writeField } from '../../isa/fields.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
-import { VCPU } from '../../isa/state.ts';
+import { NO_FAULT, VCPU } from '../../isa/state.ts';
+import { MODE } from '../mode.ts';
 import { HANDLER } from './builder.ts';
 import { EXIT, RESOLVED } from './exits.ts';
 import { SPECIAL_INDEX } from './handlers.ts';
+import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { RECORD } from './record.ts';
-
-/**
- * The jump cache: where the block for an address is, direct-mapped. An entry is i64 address, i64 key (mode and
- * generation), i32 record, i32 times entered, i64 `ipBase`.
- */
-export const JUMP_CACHE = {
-  address: 0,
-  key: 8,
-  record: 16,
-  heat: 20,
-  ipBase: 24,
-  entrySize: 32,
-  entries: 8192,
-} as const;
-
-/**
- * A link is a jump cache of one entry that belongs to one place in a region. One of no generation never fits.
- */
-export const NO_GENERATION = -1n;
-
-export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
-const JUMP_MASK = JUMP_CACHE_BYTES - JUMP_CACHE.entrySize;
-
-/** Byte offset in the jump cache of the entry for an address. */
-export function jumpCacheOffset(address: bigint): number {
-  const low = Number(BigInt.asUintN(32, address ^ (address >> 12n)));
-  return (low << 5) & JUMP_MASK;
-}
-
-function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
-  const hash = b.wrap(b.xor(address, b.shrU(address, b.i64(12))));
-  const place = b.and(b.shl(hash, b.i32(5)), b.i32(JUMP_MASK));
-  return b.add(place, b.loadHost('i32.load', cpu, VCPU.offsets.jumpCache));
-}
 
 /**
  * `dispatch` (cpu, ignored): goes to the code at `rip` in its own place. Comes back with `EXIT.poll`, `lookup` or `hot`, or
@@ -60,7 +29,14 @@ const dispatch = (threshold: number): Helper =>
     const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
     // `modeKey` and `jumpGeneration` lie side by side and are compared as one.
     const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), b.loadHost('i64.load', cpu, offsets.modeKey));
-    b.if(b.eqz(b.and(known, current)), () => b.return(b.i32(EXIT.lookup)));
+    b.if(b.eqz(b.and(known, current)), () => {
+      const sameMode = b.eq(
+        b.loadHost('i32.load', entry, JUMP_CACHE.key),
+        b.loadHost('i32.load', cpu, offsets.modeKey),
+      );
+      b.if(b.eqz(b.and(known, sameMode)), () => b.return(b.i32(EXIT.lookup)));
+      b.if(b.eqz(b.call('refreshJump', cpu, entry)), () => b.return(b.i32(EXIT.lookup)));
+    });
     if (threshold > 0) {
       const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
       b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
@@ -71,17 +47,24 @@ const dispatch = (threshold: number): Helper =>
     b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
   });
 
-/** Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do. */
-function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value): void {
+/**
+ * Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do.
+ * `recover` may make another exit of one.
+ */
+function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value, recover = () => {}): void {
+  const answer = (again: Label) => {
+    const [first, last] = RESOLVED;
+    const resolved = b.leU(b.sub(b.get(exit), b.i32(first)), b.i32(last - first));
+    b.if(b.eqz(resolved), () => b.return(b.get(exit)));
+    b.set(exit, b.call('resolve', cpu, b.get(exit)));
+    b.branchIf(again, b.get(exit));
+  };
   b.loop((again) => {
     b.if(
       b.get(exit),
       () => {
-        const [first, last] = RESOLVED;
-        const resolved = b.leU(b.sub(b.get(exit), b.i32(first)), b.i32(last - first));
-        b.if(b.eqz(resolved), () => b.return(b.get(exit)));
-        b.set(exit, b.call('resolve', cpu, b.get(exit)));
-        b.branchIf(again, b.get(exit));
+        recover();
+        b.if(b.get(exit), () => answer(again));
       },
       () => b.if(arrived(), () => b.return(b.i32(EXIT.dispatch))),
     );
@@ -117,12 +100,50 @@ const dispatchFrom = (threshold: number): Helper =>
     b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
   });
 
-/** `run` (cpu, handler, record): runs a handler, or with 0 for it the code at `rip`, and goes on until there is something to do. */
-const run = routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
-  const exit = b.variable('i32', b.i32(EXIT.dispatch));
-  b.if(handler, () => b.set(exit, b.callTable(HANDLER, handler, cpu, record)));
-  runOn(b, cpu, exit, () => b.i32(0));
-});
+/** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
+function backToCurrent(b: Builder, cpu: Value): void {
+  const record = b.variable('i32', readField(b, cpu, 'current'));
+  const ip = b.add(readField(b, cpu, 'ipBase'), b.loadHost('i64.load16_u', b.get(record), RECORD.offset));
+  const size = b.and(readField(b, cpu, 'modeKey'), b.i32(3 << MODE.codeShift));
+  const bits = b.select(b.eqz(size), b.i64(0xffff), b.i64(0xffff_ffff));
+  writeField(b, cpu, 'rip', b.and(ip, b.select(b.eq(size, b.i32(2)), b.i64(-1), bits)));
+  const before = b.sub(b.loadHost('i32.load16_u', b.get(record), RECORD.count), b.i32(1));
+  writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), before));
+}
+
+/**
+ * Delivers the exception that `exit` tells of, with all guest calls unwound. Where it is not a usual one, `exit` is
+ * `EXIT.exception` afterwards. `depth`: bytes of host stack that guest calls may take.
+ */
+function deliverException(b: Builder, cpu: Value, exit: Variable, depth: Variable): void {
+  b.if(b.eq(b.get(exit), b.i32(EXIT.fault)), () => {
+    backToCurrent(b, cpu);
+    b.set(exit, b.i32(EXIT.exception));
+  });
+  const raised = b.ne(readField(b, cpu, 'faultVector'), b.i32(NO_FAULT));
+  b.if(b.and(b.eq(b.get(exit), b.i32(EXIT.exception)), raised), () => {
+    b.if(b.call('enterException', cpu), () => {
+      writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), b.i32(1)));
+      writeField(b, cpu, 'pendingKind', b.i32(0));
+      writeField(b, cpu, 'current', b.i32(0));
+      writeField(b, cpu, 'depth', b.get(depth));
+      b.set(exit, b.i32(EXIT.dispatch));
+    });
+  });
+}
+
+/**
+ * `run` (cpu, handler, record): runs a handler, or with 0 for it the code at `rip`, and goes on until there is something to
+ * do. With `delivers`, usual exceptions are delivered on the way.
+ */
+const run = (delivers: boolean): Helper =>
+  routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
+    const exit = b.variable('i32', b.i32(EXIT.dispatch));
+    const depth = b.variable('i32', readField(b, cpu, 'depth'));
+    b.if(handler, () => b.set(exit, b.callTable(HANDLER, handler, cpu, record)));
+    const recover = delivers ? () => deliverException(b, cpu, exit, depth) : undefined;
+    runOn(b, cpu, exit, () => b.i32(0), recover);
+  });
 
 /** What the run loop asks the engine. */
 const engineHelpers: readonly Helper[] = [
@@ -132,13 +153,16 @@ const engineHelpers: readonly Helper[] = [
   helper('regionValid', ['i32'], 'i32'),
 ];
 
-/** All that regions and the run loop call besides the helpers of instructions and memory. */
-export const runtimeHelpers = (threshold: number): readonly Helper[] => [
+/**
+ * All that regions and the run loop call besides the helpers of instructions and memory. `delivers`: whether `enterException`
+ * is there and may be used.
+ */
+export const runtimeHelpers = (threshold: number, delivers: boolean): readonly Helper[] => [
   ...engineHelpers,
   dispatch(threshold),
   dispatchFrom(threshold),
   continueGuest,
-  run,
+  run(delivers),
 ];
 
 /** A module of routines, every one exported for handler modules to import; helpers without a body are imported. */
@@ -156,6 +180,3 @@ export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
   }
   return module.encode();
 }
-
-if (VCPU.offsets.jumpGeneration !== VCPU.offsets.modeKey + 4)
-  throw new RangeError('modeKey and jumpGeneration must be neighbours');

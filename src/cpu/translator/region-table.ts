@@ -1,6 +1,6 @@
 /** The regions that there are: their cells in shared memory, and what has to hold before one is entered. */
 import type { Block } from '../interpreter/blocks.ts';
-import { JUMP_CACHE, NO_GENERATION } from '../interpreter/runtime.ts';
+import { JUMP_CACHE, NO_GENERATION } from '../interpreter/jump-cache.ts';
 import { CELL } from './writer.ts';
 
 export interface RegionEntry {

@@ -32,7 +32,7 @@ function machine() {
     memory,
     arena,
     map,
-    instructionSet: { definitions: integer, helpers: integerHelpers, implementation: () => stubs },
+    instructionSet: { definitions: integer, helpers: [...coreHelpers, ...integerHelpers], implementation: () => stubs },
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: {},

@@ -132,7 +132,7 @@ for (const [engine, translation] of ENGINES) {
 
   test(`what the processor writes by physical address is seen as code (${engine})`, () => {
     const clock = {
-      ticks: () => 0n,
+      ticks: () => 0,
       frequency: 1e9,
       ticksToNs: (ticks: bigint) => ticks,
       epochNs: 0x9090_9044n * 1_000_000_000n + 0x1090_9090n,

@@ -7,7 +7,7 @@ import { readGuest, writeGuest } from '../../memory/guest-memory.ts';
 import { createSharedMemory } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
 import type { VcpuEnvironment } from './environment.ts';
-import { x86 } from './instruction-set.ts';
+import { type InstructionSet, x86 } from './instruction-set.ts';
 import { createVcpu, DEFAULT_TRANSLATION, type Translation } from './vcpu.ts';
 
 /** Guest-physical addresses. RAM ends at `device`, where everything further is one device. */
@@ -35,6 +35,7 @@ export const ENGINES = [
 export interface RigOptions {
   readonly translation?: Translation | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
+  readonly instructionSet?: InstructionSet;
 }
 
 /** What the device answers. */
@@ -71,7 +72,7 @@ export function createRig(options: RigOptions = {}) {
     memory,
     arena,
     map,
-    instructionSet: x86,
+    instructionSet: options.instructionSet ?? x86,
     translation: options.translation,
     environment: {
       topology: { apicId: 0, count: 1 },
@@ -94,7 +95,7 @@ export function createRig(options: RigOptions = {}) {
         enabled: () => true,
         tscChanged() {},
       },
-      clock: { ticks: () => 0n, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
+      clock: { ticks: () => 0, frequency: 1e9, ticksToNs: (ticks) => ticks, epochNs: 0n },
       random: () => 0n,
       hypercall: () => 0n,
       log() {},

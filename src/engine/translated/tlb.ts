@@ -2,7 +2,7 @@
 
 import type { TlbFlush } from '../../cpu/context.ts';
 import { MODE } from '../../cpu/mode.ts';
-import { CR0, CR4, EFLAGS, type VcpuState } from '../../isa/state.ts';
+import { CR0, CR4, EFLAGS, VCPU, type VcpuState } from '../../isa/state.ts';
 import {
   EMPTY_TABLE,
   RIGHTS_COUNT,
@@ -11,14 +11,16 @@ import {
   TLB_MASK,
   TLB_RIGHTS,
   TLB_SPACES,
+  TLB_TABLES_BYTES,
   tlbTable,
 } from '../../memory/tlb.ts';
 
-/** Routines of the runtime module that work on one table. */
+/** Routines of the runtime module. */
 export interface TlbRoutines {
-  tlbInvalidatePage(cpu: number, table: number, page: bigint): void;
-  tlbClear(cpu: number, table: number): void;
-  tlbRevokeFrame(cpu: number, table: number, host: number, all: number): void;
+  tlbInvalidatePage(cpu: number, page: bigint): void;
+  tlbClearSpace(cpu: number, table: number): void;
+  tlbForgetLarge(cpu: number): void;
+  tlbRevokeFrame(cpu: number, host: number, all: number): void;
 }
 
 export interface Tlb {
@@ -34,40 +36,39 @@ export function createTlb(
   cpu: number,
   memory: SharedArrayBuffer,
   routines: TlbRoutines,
-  /** Addresses looked up before may now lead elsewhere. */
-  forgetJumps: () => void,
+  /** Code that was looked up before may now stand elsewhere. */
+  mappingsChanged: () => void,
+  /** A frame is no longer what it was, so that its address tells nothing. */
+  framesChanged: () => void,
 ): Tlb {
-  new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES).fill(TLB_INVALID);
-  /** PCID of each space, -1 where it holds nothing. */
-  const spaces = new Array<number>(TLB_SPACES).fill(-1);
-  const used = new Set<number>();
-  let current = 0;
+  new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES).fill(0).fill(TLB_INVALID, 0, TLB_TABLES_BYTES);
+  const spaces = state.tlbPcids.fill(-1);
   let victim = 0;
+  state.tlbSpace = state.tlbArea;
+
+  /** Number of the space in use. */
+  const chosen = () => (state.tlbSpace - state.tlbArea) / tlbTable(1, 0);
 
   function clear(space: number): void {
-    for (let rights = 0; rights < RIGHTS_COUNT; rights++) {
-      const at = tlbTable(space, rights);
-      if (used.delete(at)) routines.tlbClear(cpu, state.tlbArea + at);
-    }
+    routines.tlbClearSpace(cpu, state.tlbArea + tlbTable(space, 0));
     spaces[space] = -1;
   }
 
   function chooseSpace(): void {
     const pcid = (Number(state.cr4) & CR4.pcide) !== 0 ? Number(state.cr3 & 0xfffn) : 0;
-    if (spaces[current] === pcid) return;
-    const known = spaces.indexOf(pcid);
-    if (known >= 0) current = known;
-    else {
-      const free = spaces.indexOf(-1);
-      if (free >= 0) current = free;
-      else {
+    if (spaces[chosen()] === pcid) return;
+    let space = spaces.indexOf(pcid);
+    if (space < 0) {
+      space = spaces.indexOf(-1);
+      if (space < 0) {
         victim = (victim + 1) % TLB_SPACES;
         clear(victim);
-        current = victim;
+        space = victim;
       }
-      spaces[current] = pcid;
+      spaces[space] = pcid;
     }
-    forgetJumps();
+    state.tlbSpace = state.tlbArea + tlbTable(space, 0);
+    mappingsChanged();
   }
 
   function rights(): number {
@@ -76,30 +77,31 @@ export function createTlb(
     return smap && (state.eflags & EFLAGS.ac) === 0 ? TLB_RIGHTS.supervisorSmap : TLB_RIGHTS.supervisor;
   }
 
-  function invalidate(page: bigint): void {
-    for (const table of used) routines.tlbInvalidatePage(cpu, state.tlbArea + table, page);
+  function use(base: number, mask: number): void {
+    if (state.tlbBase !== base) state.epoch++;
+    state.tlbBase = base;
+    state.tlbMask = mask;
   }
 
   return {
     select() {
       chooseSpace();
       if ((state.modeKey & MODE.alignment) !== 0 || (Number(state.dr[7]) & 0xff) !== 0) {
-        state.tlbBase = state.tlbArea + EMPTY_TABLE;
-        state.tlbMask = 0;
+        use(state.tlbArea + EMPTY_TABLE, 0);
         return;
       }
-      const table = tlbTable(current, rights());
-      used.add(table);
-      state.tlbBase = state.tlbArea + table;
-      state.tlbMask = TLB_MASK;
+      const granted = rights();
+      const space = chosen();
+      state.tlbUsed |= 1 << (space * RIGHTS_COUNT + granted);
+      use(state.tlbArea + tlbTable(space, granted), TLB_MASK);
     },
     flush(kind, address = 0n, pcid = 0) {
-      forgetJumps();
+      mappingsChanged();
       switch (kind) {
         case 'page':
         case 'pcid-page':
           // Global translations are not told apart: forgetting more than asked for is allowed.
-          invalidate(address & ~0xfffn);
+          routines.tlbInvalidatePage(cpu, BigInt.asIntN(64, address & ~0xfffn));
           return;
         case 'pcid': {
           const space = spaces.indexOf(pcid);
@@ -108,12 +110,16 @@ export function createTlb(
         }
         default:
           for (let space = 0; space < TLB_SPACES; space++) clear(space);
+          routines.tlbForgetLarge(cpu);
       }
       this.select();
     },
     revoke(host, all) {
-      state.epoch = (state.epoch + 1) >>> 0;
-      for (const table of used) routines.tlbRevokeFrame(cpu, state.tlbArea + table, host, all ? 1 : 0);
+      if (all) framesChanged();
+      else state.epoch++;
+      routines.tlbRevokeFrame(cpu, host, all ? 1 : 0);
     },
   };
 }
+
+if (VCPU.fields.tlbPcids[1] !== TLB_SPACES) throw new RangeError('the state block has no PCID for every space');

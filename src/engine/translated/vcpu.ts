@@ -11,14 +11,9 @@ import {
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
+import { JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset, jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
-import {
-  buildRuntime,
-  JUMP_CACHE,
-  JUMP_CACHE_BYTES,
-  jumpCacheOffset,
-  runtimeHelpers,
-} from '../../cpu/interpreter/runtime.ts';
+import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
@@ -28,7 +23,6 @@ import { createTranslator } from '../../cpu/translator/translator.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
-import { coreHelpers } from '../../isa/helpers.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
@@ -123,6 +117,9 @@ export interface VcpuOptions {
 
 interface Runtime extends MemoryRoutines, TlbRoutines {
   run(cpu: number, handler: number, record: number): number;
+  forgetJumps(cpu: number, forGood: number): void;
+  enterInterrupt?(cpu: number, vector: number): number;
+  enterException?(cpu: number): number;
 }
 
 export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
@@ -133,6 +130,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const state = VCPU.view(buffer, cpu);
   state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
   state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
+  // Entries that were never written are of generation 0.
+  state.jumpGeneration = 1;
+  state.jumpFloor = 1;
   state.mapBase = map.base;
   state.mapPages = map.pages;
   state.faultVector = NO_FAULT;
@@ -144,8 +144,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let stopping = false;
   let codeBase = 0n;
   let codeLimit = 0;
-  /** Count of retired instructions at the one boundary where the shadow of the last STI lies. */
-  let shadowEnd = 0;
   /** The run came to a breakpoint. */
   let hit = false;
   /** A debugger steps: breakpoints do not count. */
@@ -154,10 +152,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
 
   const threshold = options.translation?.threshold ?? 0;
   const helpers = [
-    ...coreHelpers,
     ...memoryHelpers,
     ...tlbRoutines,
-    ...runtimeHelpers(threshold),
+    ...jumpCacheRoutines,
+    ...runtimeHelpers(threshold, environment.onException === undefined && instructionSet.delivers === true),
     ...translatorHelpers,
     ...instructionSet.helpers,
   ];
@@ -185,10 +183,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
   });
-  const forgetJumps = () => {
-    state.jumpGeneration = (state.jumpGeneration + 1) >>> 0;
-    state.epoch = (state.epoch + 1) >>> 0;
-  };
+  /** What stood at addresses may have moved. */
+  const mappingsChanged = () => runtime.forgetJumps(cpu, 0);
+  /** Records, or what addresses mean, changed. */
+  const forgetJumps = () => runtime.forgetJumps(cpu, 1);
   const breakpoints = createBreakpoints();
   const blocks = createBlockCache({
     buffer,
@@ -203,7 +201,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const translator = options.translation
     ? createTranslator(blocks, handlers, regions, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
     : undefined;
-  const tlb = createTlb(state, cpu, buffer, runtime, forgetJumps);
+  const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
 
   /** Instructions retired, exact even while one runs. */
@@ -218,6 +216,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   /** Makes the run come back after the instruction that runs now. */
   function signal(): void {
     state.poll = 1;
+    state.eventsWait = 1;
     if (!running || brake !== undefined || state.current === 0) return;
     const at = state.current + RECORD_SIZE + RECORD.handler;
     brake = { at, handler: data.getUint16(at, true), invalidated: blocks.stats.invalidated };
@@ -264,7 +263,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     modeChanged,
     signal,
     interruptWaits() {
-      if (state.interruptShadow === SHADOW.sti) shadowEnd = retiredNow() + 1;
+      if (state.interruptShadow === SHADOW.sti) state.shadowBudget = state.budget - countBefore(state.current) - 1;
       return environment.interrupts.pending();
     },
     log: environment.log,
@@ -318,6 +317,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const known = data.getUint32(entry + JUMP_CACHE.record, true) === block.record;
     if (!known) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
     data.setUint32(entry + JUMP_CACHE.record, block.record, true);
+    data.setUint32(entry + JUMP_CACHE.page, map.readable(at.page), true);
+    // A page without a frame has an address that no page has.
+    const nextPage = block.nextPage < 0 ? 0 : map.readable(block.nextPage) || 1;
+    data.setUint32(entry + JUMP_CACHE.nextPage, nextPage, true);
     data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
     return { block, page: at.page };
   }
@@ -327,7 +330,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.pendingKind = 0;
     state.budget--;
     state.current = 0;
-    deliverFault(context);
+    if (runtime.enterException?.(cpu) !== 1) deliverFault(context);
   }
 
   /** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
@@ -382,7 +385,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function enter(budget: number): void {
     sliceBudget = budget;
     state.budget = budget;
+    state.shadowBudget = MOST + 1;
     state.current = 0;
+    state.eventsWait = state.nmiPending !== 0 || environment.interrupts.pending() ? 1 : 0;
     state.depth = STACK_BYTES;
     running = true;
     let start: { handler: number; record: number } | undefined;
@@ -406,7 +411,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     retired += sliceBudget - state.budget;
     state.instructions = BigInt(retired);
     // Code runs on after an STI that no interrupt waited for; a load of SS comes back at once.
-    if (state.interruptShadow === SHADOW.sti && retired !== shadowEnd) state.interruptShadow = 0;
+    if (state.interruptShadow === SHADOW.sti && state.budget !== state.shadowBudget) state.interruptShadow = 0;
   }
 
   function setSingle(value: boolean): void {
@@ -425,7 +430,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       const vector = environment.interrupts.acknowledge();
       if (vector < 0) return;
       state.activity = ACTIVITY.running;
-      deliver(context, vector, 'hardware');
+      if (runtime.enterInterrupt?.(cpu, vector) !== 1) deliver(context, vector, 'hardware');
     }
   }
 
@@ -555,7 +560,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     interruptsWait,
     stateReplaced() {
       retired = Number(state.instructions);
-      shadowEnd = retired;
       tlb.flush('all');
       modeChanged();
     },

@@ -90,7 +90,7 @@ export function createRig() {
       clock: {
         ticks() {
           now += 1000n;
-          return now;
+          return Number(now);
         },
         frequency: 1e9,
         ticksToNs: (ticks) => ticks,

@@ -1,0 +1,115 @@
+/**
+ * The jump cache: which block stands at an address, direct-mapped by instruction pointer.
+ *
+ * An entry holds for one mode and one generation. Whatever may change what is mapped (a flush of the TLB, another address
+ * space) begins a new generation, but that seldom changes where code lies: an entry of an older generation is good again
+ * once the TLB says that its page is still the same. Only what makes records themselves unusable raises the floor, below
+ * which no generation comes back.
+ */
+import type { Builder } from '../../ir/builder.ts';
+import type { Value } from '../../ir/node.ts';
+import { MEMORY_ACCESS } from '../../isa/access.ts';
+import { readField, writeField } from '../../isa/fields.ts';
+import { type Helper, routine } from '../../isa/helpers.ts';
+import { NO_FAULT, SEGMENT, VCPU } from '../../isa/state.ts';
+import { TLB_ENTRY } from '../../memory/tlb.ts';
+import { MODE } from '../mode.ts';
+
+/**
+ * Byte offsets in an entry: i64 address, i64 key (mode and generation), i32 record, i32 times entered, i64 `ipBase`, i32
+ * host address of the page of code, i32 that of the page in which its last instruction ends, or 0.
+ */
+export const JUMP_CACHE = {
+  address: 0,
+  key: 8,
+  record: 16,
+  heat: 20,
+  ipBase: 24,
+  page: 32,
+  nextPage: 36,
+  entrySize: 64,
+  entries: 131_072,
+} as const;
+
+/**
+ * A link is a jump cache of one entry that belongs to one place in a region. One of no generation never fits.
+ */
+export const NO_GENERATION = -1n;
+
+export const JUMP_CACHE_BYTES = JUMP_CACHE.entries * JUMP_CACHE.entrySize;
+const ENTRY_SHIFT = Math.log2(JUMP_CACHE.entrySize);
+/** The number of an entry is the upper bits of the address's halves, multiplied by a number that mixes them. */
+const INDEX_SHIFT = 32 - Math.log2(JUMP_CACHE.entries);
+const MIX = 0x9e37_79b1;
+
+/** Byte offset in the jump cache of the entry for an address. */
+export function jumpCacheOffset(address: bigint): number {
+  const low = Number(BigInt.asUintN(32, address ^ (address >> 32n)));
+  return (Math.imul(low, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT;
+}
+
+/** Host address of the entry for an address. */
+export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
+  const low = b.wrap(b.xor(address, b.shrU(address, b.i64(32))));
+  const index = b.shrU(b.mul(low, b.i32(MIX)), b.i32(INDEX_SHIFT));
+  return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
+}
+
+/** Host address of the page of code at a linear address, or 0 where it cannot be fetched: no fault is left behind. */
+const codePage = routine('codePage', ['i64'], 'i32', (b, cpu, linear) => {
+  const page = b.and(linear, b.i64(-4096));
+  const index = b.and(b.wrap(b.shrU(linear, b.i64(7))), readField(b, cpu, 'tlbMask'));
+  const entry = b.variable('i32', b.add(index, readField(b, cpu, 'tlbBase')));
+  b.if(b.eq(b.loadHost('i64.load', b.get(entry), TLB_ENTRY.execute), page), () => {
+    b.return(b.add(b.wrap(page), b.loadHost('i32.load', b.get(entry), TLB_ENTRY.addend)));
+  });
+  const host = b.variable('i32', b.call('translatePage', cpu, linear, b.i32(1 | MEMORY_ACCESS.execute)));
+  b.if(b.eqz(b.get(host)), () => writeField(b, cpu, 'faultVector', b.i32(NO_FAULT)));
+  // A device (1) is no page of code either.
+  b.return(b.and(b.get(host), b.i32(-4096)));
+});
+
+/**
+ * Makes an entry of an older generation hold again; 0 where it must be looked up. Address and mode are those of the entry.
+ * (cpu, entry) -> i32
+ */
+const refreshJump = routine('refreshJump', ['i32'], 'i32', (b, cpu, entry) => {
+  const rip = readField(b, cpu, 'rip');
+  const long = b.and(readField(b, cpu, 'modeKey'), b.i32(2 << MODE.codeShift));
+  const inSegment = b.zeroExtend(b.add(rip, readField(b, cpu, 'segmentBase', SEGMENT.cs)), 4);
+  const linear = b.variable('i64', b.select(long, rip, inSegment));
+  const differs = (address: Value, field: number) =>
+    b.ne(b.call('codePage', cpu, address), b.loadHost('i32.load', entry, field));
+  // An entry that was never written has no page.
+  const unused = b.eqz(b.loadHost('i32.load', entry, JUMP_CACHE.page));
+  b.if(b.or(unused, differs(b.get(linear), JUMP_CACHE.page)), () => b.return(b.i32(0)));
+  b.if(b.loadHost('i32.load', entry, JUMP_CACHE.nextPage), () => {
+    const next = b.add(b.or(b.get(linear), b.i64(4095)), b.i64(1));
+    b.if(differs(next, JUMP_CACHE.nextPage), () => b.return(b.i32(0)));
+  });
+  // The walk may have moved pages: the floor is looked at after it.
+  const generation = b.loadHost('i32.load', entry, JUMP_CACHE.key + 4);
+  b.if(b.ltU(generation, readField(b, cpu, 'jumpFloor')), () => b.return(b.i32(0)));
+  b.storeHost('i32.store', entry, readField(b, cpu, 'jumpGeneration'), JUMP_CACHE.key + 4);
+  b.return(b.i32(1));
+});
+
+/**
+ * Begins a new generation, and so a new epoch; with `forGood` no entry made before comes back. (cpu, forGood)
+ */
+const forgetJumps = routine('forgetJumps', ['i32'], undefined, (b, cpu, forGood) => {
+  writeField(b, cpu, 'epoch', b.add(readField(b, cpu, 'epoch'), b.i32(1)));
+  const next = b.variable('i32', b.add(readField(b, cpu, 'jumpGeneration'), b.i32(1)));
+  b.if(b.eqz(b.get(next)), () => {
+    // Generations begin anew: those of the entries must not be met again.
+    b.fillHost(readField(b, cpu, 'jumpCache'), b.i32(0xff), b.i32(JUMP_CACHE_BYTES));
+    writeField(b, cpu, 'jumpFloor', b.i32(0));
+  });
+  writeField(b, cpu, 'jumpGeneration', b.get(next));
+  b.if(forGood, () => writeField(b, cpu, 'jumpFloor', b.get(next)));
+});
+
+export const jumpCacheRoutines: readonly Helper[] = [codePage, refreshJump, forgetJumps];
+
+if (VCPU.offsets.jumpGeneration !== VCPU.offsets.modeKey + 4)
+  throw new RangeError('modeKey and jumpGeneration must be neighbours');
