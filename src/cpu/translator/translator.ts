@@ -140,23 +140,14 @@ export function createTranslator(
           if (Math.abs(distance) > REACH) return undefined;
           const page = distance === 0 ? block.page : pageAt(distance);
           const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
-          return known?.block.nextPage === pageAt(distance + 1) || (known?.block.nextPage ?? 0) < 0 ? known : undefined;
+          if (known === undefined) return undefined;
+          const { nextPage } = known.block;
+          return nextPage < 0 || nextPage === pageAt(distance + 1) ? known : undefined;
         },
         targets: (code) => code.targets.map((target) => (target - low) | 0),
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
       if (region === undefined) return;
-      if ((globalThis as any).VTD)
-        for (const b of region.blocks.values())
-          console.log(
-            block.start.toString(16),
-            '|',
-            b.offset === -Infinity ? 'SW' : b.offset.toString(16),
-            b.ending,
-            b.instructions.length,
-            b.successors.map((x) => (x === -Infinity ? 'SW' : x.toString(16))).join(),
-            b.instructions.map((i) => i.instruction.encoding.definition.name).join(' '),
-          ); /*VTD*/
       const pages = otherPages(region, pageAt);
       const cell = table.allocate(cellsFor(region.blocks.size));
       if (cell === 0) return;
