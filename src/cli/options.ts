@@ -1,6 +1,7 @@
 /** Values of command line options. */
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
+import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
 
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const MIN_MEMORY = 2 ** 20;
@@ -21,7 +22,7 @@ export function parseMemory(text: string): number {
 export type Translate = number | 'off';
 
 /** What `--translate` is if it is not given. */
-export const DEFAULT_TRANSLATE: Translate = 'off';
+export const DEFAULT_TRANSLATE: Translate = DEFAULT_TRANSLATION.threshold;
 
 /** Reads how often code runs before it is translated. */
 export function parseTranslate(text: string): Translate {

@@ -1,6 +1,6 @@
 /**
- * What the SSE floating-point tables share: the two element types, the tests that tell when a native result can be
- * taken as it is, and the slow path.
+ * What the SSE floating-point tables share: the two element types, tests that tell when a native result can be taken as it
+ * is, and the slow path. Instructions themselves ask by the cheaper tests of `float-window.ts` first.
  *
  * A native result is right, and all that can be missing is PE, where no operand is denormal and the result is finite and
  * larger than the smallest normal number: then no exception but inexact is possible, neither FTZ nor DAZ matters, and
@@ -24,7 +24,6 @@ export interface Element {
   /** Operand size code of one element. */
   readonly size: 'd' | 'q';
   readonly fractionBits: 23 | 52;
-  readonly smallestNormal: number;
   /** Mandatory prefixes of packed and scalar instructions, endings of their names, CPUID feature. */
   readonly packedPrefix: 'np' | '66';
   readonly scalarPrefix: 'f3' | 'f2';
@@ -41,7 +40,6 @@ export const SINGLE: Element = {
   count: 4,
   size: 'd',
   fractionBits: 23,
-  smallestNormal: 2 ** -126,
   packedPrefix: 'np',
   scalarPrefix: 'f3',
   packedName: 'ps',
@@ -57,7 +55,6 @@ export const DOUBLE: Element = {
   count: 2,
   size: 'q',
   fractionBits: 52,
-  smallestNormal: 2 ** -1022,
   packedPrefix: '66',
   scalarPrefix: 'f2',
   packedName: 'pd',
@@ -84,11 +81,6 @@ export const mxcsr = (b: Builder, cpu: Value): Value => b.loadHost('i32.load', c
 /** Inexact results change nothing: PE is set and masked. */
 export function inexactIsSilent(b: Builder, control: Value): Value {
   return b.eq(b.and(control, b.i32(PRECISION_SILENT)), b.i32(PRECISION_SILENT));
-}
-
-/** As `inexactIsSilent`, and rounding is to nearest. */
-export function nativeRounding(b: Builder, control: Value): Value {
-  return b.eq(b.and(control, b.i32(PRECISION_SILENT | MXCSR.rounding)), b.i32(PRECISION_SILENT));
 }
 
 /** Rounding control as i32: 0 nearest, 1 down, 2 up, 3 toward zero. */
@@ -144,19 +136,6 @@ export function isOrdinary(b: Builder, e: Element, bits: Value): Value {
 /** A vector with a number in every lane. */
 export function floatSplat(b: Builder, e: Element, value: number): Value {
   return b.op(`${e.shape}.splat`, floatConstant(b, e, value));
-}
-
-/** Mask of the lanes that are neither denormal nor NaN. */
-export function ordinaryLanes(b: Builder, e: Element, v: Value): Value {
-  const normal = b.op(`${e.shape}.ge`, b.op(`${e.shape}.abs`, v), floatSplat(b, e, e.smallestNormal));
-  return b.op('v128.or', normal, b.op(`${e.shape}.eq`, v, b.v128(0n, 0n)));
-}
-
-/** Mask of the lanes that are finite and larger than the smallest normal number. */
-export function plainLanes(b: Builder, e: Element, v: Value): Value {
-  const size = b.op(`${e.shape}.abs`, v);
-  const above = b.op(`${e.shape}.gt`, size, floatSplat(b, e, e.smallestNormal));
-  return b.op('v128.and', above, b.op(`${e.shape}.lt`, size, floatSplat(b, e, Number.POSITIVE_INFINITY)));
 }
 
 /** 1 where every lane of a mask is set, as i32. */

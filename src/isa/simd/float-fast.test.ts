@@ -53,18 +53,7 @@ function operand({ bits, fraction, edges }: Format, near?: bigint): bigint {
     : pick(edges);
   const full = (1n << all) - 1n;
   const kept = full ^ ((1n << BigInt(below(fraction + 1))) - 1n);
-  const low = pick([
-    random() & half,
-    random() & half,
-    0n,
-    1n,
-    full,
-    full - 1n,
-    1n << (all - 1n),
-    random() & full,
-    random() & kept,
-    random() & kept,
-  ]);
+  const low = pick([0n, 1n, full, full - 1n, 1n << (all - 1n), random() & full, random() & kept, random() & kept]);
   return (BigInt(below(2)) << BigInt(bits - 1)) | (BigInt(exponent) << all) | low;
 }
 

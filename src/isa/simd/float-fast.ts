@@ -101,7 +101,7 @@ export function sum(
   );
 }
 
-/** Where the second step of a product may take its result; the two operands cannot make zero unless one is. */
+/** `x * y`. Of numbers in the window it cannot be zero, only too large: the second step looks at all three. */
 export function product(b: InstructionBuilder, form: Form, x: Value, y: Value): Value {
   const { e } = form;
   const result = wrapInto(b, form, x, arithmetic(b, form, 'mul', unwrap(b, form, x), unwrap(b, form, y)));
