@@ -43,7 +43,9 @@ const OPERATIONS = ['add', 'sub', 'logic'] as const;
  */
 export const STORED = 0;
 export function kindNumber({ kind, size }: PendingFlags): number {
-  return kind === 'stored' || kind === 'float' ? STORED : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
+  return kind === 'stored' || kind === 'float'
+    ? STORED
+    : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
 }
 
 /** `storeFlags` (cpu, kind number, a, b, result): brings flags that wait to the state block. */

@@ -46,7 +46,8 @@ export function createRegionTable(buffer: SharedArrayBuffer, area: { base: numbe
         next += bytes;
         lengths.set(cell, length);
       }
-      for (let at = cell; at < cell + bytes; at += CELL.size) data.setBigInt64(at + JUMP_CACHE.key, NO_GENERATION, true);
+      for (let at = cell; at < cell + bytes; at += CELL.size)
+        data.setBigInt64(at + JUMP_CACHE.key, NO_GENERATION, true);
       return cell;
     },
     release(cell) {
