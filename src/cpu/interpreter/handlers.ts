@@ -69,6 +69,9 @@ export interface HandlerLinkage {
   readonly threshold?: number;
 }
 
+/** How a function that is installed alone calls itself. */
+export const SELF = 'self';
+
 /** Records name handlers by 16 bits; some are kept for shapes that turn up late. */
 const LAST_INDEX = 0xffff;
 const RESERVED = 16384;
@@ -134,6 +137,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
   let waiting: { shape: Shape; index: number }[] = [];
   const stats = { handlers: 0, modules: 0, 'code bytes': 0 };
   const signatureOf = (name: string): Signature => {
+    if (name === SELF) return HANDLER;
     const helper = helpers.get(name);
     if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
     return helper.signature;
@@ -144,19 +148,23 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     return helper;
   };
 
+  const nameOf = (entries: readonly Entry[], index: number) => (entries.length === 1 ? SELF : `h${index}`);
+
   interface Entry {
     readonly index: number;
     readonly builder: Builder;
   }
   function used(entries: readonly Entry[]): Set<string> {
-    return new Set(entries.flatMap(({ builder }) => [...builder.callees]));
+    const names = new Set(entries.flatMap(({ builder }) => [...builder.callees]));
+    names.delete(SELF);
+    return names;
   }
   function encode(entries: readonly Entry[]): { bytes: Uint8Array; frameBytes: number } {
     const module = new ModuleBuilder();
     for (const name of used(entries)) module.import(name, signatureOf(name));
-    for (const { index, builder } of entries) module.define(`h${index}`, HANDLER, builder, { table: index });
+    for (const { index, builder } of entries) module.define(nameOf(entries, index), HANDLER, builder, { table: index });
     const bytes = module.encode();
-    return { bytes, frameBytes: Math.max(...entries.map(({ index }) => module.frameBytes(`h${index}`))) };
+    return { bytes, frameBytes: Math.max(...entries.map(({ index }) => module.frameBytes(nameOf(entries, index)))) };
   }
   /** Brings what was encoded into the table. */
   function place(entries: readonly Entry[], bytes: Uint8Array): void {

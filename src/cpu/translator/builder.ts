@@ -12,7 +12,7 @@ import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import type { BlockEffects } from './data-flow.ts';
-import { imageOf, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
+import { imageOf, joinFlags, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
 import { PageCaches } from './page-cache.ts';
 import type { RegionInstruction } from './region.ts';
@@ -128,10 +128,13 @@ export abstract class RegionBuilder extends InstructionBuilder {
   spend(count: number): void {
     if (count > 0) this.set(this.budget, this.sub(this.get(this.budget), this.i32(count)));
   }
-  /** Not 0 (i32) where the budget is used up or something waits to be served. */
-  disturbed(): Value {
-    const spent = this.leS(this.get(this.budget), this.i32(0));
-    return this.or(spent, this.loadHost('i32.load', this.cpu, VCPU.offsets.poll));
+  /** Not 0 (i32) where the budget is used up. */
+  spent(): Value {
+    return this.leS(this.get(this.budget), this.i32(0));
+  }
+  /** Not 0 (i32) where something waits to be served. */
+  polled(): Value {
+    return this.loadHost('i32.load', this.cpu, VCPU.offsets.poll);
   }
   /** The address of an offset as the instruction pointer has it. */
   ipAt(offset: number): Value {
@@ -184,14 +187,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.#keep(pending);
   }
   #keep(pending: PendingFlags): void {
-    if (pending.kind !== 'stored' && pending.kind !== 'float' && pending.carry === undefined) {
-      this.file.setFlagLocals(pending);
-      return;
-    }
-    // The parts of an image are computed on this path alone.
-    const { result, aux } = imageOf(this, pending);
-    const a = this.copy(aux);
-    this.file.setFlagLocals({ kind: 'stored', size: 8, a, b: a, result: this.copy(result), plain: false });
+    this.file.setFlagLocals(joinFlags(this, pending));
   }
   /** Brings the flags of the last operation to the state block, if it is known; `false`: their locals stand for them. */
   storeFlags(): boolean {
@@ -366,7 +362,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
   override translate(linear: Value, bytes: number, flags: number): Value {
     this.access();
     const write = (flags & MEMORY_ACCESS.write) !== 0;
-    const accessed = this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
+    // Computed where it is needed: mostly nowhere.
+    const accessed = () => this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
     const missed = (routine: string) => {
       const host = this.call(routine, this.cpu, linear, this.i32(bytes | flags));
       this.leaveIf(this.eqz(host), () => this.fault());
@@ -382,7 +379,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
         write,
         () => missed('translateInPlace'),
         (addend) => {
-          this.set(cache.page, accessed);
+          this.set(cache.page, accessed());
           this.set(cache.addend, addend);
         },
       );
@@ -394,7 +391,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
         return host;
       };
       if (!this.#inLoop || base === GPR.rsp) return slow();
-      return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed));
+      return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed()));
     });
   }
   /** Forgets that a page was looked up for a general register. */
@@ -422,10 +419,16 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return true;
     });
   }
-  #lookUp(linear: Value, accessed: Value, write: boolean, missed: () => Value, found: (addend: Value) => void): Value {
+  #lookUp(
+    linear: Value,
+    accessed: () => Value,
+    write: boolean,
+    missed: () => Value,
+    found: (addend: Value) => void,
+  ): Value {
     const entry = this.#tlbEntry(linear);
     return this.choose(
-      this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed),
+      this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed()),
       () => {
         const addend = this.loadHost('i32.load', entry, TLB_ENTRY.addend);
         found(addend);

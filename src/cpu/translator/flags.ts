@@ -1,7 +1,7 @@
 /** Flags of an operation that was not yet brought to the flag locals: conditions on it become comparisons. */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
-import { comparisonImage, type FlagImage, flagImage } from '../../isa/flag-image.ts';
+import { comparisonImage, type FlagImage, type FlagOperation, flagImage } from '../../isa/flag-image.ts';
 import { type Helper, routine } from '../../isa/helpers.ts';
 import type { Width } from '../../isa/semantics.ts';
 import { VCPU } from '../../isa/state.ts';
@@ -42,24 +42,43 @@ const OPERATIONS = ['add', 'sub', 'logic'] as const;
  * flags in every round, which only a fault could show, computes none.
  */
 export const STORED = 0;
-export function kindNumber({ kind, size }: PendingFlags): number {
-  return kind === 'stored' || kind === 'float'
-    ? STORED
-    : 1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
+const joinedNumber = (kind: FlagOperation, size: Width): number =>
+  1 + OPERATIONS.indexOf(kind) * SIZES.length + SIZES.indexOf(size);
+
+/** Flags at a join: a kind number, and two values from which the rest follows. */
+export interface JoinedFlags {
+  readonly kind: number;
+  readonly a: Value;
+  readonly b: Value;
 }
 
-/** `storeFlags` (cpu, kind number, a, b, result): brings flags that wait to the state block. */
-const storeFlags = routine('storeFlags', ['i32', 'i64', 'i64', 'i64'], undefined, (b, cpu, kind, x, y, result) => {
+/** What is kept of flags that wait, or of their image where more than two values would be needed. */
+export function joinFlags(b: Builder, pending: PendingFlags): JoinedFlags {
+  const { kind, size, plain, carry, result } = pending;
+  if (carry === undefined) {
+    if (kind === 'logic') return { kind: joinedNumber(kind, size), a: result, b: result };
+    if ((kind === 'add' || kind === 'sub') && plain)
+      return { kind: joinedNumber(kind, size), a: pending.a, b: pending.b };
+  }
+  // The parts of an image are computed on this path alone.
+  const image = imageOf(b, pending);
+  return { kind: STORED, a: b.copy(image.aux), b: b.copy(image.result) };
+}
+
+/** `storeFlags` (cpu, kind number, a, b): brings joined flags to the state block. */
+const storeFlags = routine('storeFlags', ['i32', 'i64', 'i64'], undefined, (b, cpu, kind, x, y) => {
   const store = (image: FlagImage) => {
     b.storeHost('i64.store', cpu, image.result, VCPU.offsets.flagResult);
     b.storeHost('i64.store', cpu, image.aux, VCPU.offsets.flagAux);
     b.return();
   };
-  b.if(b.eqz(kind), () => store({ result, aux: x }));
+  b.if(b.eqz(kind), () => store({ result: y, aux: x }));
   for (const operation of OPERATIONS) {
     for (const size of SIZES) {
-      const number = kindNumber({ kind: operation, size, a: x, b: y, result, plain: true });
-      b.if(b.eq(kind, b.i32(number)), () => store(flagImage(b, operation, size, x, y, result)));
+      b.if(b.eq(kind, b.i32(joinedNumber(operation, size))), () => {
+        const result = operation === 'add' ? b.add(x, y) : operation === 'sub' ? b.sub(x, y) : x;
+        store(flagImage(b, operation, size, x, y, result));
+      });
     }
   }
 });

@@ -3,7 +3,7 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value, Variable } from '../../ir/node.ts';
 import { gprOffset, VCPU, xmmOffset } from '../../isa/state.ts';
 import type { BlockEffects } from './data-flow.ts';
-import { kindNumber, type PendingFlags, STORED } from './flags.ts';
+import { type JoinedFlags, STORED } from './flags.ts';
 import { EMPTY, listRegisters, type RegisterSet, union, XMM } from './register-set.ts';
 
 const FLAGS: RegisterSet = { registers: 0, flags: true };
@@ -14,11 +14,10 @@ export class RegisterFile {
   readonly #b: Builder;
   readonly #cpu: Value;
   readonly #locals: (Variable | undefined)[] = new Array(32).fill(undefined);
-  /** Flags as `PendingFlags`, with a number (`kindNumber`) for what they wait for. */
+  /** Flags as `JoinedFlags`. */
   readonly #flagKind: Variable;
   readonly #flagA: Variable;
   readonly #flagB: Variable;
-  readonly #flagResult: Variable;
   /** Of the block that is being built. */
   effects: BlockEffects = noEffects();
   /** Not 0 where what is being built may be jumped over inside its instruction. */
@@ -30,7 +29,6 @@ export class RegisterFile {
     this.#flagKind = b.variable('i32');
     this.#flagA = b.variable('i64');
     this.#flagB = b.variable('i64');
-    this.#flagResult = b.variable('i64');
   }
 
   #local(position: number): Variable {
@@ -79,7 +77,7 @@ export class RegisterFile {
       undefined,
       'unlikely',
     );
-    return b.get(name === 'flagResult' ? this.#flagResult : this.#flagA);
+    return b.get(name === 'flagResult' ? this.#flagB : this.#flagA);
   }
   noteFlagUse(): void {
     if (!this.effects.defines.flags) this.effects.uses = union(this.effects.uses, FLAGS);
@@ -91,23 +89,20 @@ export class RegisterFile {
     this.effects.changes = union(this.effects.changes, FLAGS);
   }
   /** Lets the locals of the flags stand for flags that wait. */
-  setFlagLocals(pending: PendingFlags): void {
+  setFlagLocals({ kind, a, b: other }: JoinedFlags): void {
     const b = this.#b;
-    b.set(this.#flagKind, b.i32(kindNumber(pending)));
-    b.set(this.#flagResult, pending.result);
-    if (pending.kind === 'logic') return;
-    b.set(this.#flagA, pending.a);
-    if (pending.kind !== 'stored') b.set(this.#flagB, pending.b);
+    b.set(this.#flagKind, b.i32(kind));
+    b.set(this.#flagA, a);
+    b.set(this.#flagB, other);
   }
   #storeFlags(): void {
     const b = this.#b;
-    const [kind, x, y, result] = [this.#flagKind, this.#flagA, this.#flagB, this.#flagResult].map((v) => b.get(v));
-    b.call('storeFlags', this.#cpu, kind, x, y, result);
+    b.call('storeFlags', this.#cpu, b.get(this.#flagKind), b.get(this.#flagA), b.get(this.#flagB));
   }
   #loadFlags(): void {
     const b = this.#b;
     b.set(this.#flagKind, b.i32(STORED));
-    b.set(this.#flagResult, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagResult));
+    b.set(this.#flagB, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagResult));
     b.set(this.#flagA, b.loadHost('i64.load', this.#cpu, VCPU.offsets.flagAux));
   }
 

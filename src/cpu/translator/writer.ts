@@ -4,7 +4,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
-import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
+import { SELF, SPECIAL_INDEX } from '../interpreter/handlers.ts';
 import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
 import { RECORD } from '../interpreter/record.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
@@ -220,7 +220,8 @@ export class RegionWriter extends RegionBuilder {
       return;
     }
     const ip = ending?.kind === 'left' ? ending.ip : this.ipAt(target);
-    if (this.#isCall(node)) this.#call(node, ip);
+    const itself = ending?.kind === 'branch' && target === this.#plan.blocks[0].offset;
+    if (this.#isCall(node)) this.#call(node, ip, itself);
     else if (block.successors.includes(SWITCH)) {
       this.set(this.#target, ip);
       this.#go(node, SWITCH);
@@ -273,7 +274,11 @@ export class RegionWriter extends RegionBuilder {
     const { position, isMerge, isHeader } = structure;
     const back = position[target] <= position[from];
     this.resumeBlock(effects);
-    if (back) this.plainIf(this.disturbed(), () => this.#interrupt(offset), undefined, 'unlikely');
+    if (back) {
+      // Two branches that are never taken cost less than one on both conditions.
+      for (const reason of [() => this.spent(), () => this.polled()])
+        this.plainIf(reason(), () => this.#interrupt(offset), undefined, 'unlikely');
+    }
     const follows = !back && !isMerge[target] && !isHeader[target];
     if (!follows && this.#flagsLive.has(from)) this.settle();
     if (back) this.branch(this.#loops.get(target) as Label);
@@ -300,7 +305,7 @@ export class RegionWriter extends RegionBuilder {
   #jumpTo(ip: Value): void {
     this.#store(ip);
     const link = this.#link();
-    const fits = this.and(this.#fits(link, ip), this.eqz(this.disturbed()));
+    const fits = this.and(this.#fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
     const follow = () => {
       const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
       this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
@@ -330,9 +335,10 @@ export class RegionWriter extends RegionBuilder {
 
   /**
    * Calls guest code and goes on behind the call, if that is where the guest arrives, with the rights that it had before:
-   * whatever the callee did is in the state block, and all that the region knew of mappings and modes is compared.
+   * whatever the callee did is in the state block, and all that the region knew of mappings and modes is compared. A region
+   * that calls its own entry (`itself`) needs no look at where that is: it would not run if it were not there.
    */
-  #call(node: number, ip: Value): void {
+  #call(node: number, ip: Value, itself: boolean): void {
     const { offsets } = VCPU;
     const cpu = this.cpu;
     const { blocks, frame } = this.#plan;
@@ -340,18 +346,10 @@ export class RegionWriter extends RegionBuilder {
     this.#store(ip);
     const depth = this.loadHost('i32.load', cpu, offsets.depth);
     const left = this.sub(depth, this.i32(frame));
-    this.leaveIf(this.or(this.disturbed(), this.ltS(left, this.i32(0))), () => this.return(this.i32(EXIT.dispatch)));
+    for (const reason of [() => this.spent(), () => this.or(this.polled(), this.ltS(left, this.i32(0)))])
+      this.leaveIf(reason(), () => this.return(this.i32(EXIT.dispatch)));
     this.storeHost('i32.store', cpu, left, offsets.depth);
-    const link = this.#link();
-    const exit = this.choose(
-      this.#fits(link, ip),
-      () => {
-        const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
-        return this.callTable(HANDLER, this.#handlerAt(link, record), cpu, record);
-      },
-      () => this.call('dispatchFrom', cpu, link),
-      'likely',
-    );
+    const exit = itself ? this.call(SELF, cpu, this.param(1)) : this.#callThroughLink(ip);
     const expected = this.ipAt(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);
     this.leaveIf(this.or(exit, this.eqz(arrived)), () => {
@@ -364,7 +362,7 @@ export class RegionWriter extends RegionBuilder {
       this.ne(this.#modeAndGeneration(), this.get(this.#key)),
       this.ne(this.#epochAndRights(), this.get(this.#rights)),
     );
-    this.leaveIf(this.or(moved, this.disturbed()), () => this.return(this.i32(EXIT.dispatch)));
+    this.leaveIf(this.or(moved, this.spent()), () => this.return(this.i32(EXIT.dispatch)));
     const later = this.hole();
     const target = this.#index.get(after) as number;
     this.#returns.push({
@@ -376,5 +374,17 @@ export class RegionWriter extends RegionBuilder {
         }),
     });
     this.#go(node, after, noEffects());
+  }
+  #callThroughLink(ip: Value): Value {
+    const link = this.#link();
+    return this.choose(
+      this.#fits(link, ip),
+      () => {
+        const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+        return this.callTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
+      },
+      () => this.call('dispatchFrom', this.cpu, link),
+      'likely',
+    );
   }
 }
