@@ -349,6 +349,7 @@ export class RegionWriter extends RegionBuilder {
     for (const reason of [() => this.spent(), () => this.or(this.polled(), this.ltS(left, this.i32(0)))])
       this.leaveIf(reason(), () => this.return(this.i32(EXIT.dispatch)));
     this.storeHost('i32.store', cpu, left, offsets.depth);
+    if (itself) this.storeHost('i64.store', cpu, this.get(this.ipBase), offsets.ipBase);
     const exit = itself ? this.call(SELF, cpu, this.param(1)) : this.#callThroughLink(ip);
     const expected = this.ipAt(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);

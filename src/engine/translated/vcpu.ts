@@ -101,7 +101,7 @@ export interface Translation {
   readonly threshold: number;
 }
 
-export const DEFAULT_TRANSLATION: Translation = { threshold: 500 };
+export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
 
 export interface VcpuOptions {
   readonly memory: WebAssembly.Memory;
