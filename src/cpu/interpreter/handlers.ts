@@ -57,6 +57,8 @@ export interface Installed {
   readonly index: number;
   /** Bytes of host stack that its frame takes at most. */
   readonly frameBytes: number;
+  /** Size of its module. */
+  readonly codeBytes: number;
 }
 
 export interface HandlerLinkage {
@@ -203,16 +205,16 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     signatureOf,
     helperOf,
     install(builder, mostFrame) {
-      if (free.length === 0 && next > LAST_INDEX - RESERVED) return { index: 0, frameBytes: 0 };
+      if (free.length === 0 && next > LAST_INDEX - RESERVED) return { index: 0, frameBytes: 0, codeBytes: 0 };
       const index = free.pop() ?? next++;
       const entries = [{ index, builder }];
       const { bytes, frameBytes } = encode(entries);
       if (frameBytes > mostFrame) {
         free.push(index);
-        return { index: 0, frameBytes };
+        return { index: 0, frameBytes, codeBytes: 0 };
       }
       place(entries, bytes);
-      return { index, frameBytes };
+      return { index, frameBytes, codeBytes: bytes.length };
     },
     release(index) {
       table.set(index, null);

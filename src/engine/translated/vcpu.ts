@@ -11,11 +11,18 @@ import {
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import { JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset, jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
+import {
+  coolEntries,
+  JUMP_CACHE,
+  JUMP_CACHE_BYTES,
+  jumpCacheOffset,
+  jumpCacheRoutines,
+} from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { type CodeLimits, createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
@@ -40,9 +47,6 @@ const RECORD_AREA = 64 * 1024 * 1024;
 
 /** Bytes of host stack for frames of regions: half of what a thread has by default. */
 const STACK_BYTES = 400 * 1024;
-
-/** Bytes for the cells of regions. */
-const REGION_AREA = 16 * 1024 * 1024;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
@@ -99,6 +103,8 @@ export interface VcpuMemoryEvents {
 export interface Translation {
   /** Times that a jump is taken or a block entered before it is translated, 1 to `MOST_HEAT`. */
   readonly threshold: number;
+  /** How much of it there may be; `DEFAULT_CODE_LIMITS` if absent. */
+  readonly limits?: CodeLimits;
 }
 
 export const DEFAULT_TRANSLATION: Translation = { threshold: 500 };
@@ -197,9 +203,17 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     forgetJumps,
     separates: breakpoints.separates,
   });
-  const regions = createRegionTable(buffer, { base: arena.allocate(REGION_AREA, PAGE_SIZE), size: REGION_AREA });
+  const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
+  const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
+  const regions = createRegionTable(buffer, regionArea);
+  const codeCache = createCodeCache(regions, limits, blocks.restore, (gone) => {
+    coolEntries(buffer, state.jumpCache, new Set([...gone].map(({ record }) => record)));
+    // Links lead past the count of visits. What runs leaves, for its cells may be another region's from now on.
+    mappingsChanged();
+  });
+  const { plain = new Set() } = instructionSet;
   const translator = options.translation
-    ? createTranslator(blocks, handlers, regions, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
+    ? createTranslator(blocks, handlers, regions, codeCache, plain, options.hostNow ?? (() => 0))
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -358,6 +372,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function resolve(exit: number): number {
     const from = exit === EXIT.link ? state.current : 0;
     state.current = 0;
+    // No instruction is under way: its brake is not needed, and must not be taken for a handler.
+    releaseBrake();
     const { flushes } = blocks.stats;
     const found = findBlock();
     if (hit) return EXIT.poll;
