@@ -69,7 +69,16 @@ export function createTranslator(
   plain: ReadonlySet<Definition>,
   now: () => number,
 ): Translator {
-  const stats = { regions: 0, 'translated instructions': 0, 'compile time (ms)': 0 };
+  const stats = {
+    regions: 0,
+    'regions dropped': 0,
+    'translated instructions': 0,
+    'code bytes': 0,
+    'compile time: forming': 0,
+    'compile time: building': 0,
+    'compile time: encoding': 0,
+    'compile time: WebAssembly': 0,
+  };
   /** Blocks that no region can be entered at. */
   const refused = new WeakSet<Block>();
 
@@ -103,9 +112,15 @@ export function createTranslator(
     for (const { instructions } of region.blocks.values()) count += instructions.length;
     let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
     while (frame <= FRAME_LIMIT) {
+      const started = now();
       const writer = new RegionWriter(handlers.signatureOf, handlers.helperOf, { ...common, frame });
       writer.write();
+      const built = now();
       const installed = handlers.install(writer, frame);
+      const encoded = now() - built - installed.compileTime;
+      stats['compile time: building'] += built - started;
+      stats['compile time: encoding'] += encoded;
+      stats['compile time: WebAssembly'] += installed.compileTime;
       if (installed.index !== 0) return { installed, cells: writer.cells };
       if (installed.frameBytes <= frame) return undefined;
       frame = installed.frameBytes;
@@ -151,6 +166,7 @@ export function createTranslator(
         targets: (code) => code.targets.map((target) => (target - low) | 0),
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
+      stats['compile time: forming'] += now() - started;
       if (region === undefined) return;
       const pages = otherPages(region, pageAt);
       const cell = cache.reserve(cellsFor(region.blocks.size));
@@ -166,12 +182,13 @@ export function createTranslator(
       table.enter(cell, { block, handler, pages, codeBytes });
       refused.delete(block);
       blocks.replace(block, region.sources, handler, () => {
+        stats['regions dropped']++;
         handlers.release(handler);
         table.release(cell);
       });
       stats.regions++;
       for (const part of region.blocks.values()) stats['translated instructions'] += part.instructions.length;
-      stats['compile time (ms)'] += now() - started;
+      stats['code bytes'] += codeBytes;
     },
   };
 }
