@@ -36,7 +36,7 @@ export interface RegionPlan {
   readonly frame: number;
 }
 
-/** Cells that a region with so many blocks takes: two links for each. */
+/** Most cells that a region with so many blocks takes: two links for each. */
 export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
 
 /** Places in a region's own cell. */
@@ -312,6 +312,10 @@ export class RegionWriter extends RegionBuilder {
     };
     this.plainIf(fits, follow, undefined, 'likely');
     this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
+  }
+  /** Cells that it uses, its own included; known once it is written. */
+  get cells(): number {
+    return 1 + this.#links;
   }
   #link(): Value {
     this.#links++;
