@@ -10,6 +10,9 @@ import { CONTROL, createChannel, kick } from './worker-channel.ts';
 /** This file runs as TypeScript or, when built, as JavaScript: the worker's has the same ending. */
 const WORKER = new URL(`./machine-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
+/** Translation makes much that does not live long: room for it spares the collector work. */
+const YOUNG_GENERATION_MB = 64;
+
 /** Input that does not fit waits this long before it is tried again, in milliseconds. */
 const INPUT_RETRY_MS = 5;
 
@@ -123,7 +126,10 @@ export const startMachine: StartMachine = async (options) => {
     debugLog: options.debugLog !== undefined,
     gdb: options.gdb,
   };
-  const worker = new Worker(WORKER, { workerData: data });
+  const worker = new Worker(WORKER, {
+    workerData: data,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+  });
   const handles = { worker, control: new Int32Array(channel.control) };
   const machine = attach(handles, channel.input, options);
   await started(handles, options);

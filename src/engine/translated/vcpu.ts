@@ -9,6 +9,7 @@ import {
   takeDebugTrap,
 } from '../../cpu/debug.ts';
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
+import { CODE_INDEX_BYTES, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
 import {
@@ -49,6 +50,9 @@ const RECORD_AREA = 64 * 1024 * 1024;
 
 /** Bytes of host stack for frames of regions: half of what a thread has by default. */
 const STACK_BYTES = 400 * 1024;
+
+/** Limit of a code segment that has none. */
+const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
@@ -138,6 +142,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const state = VCPU.view(buffer, cpu);
   state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
   state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
+  state.codeIndex = arena.allocate(CODE_INDEX_BYTES, PAGE_SIZE);
   // Entries that were never written are of generation 0.
   state.jumpGeneration = 1;
   state.jumpFloor = 1;
@@ -205,7 +210,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     map,
     decode: createDecoder(listEncodings(instructionSet.definitions)),
     handlers,
-    forgetJumps,
+    forgetJumps() {
+      forgetJumps();
+      new Uint8Array(buffer, state.codeIndex, CODE_INDEX_BYTES).fill(0);
+    },
+    codeDropped() {
+      state.epoch = (state.epoch + 1) >>> 0;
+    },
     separates: breakpoints.separates,
   });
   const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
@@ -299,7 +310,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       offset: physical % PAGE_SIZE,
       modeKey: state.modeKey,
       ip,
-      limit: flat ? Number.MAX_SAFE_INTEGER : state.segmentLimit[SEGMENT.cs],
+      limit: flat ? FLAT_LIMIT : state.segmentLimit[SEGMENT.cs],
       nextPage() {
         const next = access.fetchAddress((linear | 4095n) + 1n);
         return next < 0 ? -1 : Math.floor(next / PAGE_SIZE);
@@ -344,6 +355,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const nextPage = block.nextPage < 0 ? 0 : map.readable(block.nextPage) || 1;
     data.setUint32(entry + JUMP_CACHE.nextPage, nextPage, true);
     data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
+    if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1) {
+      const host = map.readable(at.page) + at.offset;
+      indexCode(data, state.codeIndex, { host, nextPage, modeKey: state.modeKey, record: block.record });
+    }
     return { block, page: at.page };
   }
 
