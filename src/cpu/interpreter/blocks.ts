@@ -37,8 +37,8 @@ export interface Block {
   readonly translatable: boolean;
   /** It lies in one page, and jumps may go straight to it. */
   readonly linkable: boolean;
-  /** Blocks whose regions contain code of this one. */
-  readonly coveredBy: Set<Block>;
+  /** Blocks whose regions contain code of this one; most have none. */
+  coveredBy: Set<Block> | undefined;
   /** The region that is entered here. */
   region: BlockRegion | undefined;
 }
@@ -307,7 +307,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       start: position.offset,
       end: Math.max(draft.offset, draft.looked),
       nextPage: draft.nextPage,
-      coveredBy: new Set(),
+      coveredBy: undefined,
       region: undefined,
       limit: position.limit,
       translatable,
@@ -337,7 +337,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const { region } = block;
     if (region === undefined) return;
     block.region = undefined;
-    for (const source of region.sources) source.coveredBy.delete(block);
+    for (const source of region.sources) source.coveredBy?.delete(block);
     region.dropped();
   }
 
@@ -361,8 +361,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     pages.get(block.page)?.blocks.delete(block.key);
     if (block.nextPage >= 0) pages.get(block.nextPage)?.entering.delete(block);
     stats.invalidated++;
-    const covering = [...block.coveredBy];
-    block.coveredBy.clear();
+    const covering = block.coveredBy ?? [];
+    block.coveredBy = undefined;
     for (const entry of covering) if (pages.get(entry.page)?.blocks.get(entry.key) === entry) remove(entry);
     for (const page of [block.page, block.nextPage]) {
       const entry = pages.get(page);
@@ -432,7 +432,11 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     replace(block, region, dropped) {
       block.region = { ...region, interpreter: data.getUint16(block.record + RECORD.handler, true), dropped };
       data.setUint16(block.record + RECORD.handler, region.handler, true);
-      for (const source of region.sources) if (source !== block) source.coveredBy.add(block);
+      for (const source of region.sources) {
+        if (source === block) continue;
+        source.coveredBy ??= new Set();
+        source.coveredBy.add(block);
+      }
     },
     restore(block) {
       const { region } = block;

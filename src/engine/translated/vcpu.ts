@@ -41,15 +41,13 @@ import { memoryHelpers } from '../../memory/translate.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
+import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
 
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
-
-/** Bytes of host stack for frames of regions: half of what a thread has by default. */
-const STACK_BYTES = 400 * 1024;
 
 /** Limit of a code segment that has none. */
 const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
@@ -164,8 +162,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let brake: { at: number; handler: number; invalidated: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
+  const translates = threshold > 0;
   const delivers = environment.onException === undefined && instructionSet.delivers === true;
-  const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates: threshold > 0, delivers });
+  const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates, delivers });
   const helpers = [
     ...memoryHelpers,
     ...tlbRoutines,
@@ -219,6 +218,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     separates: breakpoints.separates,
   });
+  const stackBytes = translates ? stackBudget(memory, cpu + VCPU.offsets.scratch) : 0;
   const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
   const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
   const regions = createRegionTable(buffer, regionArea);
@@ -430,7 +430,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.shadowBudget = MOST + 1;
     state.current = 0;
     state.eventsWait = state.nmiPending !== 0 || environment.interrupts.pending() ? 1 : 0;
-    state.depth = STACK_BYTES;
+    state.depth = stackBytes;
     running = true;
     let start: { handler: number; record: number } | undefined;
     for (;;) {
@@ -441,7 +441,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       if (exit === EXIT.poll) break;
       if (exit === EXIT.fault) backToCurrent();
       state.current = 0;
-      state.depth = STACK_BYTES;
+      state.depth = stackBytes;
       if (state.faultVector === NO_FAULT) {
         start = interpretNext();
         if (start !== undefined) continue;
