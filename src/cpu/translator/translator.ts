@@ -59,6 +59,9 @@ function registersLoaded({ blocks }: Region): Set<number> {
   return loaded;
 }
 
+/** Begins a region. */
+export type WriterFactory = (...args: ConstructorParameters<typeof RegionWriter>) => RegionWriter;
+
 export function createTranslator(
   blocks: BlockCache,
   handlers: Handlers,
@@ -66,6 +69,7 @@ export function createTranslator(
   /** Definitions that touch nothing but registers, flags and memory. */
   plain: ReadonlySet<Definition>,
   now: () => number,
+  begin: WriterFactory = (...args) => new RegionWriter(...args),
 ): Translator {
   const stats = { regions: 0, 'translated instructions': 0, 'compile time (ms)': 0 };
   const tried = new WeakSet<Block>();
@@ -100,7 +104,7 @@ export function createTranslator(
     for (const { instructions } of region.blocks.values()) count += instructions.length;
     let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
     while (frame <= FRAME_LIMIT) {
-      const writer = new RegionWriter(handlers.signatureOf, handlers.helperOf, { ...common, frame });
+      const writer = begin(handlers.signatureOf, handlers.helperOf, { ...common, frame });
       writer.write();
       const { index, frameBytes } = handlers.install(writer, frame);
       if (frameBytes <= frame) return index;

@@ -20,6 +20,7 @@ import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
+import type { Sample } from '../../cpu/translator/verified-writer.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
@@ -34,6 +35,8 @@ import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
+import { createVerification } from './verification.ts';
+import { createVerifiedCode } from './verified-code.ts';
 
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
@@ -99,6 +102,8 @@ export interface VcpuMemoryEvents {
 export interface Translation {
   /** Times that a jump is taken or a block entered before it is translated, 1 to `MOST_HEAT`. */
   readonly threshold: number;
+  /** Which runs of translated code are checked against the interpreter; absent: none. */
+  readonly verify?: Sample | undefined;
 }
 
 export const DEFAULT_TRANSLATION: Translation = { threshold: 500 };
@@ -118,6 +123,7 @@ export interface VcpuOptions {
 interface Runtime extends MemoryRoutines, TlbRoutines {
   run(cpu: number, handler: number, record: number): number;
   forgetJumps(cpu: number, forGood: number): void;
+  dispatch(cpu: number, ignored: number): number;
   enterInterrupt?(cpu: number, vector: number): number;
   enterException?(cpu: number): number;
 }
@@ -151,7 +157,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let brake: { at: number; handler: number; invalidated: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
-  const helpers = [
+  const verify = options.translation?.verify;
+  const verified = verify && createVerifiedCode(arena, verify);
+  const plainHelpers = [
     ...memoryHelpers,
     ...tlbRoutines,
     ...jumpCacheRoutines,
@@ -159,6 +167,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     ...translatorHelpers,
     ...instructionSet.helpers,
   ];
+  const helpers = verified?.helpers(plainHelpers) ?? plainHelpers;
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
   const imports: Record<string, unknown> = {
@@ -182,6 +191,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     functions: { ...imports, ...(runtime as object) },
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
+    ...(verified && { begin: verified.beginHandler }),
   });
   /** What stood at addresses may have moved. */
   const mappingsChanged = () => runtime.forgetJumps(cpu, 0);
@@ -199,7 +209,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   });
   const regions = createRegionTable(buffer, { base: arena.allocate(REGION_AREA, PAGE_SIZE), size: REGION_AREA });
   const translator = options.translation
-    ? createTranslator(blocks, handlers, regions, instructionSet.plain ?? new Set(), options.hostNow ?? (() => 0))
+    ? createTranslator(
+        blocks,
+        verified?.watch(handlers) ?? handlers,
+        regions,
+        instructionSet.plain ?? new Set(),
+        options.hostNow ?? (() => 0),
+        verified?.beginRegion,
+      )
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -381,6 +398,19 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     return { handler: blocks.interpreterOf(block), record: block.record };
   }
 
+  const verification =
+    verified &&
+    createVerification(arena, verified, {
+      cpu,
+      state,
+      table,
+      dispatch: runtime.dispatch,
+      setSingle,
+      interpretNext,
+      pageOf: (host) =>
+        Array.from({ length: map.pages }, (_, page) => page).find((p) => map.readable(p) === host) ?? -1,
+    });
+
   /** Runs compiled code until the budget is used up or something waits. */
   function enter(budget: number): void {
     sliceBudget = budget;
@@ -392,9 +422,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     running = true;
     let start: { handler: number; record: number } | undefined;
     for (;;) {
-      const exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
+      let exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
       start = undefined;
       releaseBrake();
+      if (exit === EXIT.verify && verification !== undefined) {
+        exit = verification.check();
+        if (exit === EXIT.dispatch) continue;
+      }
       if (exit === EXIT.poll) break;
       if (exit === EXIT.fault) backToCurrent();
       state.current = 0;
@@ -569,6 +603,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
     revoked: (host, moved) => tlb.revoke(host, moved),
-    stats: () => ({ ...blocks.stats, ...handlers.stats, ...translator?.stats }),
+    stats: () => ({ ...blocks.stats, ...handlers.stats, ...translator?.stats, ...verification?.stats() }),
   };
 }
