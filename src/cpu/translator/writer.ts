@@ -86,7 +86,7 @@ export class RegionWriter extends RegionBuilder {
     super(signatures, helpers, plan.loadedRegisters);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
-    this.#flagsLive = flagsNeeded(plan.blocks, plan.graph);
+    this.#flagsLive = flagsNeeded(plan.blocks, plan.graph, plan.structure);
     this.#effects = plan.blocks.map(noEffects);
     this.#exitIp = this.variable('i64');
     this.#exitCode = this.variable('i32');

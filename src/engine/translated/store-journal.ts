@@ -12,6 +12,8 @@ export interface StoreJournal {
   takeBack(revoked: boolean): void;
   /** Runs the interpreter with its stores logged. */
   interpreter(run: () => void): void;
+  /** Takes back what the interpreter stored. */
+  takeBackInterpreter(): void;
   /** Runs something meanwhile that is no part of what is compared. */
   unlogged<T>(run: () => T): T;
   /**
@@ -52,6 +54,16 @@ export function createStoreJournal(
   const sizeOf = (entry: number) => words[(entry + LOG_ENTRY.size) >> 2] & 0xff;
   const is = (entry: number, kind: keyof typeof LOG_KIND) =>
     (words[(entry + LOG_ENTRY.size) >> 2] & LOG_KIND[kind]) !== 0;
+
+  /** Puts back what stood where entries say, the last first. `revoked`: grants of the TLB may hold no more. */
+  function putBack(from: number, end: number, revoked: boolean): void {
+    for (let entry = end - LOG_ENTRY.bytes; entry >= from; entry -= LOG_ENTRY.bytes) {
+      const host = hostOf(entry);
+      const forgets = revoked && is(entry, 'tlb');
+      for (let i = 0; i < sizeOf(entry); i++)
+        bytes[host + i] = forgets ? TLB_INVALID : bytes[entry + LOG_ENTRY.before + i];
+    }
+  }
 
   /** Whether both made the same stores in the same order, and memory is now as the region left it. */
   function alike(): boolean {
@@ -101,16 +113,12 @@ export function createStoreJournal(
         const place = (entry - first) >> 1;
         for (let i = 0; i < sizeOf(entry); i++) left[place + i] = bytes[host + i];
       }
-      for (let entry = regionEnd - LOG_ENTRY.bytes; entry >= first; entry -= LOG_ENTRY.bytes) {
-        const host = hostOf(entry);
-        const forgets = revoked && is(entry, 'tlb');
-        for (let i = 0; i < sizeOf(entry); i++)
-          bytes[host + i] = forgets ? TLB_INVALID : bytes[entry + LOG_ENTRY.before + i];
-      }
+      putBack(first, regionEnd, revoked);
     },
     interpreter(run) {
       interpreterEnd = logged(LOG.interpreterLogs, middle, last, run);
     },
+    takeBackInterpreter: () => putBack(middle, interpreterEnd, false),
     unlogged(run) {
       const flag = (log + LOG.interpreterLogs) >> 2;
       words[flag] = 0;

@@ -198,11 +198,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   /** Records, or what addresses mean, changed. */
   const forgetJumps = () => runtime.forgetJumps(cpu, 1);
   const breakpoints = createBreakpoints();
+  const decode = createDecoder(listEncodings(instructionSet.definitions));
   const blocks = createBlockCache({
     buffer,
     area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
     map,
-    decode: createDecoder(listEncodings(instructionSet.definitions)),
+    decode,
     handlers,
     forgetJumps,
     separates: breakpoints.separates,
@@ -407,6 +408,16 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       dispatch: runtime.dispatch,
       setSingle,
       interpretNext,
+      nextInstruction() {
+        const host = map.readable(Math.floor(access.fetchAddress(linearIp()) / PAGE_SIZE));
+        const page = new Uint8Array(buffer, host, PAGE_SIZE);
+        const offset = Number(state.rip & 0xfffn);
+        const instruction = decode(page, offset, blocks.modeOf(state.modeKey));
+        if (typeof instruction === 'string') return instruction;
+        const code = [...page.subarray(offset, offset + instruction.length)];
+        const digits = code.map((byte) => byte.toString(16).padStart(2, '0')).join('');
+        return `${instruction.encoding.definition.name} (${digits})`;
+      },
       pageOf: (host) =>
         Array.from({ length: map.pages }, (_, page) => page).find((p) => map.readable(p) === host) ?? -1,
     });

@@ -22,8 +22,8 @@ import type { VerifiedCode } from './verified-code.ts';
 
 /** Instructions after which a region that could go on is compared. */
 const MOST = 2000;
-/** Differences that a message tells of, and instructions of the region. */
-const SHOWN = { differences: 8, instructions: 60 } as const;
+/** Differences that a message tells of, and instructions before them. */
+const SHOWN = { differences: 8, instructions: 24 } as const;
 
 /** What verification needs of the vCPU. */
 export interface VerifiedVcpu {
@@ -35,6 +35,8 @@ export interface VerifiedVcpu {
   /** Whether blocks are of one instruction: no region is among them. */
   setSingle(value: boolean): void;
   interpretNext(): { readonly handler: number; readonly record: number } | undefined;
+  /** The instruction at `rip`, for messages. */
+  nextInstruction(): string;
   /** Guest-physical page with the frame at a host address, or -1. */
   pageOf(host: number): number;
 }
@@ -65,12 +67,13 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
     return (table.get(handler) as (cpu: number, record: number) => number)(cpu, record);
   }
 
-  /** Runs the interpreter for `count` instructions; how it ended otherwise, or 0. */
-  function replay(count: number): number {
+  /** Runs the interpreter for `count` instructions, told of each before; how it ended otherwise, or 0. */
+  function replay(count: number, visit?: () => void): number {
     state.budget = count;
     let polled = Atomics.exchange(words, poll, 0);
     let ended = 0;
     while (ended === 0 && state.budget > 0) {
+      visit?.();
       const exit = vcpu.dispatch(cpu, 0);
       if (exit === EXIT.poll) polled |= Atomics.exchange(words, poll, 0);
       else if (exit === EXIT.fault || exit === EXIT.exception) ended = exit;
@@ -93,23 +96,30 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
     return region === interpreter ? [] : [`exception ${region}, not ${interpreter}`];
   }
 
-  /** What the region at a cell is made of, in words. */
-  function instructionsOf(cell: number): string {
-    const blocks = code.blocksOf(cell);
-    const names = blocks.flatMap(({ instructions }) =>
-      instructions.map(({ instruction }) => instruction.encoding.definition.name),
-    );
-    const more = names.length > SHOWN.instructions ? ' ...' : '';
-    return names.slice(0, SHOWN.instructions).join(' ') + more;
+  /** The last instructions that were run, in words: runs them once more. */
+  function lastInstructions(count: number): string {
+    journal.takeBackInterpreter();
+    restoreState(words, before);
+    vcpu.setSingle(true);
+    let last: string[] = [];
+    const visit = () => {
+      const line = `${state.rip.toString(16)} ${vcpu.nextInstruction()}`;
+      if (line !== last.at(-1)) last = [...last, line].slice(-SHOWN.instructions);
+    };
+    replay(count, visit);
+    visit();
+    vcpu.setSingle(false);
+    return last.join(', ');
   }
 
-  function fail(cell: number, count: number, differences: readonly string[]): never {
+  function fail(count: number, differences: readonly string[]): never {
     const rip = before.view.rip.toString(16);
     const shown = differences.slice(0, SHOWN.differences).join('; ');
     const more = differences.length > SHOWN.differences ? `; and ${differences.length - SHOWN.differences} more` : '';
+    const last = lastInstructions(count);
     throw new VirtsError(
       'internal',
-      `Translated code differs from the interpreter, a defect in Virts: entered at ${rip}, after ${count} instructions it has ${shown}${more}. The region: ${instructionsOf(cell)}.`,
+      `Translated code differs from the interpreter, a defect in Virts: entered at ${rip}, after ${count} instructions it has ${shown}${more}. It came by ${last}.`,
       { rip, count, differences },
     );
   }
@@ -147,7 +157,7 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
       vcpu.setSingle(false);
       state.jumpCache = own;
       state.budget = budget - count;
-      if (differences.length > 0) fail(cell, count, differences);
+      if (differences.length > 0) fail(count, differences);
       if (faulted) return EXIT.fault;
       // A region that came back at once would be entered again.
       return exit === EXIT.exception || count === 0 ? EXIT.exception : EXIT.dispatch;

@@ -2,7 +2,6 @@
 import type { InterpreterBuilder } from '../../cpu/interpreter/builder.ts';
 import type { Handlers } from '../../cpu/interpreter/handlers.ts';
 import { LOG, LOG_BYTES, LoggedInterpreterBuilder, loggedWalk, logStore } from '../../cpu/interpreter/store-log.ts';
-import type { RegionBlock } from '../../cpu/translator/region.ts';
 import type { WriterFactory } from '../../cpu/translator/translator.ts';
 import { type Sample, VerifiedRegionWriter } from '../../cpu/translator/verified-writer.ts';
 import type { Helper } from '../../isa/helpers.ts';
@@ -17,22 +16,16 @@ export interface VerifiedCode {
   readonly beginRegion: WriterFactory;
   /** Handlers that note which indices are those of regions. */
   watch(handlers: Handlers): Handlers;
-  /** Blocks of the last region with its cell at an address. */
-  blocksOf(cell: number): readonly RegionBlock[];
 }
 
 export function createVerifiedCode(arena: Arena, sample: Sample): VerifiedCode {
   const log = arena.allocate(LOG_BYTES);
   const isRegion = new Uint8Array(arena.buffer, log + LOG.regions, 0x1_0000);
-  const written = new Map<number, readonly RegionBlock[]>();
   return {
     log,
     helpers: (of) => [...of.map((helper) => loggedWalk(log, helper)), logStore(log)],
     beginHandler: (...args) => new LoggedInterpreterBuilder(log, ...args),
-    beginRegion(signatures, helpers, plan) {
-      written.set(plan.cell, plan.blocks);
-      return new VerifiedRegionWriter(log, sample, signatures, helpers, plan);
-    },
+    beginRegion: (...args) => new VerifiedRegionWriter(log, sample, ...args),
     watch: (handlers) => ({
       ...handlers,
       install(builder, mostFrame) {
@@ -45,6 +38,5 @@ export function createVerifiedCode(arena: Arena, sample: Sample): VerifiedCode {
         handlers.release(index);
       },
     }),
-    blocksOf: (cell) => written.get(cell) ?? [],
   };
 }
