@@ -83,7 +83,7 @@ async function main(): Promise<void> {
     ...[append, guest.append],
   ];
   const virtsArgs = [
-    join(import.meta.dirname, '../src/cli/main.ts'),
+    join(import.meta.dirname, '../dist/cli/main.js'),
     ...['run', '--stats', '--memory', '512M'],
     ...files('--kernel', '--initrd', '--append'),
   ];

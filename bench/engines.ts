@@ -19,7 +19,7 @@ export const ENGINE_TITLES: Readonly<Record<Engine, string>> = { native: 'native
  */
 const APPEND = 'console=ttyS0 quiet mitigations=off panic=-1';
 const QEMU = 'qemu-system-x86_64';
-const MAIN = join(import.meta.dirname, '../src/cli/main.ts');
+const MAIN = join(import.meta.dirname, '../dist/cli/main.js');
 
 function qemu(kernel: string, initrd: string, append: string, memory: string): Command {
   return {

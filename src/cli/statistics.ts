@@ -35,8 +35,24 @@ const GROUPS: readonly Group[] = [
     member: among({ 'instructions interpreted': 'interpreted', 'instructions in regions': 'translated' }),
     shares: true,
   },
-  { name: 'regions', member: among({ regions: 'made', 'regions dropped': 'dropped', 'regions live': 'live' }) },
-  { name: 'translated code', member: among({ 'translated instructions': 'instructions', 'code bytes': 'bytes' }) },
+  {
+    name: 'regions',
+    member: among({
+      regions: 'made',
+      'regions dropped': 'dropped',
+      'regions evicted': 'evicted',
+      'regions live': 'live',
+    }),
+  },
+  {
+    name: 'translated code',
+    member: among({
+      'translated instructions': 'instructions',
+      'code bytes': 'bytes',
+      'live code bytes': 'bytes live',
+    }),
+  },
+  { name: 'compile time (ms)', member: beginning('compile time: '), shares: true },
   { name: 'TLB', member: among({ 'TLB misses': 'misses', 'TLB flushes': 'flushes' }) },
   { name: 'exits from compiled code', member: beginning('exits: '), shares: true },
 ];

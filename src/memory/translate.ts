@@ -6,6 +6,7 @@
 import type { Builder } from '../ir/builder.ts';
 import type { Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
+import { count } from '../isa/counters.ts';
 import { readField, writeField } from '../isa/fields.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
 import { CR0, EFER, EFLAGS, VCPU, VECTOR } from '../isa/state.ts';
@@ -33,6 +34,7 @@ const storesOnly = (b: Builder, flags: Value): Value =>
 
 /** `page` (cpu, linear, flags) -> host address of one page's byte, 1 for a device, 0 for a fault. Fills the TLB. */
 const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, flags) => {
+  count(b, cpu, 'tlbMisses');
   const physical = b.variable('i64', b.call('walk', cpu, linear, flags));
   b.if(b.ltS(b.get(physical), b.i64(0)), () => b.return(b.i32(0)));
   writeField(b, cpu, 'pendingAddress', b.get(physical));

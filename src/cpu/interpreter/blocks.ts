@@ -95,7 +95,7 @@ export interface BlockCache {
    * too. `dropped` is called when it can be entered no more.
    */
   replace(block: Block, sources: ReadonlySet<Block>, handler: number, dropped: () => void): void;
-  /** Lets the interpreter run a block again. */
+  /** Lets the interpreter run a block again, and counts the jumps to it anew. */
   restore(block: Block): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
 }
@@ -335,6 +335,17 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     region.dropped();
   }
 
+  /** Jumps that go straight to a block count from 0 again, so that it can become hot. They are all in its page. */
+  function coolJumpsTo({ page, record }: Block): void {
+    for (const block of pages.get(page)?.blocks.values() ?? []) {
+      const end = block.record + block.records * RECORD_SIZE;
+      for (let at = block.record; at < end; at += RECORD_SIZE) {
+        // What has an operand of this value in the place of a link has nothing in that of the heat.
+        if (data.getUint32(at + RECORD.link, true) === record) data.setUint16(at + RECORD.heat, 0, true);
+      }
+    }
+  }
+
   /** Forgets a block and turns its records into exits, so that a run inside it or a link to it goes no further. */
   function remove(block: Block): void {
     dropRegion(block);
@@ -422,6 +433,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       if (region === undefined) return;
       data.setUint16(block.record + RECORD.handler, region.interpreter, true);
       dropRegion(block);
+      coolJumpsTo(block);
     },
     clear() {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);

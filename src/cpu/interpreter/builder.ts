@@ -3,6 +3,7 @@
  * A handler takes the state block's and the record's address and returns a reason from `exits.ts`.
  */
 import type { Signature, Value } from '../../ir/node.ts';
+import { count } from '../../isa/counters.ts';
 import type { Encoding } from '../../isa/encoding.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type InstructionContext, type Operand, type Width } from '../../isa/semantics.ts';
@@ -91,13 +92,21 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.return(this.i32(EXIT.fault));
   }
 
+  /**
+   * Takes instructions (i32) off the budget. They are counted where regions run the rest, which cannot count theirs as
+   * cheaply.
+   */
+  #take(instructions: Value): Value {
+    if (this.#threshold > 0) count(this, this.cpu, 'interpreted', this.extendU(instructions));
+    return this.sub(this.field('budget'), instructions);
+  }
   /** Takes the instructions of the block so far, this one included, off the budget. */
   spend(): void {
-    this.setField('budget', this.sub(this.field('budget'), this.recordField(RECORD.count)));
+    this.setField('budget', this.#take(this.recordField(RECORD.count)));
   }
   /** As `spend`, this instruction not included. */
   spendBefore(): void {
-    this.setField('budget', this.sub(this.field('budget'), this.sub(this.recordField(RECORD.count), this.i32(1))));
+    this.setField('budget', this.#take(this.sub(this.recordField(RECORD.count), this.i32(1))));
   }
   jump(ip: Value): void {
     if (this.#threshold > 0 && isComputedJump(this.#shape.encoding)) this.#noteTarget(ip);
@@ -148,10 +157,10 @@ export class InterpreterBuilder extends InstructionBuilder {
     });
   }
   work(steps: Value): void {
-    this.setScratchField('budget', this.sub(this.field('budget'), steps));
+    this.setScratchField('budget', this.#take(steps));
   }
   yieldPoint(): void {
-    const budget = this.sub(this.field('budget'), this.i32(1));
+    const budget = this.#take(this.i32(1));
     this.setScratchField('budget', budget);
     const wanted = this.or(this.leS(budget, this.i32(0)), this.ne(this.field('poll'), this.i32(0)));
     this.leaveIf(wanted, () => {

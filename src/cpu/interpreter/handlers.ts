@@ -49,14 +49,18 @@ export interface Handlers {
   /** For `InstructionBuilder`s that `install` takes. */
   readonly signatureOf: (name: string) => Signature;
   readonly helperOf: (name: string) => Helper;
-  /** Handlers made so far, and modules. */
-  readonly stats: { handlers: number; modules: number; 'code bytes': number };
+  /** Handlers of instructions made so far, and their modules. */
+  readonly stats: { handlers: number; modules: number };
 }
 
 export interface Installed {
   readonly index: number;
   /** Bytes of host stack that its frame takes at most. */
   readonly frameBytes: number;
+  /** Size of its module. */
+  readonly codeBytes: number;
+  /** Milliseconds that its module took the host; what it compiles later is not counted. */
+  readonly compileTime: number;
 }
 
 export interface HandlerLinkage {
@@ -69,6 +73,8 @@ export interface HandlerLinkage {
   readonly threshold?: number;
   /** Begins a handler; absent: an `InterpreterBuilder`. */
   readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
+  /** Host time in milliseconds, for statistics. */
+  now?(): number;
 }
 
 /** How a function that is installed alone calls itself. */
@@ -134,11 +140,11 @@ function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>):
 }
 
 export function createHandlers(link: HandlerLinkage): Handlers {
-  const { memory, table, functions, helpers, threshold = 0 } = link;
+  const { memory, table, functions, helpers, threshold = 0, now = () => 0 } = link;
   const begin = link.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
-  const stats = { handlers: 0, modules: 0, 'code bytes': 0 };
+  const stats = { handlers: 0, modules: 0 };
   const signatureOf = (name: string): Signature => {
     if (name === SELF) return HANDLER;
     const helper = helpers.get(name);
@@ -176,12 +182,11 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     const env: Record<string, unknown> = { memory, table };
     for (const name of used(entries)) env[name] = functions[name];
     new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { [IMPORTS]: env });
-    stats.modules++;
-    stats['code bytes'] += bytes.length;
   }
   function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
     const built = entries.map(({ index, builder }) => ({ index, builder: builder() }));
     place(built, encode(built).bytes);
+    stats.modules++;
     stats.handlers += entries.length;
   }
 
@@ -214,16 +219,18 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     signatureOf,
     helperOf,
     install(builder, mostFrame) {
-      if (free.length === 0 && next > LAST_INDEX - RESERVED) return { index: 0, frameBytes: 0 };
+      if (free.length === 0 && next > LAST_INDEX - RESERVED)
+        return { index: 0, frameBytes: 0, codeBytes: 0, compileTime: 0 };
       const index = free.pop() ?? next++;
       const entries = [{ index, builder }];
       const { bytes, frameBytes } = encode(entries);
       if (frameBytes > mostFrame) {
         free.push(index);
-        return { index: 0, frameBytes };
+        return { index: 0, frameBytes, codeBytes: 0, compileTime: 0 };
       }
+      const started = now();
       place(entries, bytes);
-      return { index, frameBytes };
+      return { index, frameBytes, codeBytes: bytes.length, compileTime: now() - started };
     },
     release(index) {
       table.set(index, null);

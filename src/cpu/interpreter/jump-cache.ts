@@ -48,6 +48,14 @@ export function jumpCacheOffset(address: bigint): number {
   return (Math.imul(low, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT;
 }
 
+/** Counts visits to the blocks with some records from 0 again. */
+export function coolEntries(buffer: SharedArrayBuffer, jumpCache: number, records: ReadonlySet<number>): void {
+  const words = new Uint32Array(buffer, jumpCache, JUMP_CACHE_BYTES / 4);
+  for (let at = 0; at < words.length; at += JUMP_CACHE.entrySize / 4) {
+    if (records.has(words[at + JUMP_CACHE.record / 4])) words[at + JUMP_CACHE.heat / 4] = 0;
+  }
+}
+
 /** Host address of the entry for an address. */
 export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   const low = b.wrap(b.xor(address, b.shrU(address, b.i64(32))));

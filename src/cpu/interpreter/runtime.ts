@@ -5,6 +5,7 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Label, Value, Variable } from '../../ir/node.ts';
 import { ModuleBuilder } from '../../ir/wasm/module.ts';
+import { count } from '../../isa/counters.ts';
 import { readField, writeField } from '../../isa/fields.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { NO_FAULT, VCPU } from '../../isa/state.ts';
@@ -113,6 +114,7 @@ function backToCurrent(b: Builder, cpu: Value): void {
   const bits = b.select(b.eqz(size), b.i64(0xffff), b.i64(0xffff_ffff));
   writeField(b, cpu, 'rip', b.and(ip, b.select(b.eq(size, b.i32(2)), b.i64(-1), bits)));
   const before = b.sub(b.loadHost('i32.load16_u', b.get(record), RECORD.count), b.i32(1));
+  count(b, cpu, 'interpreted', b.extendU(before));
   writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), before));
 }
 
@@ -121,13 +123,19 @@ function backToCurrent(b: Builder, cpu: Value): void {
  * `EXIT.exception` afterwards. `depth`: bytes of host stack that guest calls may take.
  */
 function deliverException(b: Builder, cpu: Value, exit: Variable, depth: Variable): void {
-  b.if(b.eq(b.get(exit), b.i32(EXIT.fault)), () => {
-    backToCurrent(b, cpu);
-    b.set(exit, b.i32(EXIT.exception));
-  });
   const raised = b.ne(readField(b, cpu, 'faultVector'), b.i32(NO_FAULT));
+  b.if(
+    b.eq(b.get(exit), b.i32(EXIT.fault)),
+    () => {
+      count(b, cpu, 'faults');
+      backToCurrent(b, cpu);
+      b.set(exit, b.i32(EXIT.exception));
+    },
+    () => b.if(b.and(b.eq(b.get(exit), b.i32(EXIT.exception)), raised), () => count(b, cpu, 'exceptions')),
+  );
   b.if(b.and(b.eq(b.get(exit), b.i32(EXIT.exception)), raised), () => {
     b.if(b.call('enterException', cpu), () => {
+      count(b, cpu, 'interpreted');
       writeField(b, cpu, 'budget', b.sub(readField(b, cpu, 'budget'), b.i32(1)));
       writeField(b, cpu, 'pendingKind', b.i32(0));
       writeField(b, cpu, 'current', b.i32(0));

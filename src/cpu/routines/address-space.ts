@@ -4,6 +4,7 @@
  */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
+import { count } from '../../isa/counters.ts';
 import { readField, writeField } from '../../isa/fields.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { CR4 } from '../../isa/state.ts';
@@ -40,7 +41,10 @@ const loadRoot = routine('loadRoot', ['i64'], 'i32', (b, cpu, value) => {
 function switchTo(b: Builder, cpu: Value, space: Value, keep: Value): void {
   const other = b.ne(readField(b, cpu, 'tlbSpace'), space);
   b.if(b.or(other, b.eqz(keep)), () => b.call('forgetJumps', cpu, b.i32(0)));
-  b.if(b.eqz(keep), () => b.call('tlbClearSpace', cpu, space));
+  b.if(b.eqz(keep), () => {
+    count(b, cpu, 'tlbFlushes');
+    b.call('tlbClearSpace', cpu, space);
+  });
   writeField(b, cpu, 'tlbSpace', space);
 }
 

@@ -1,4 +1,5 @@
 /** Reads of the time-stamp counter and of control registers, and INVLPG, inside WebAssembly. */
+import { count } from '../../isa/counters.ts';
 import { readField } from '../../isa/fields.ts';
 import { type Helper, helper, routine } from '../../isa/helpers.ts';
 
@@ -31,6 +32,7 @@ const readControlRegister = routine(
 
 /** INVLPG. Global translations are not told apart: forgetting more than asked for is allowed. (cpu, linear address) */
 const invalidatePage = routine('invalidatePage', ['i64'], undefined, (b, cpu, address) => {
+  count(b, cpu, 'tlbFlushes');
   b.call('forgetJumps', cpu, b.i32(0));
   b.call('tlbInvalidatePage', cpu, b.and(address, b.i64(-4096)));
 });

@@ -7,6 +7,7 @@ import type { Block, BlockCache } from '../interpreter/blocks.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { keyUnitFault } from '../mode.ts';
+import type { CodeCache } from './code-cache.ts';
 import { formRegion, type Region } from './region.ts';
 import type { RegionTable } from './region-table.ts';
 import { analyseReducible, nodesInLoops } from './structure.ts';
@@ -66,13 +67,24 @@ export function createTranslator(
   blocks: BlockCache,
   handlers: Handlers,
   table: RegionTable,
+  cache: CodeCache,
   /** Definitions that touch nothing but registers, flags and memory. */
   plain: ReadonlySet<Definition>,
   now: () => number,
   begin: WriterFactory = (...args) => new RegionWriter(...args),
 ): Translator {
-  const stats = { regions: 0, 'translated instructions': 0, 'compile time (ms)': 0 };
-  const tried = new WeakSet<Block>();
+  const stats = {
+    regions: 0,
+    'regions dropped': 0,
+    'translated instructions': 0,
+    'code bytes': 0,
+    'compile time: forming': 0,
+    'compile time: building': 0,
+    'compile time: encoding': 0,
+    'compile time: WebAssembly': 0,
+  };
+  /** Blocks that no region can be entered at. */
+  const refused = new WeakSet<Block>();
 
   function translatable(instruction: Instruction, modeKey: number, mode: ShapeMode): boolean {
     const { definition } = instruction.encoding;
@@ -98,19 +110,26 @@ export function createTranslator(
   }
 
   /** Writes and compiles a region; once more if its frame turns out larger than was thought. */
-  function compile(region: Region, mode: ShapeMode, interpreter: number, cell: number, checked: boolean): number {
+  function compile(region: Region, mode: ShapeMode, interpreter: number, cell: number, checked: boolean) {
     const common = { ...plan(region, mode), cell, checked, interpreter };
     let count = 0;
     for (const { instructions } of region.blocks.values()) count += instructions.length;
     let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
     while (frame <= FRAME_LIMIT) {
+      const started = now();
       const writer = begin(handlers.signatureOf, handlers.helperOf, { ...common, frame });
       writer.write();
-      const { index, frameBytes } = handlers.install(writer, frame);
-      if (frameBytes <= frame) return index;
-      frame = frameBytes;
+      const built = now();
+      const installed = handlers.install(writer, frame);
+      const encoded = now() - built - installed.compileTime;
+      stats['compile time: building'] += built - started;
+      stats['compile time: encoding'] += encoded;
+      stats['compile time: WebAssembly'] += installed.compileTime;
+      if (installed.index !== 0) return { installed, cells: writer.cells };
+      if (installed.frameBytes <= frame) return undefined;
+      frame = installed.frameBytes;
     }
-    return 0;
+    return undefined;
   }
 
   /** Pages beside the entry's that a region has code in: distance and guest-physical page. */
@@ -133,8 +152,8 @@ export function createTranslator(
     stats,
     translate(block, modeKey, ipBase, pageAt) {
       const mode = blocks.modeOf(modeKey);
-      if (tried.has(block) || !block.translatable) return;
-      tried.add(block);
+      if (block.region !== undefined || refused.has(block) || !block.translatable) return;
+      refused.add(block);
       if (mode.codeSize === 2 || !mode.flatSegments.slice(0, 4).every(Boolean)) return;
       const started = now();
       const low = Number(BigInt.asIntN(32, ipBase));
@@ -151,24 +170,29 @@ export function createTranslator(
         targets: (code) => code.targets.map((target) => (target - low) | 0),
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
+      stats['compile time: forming'] += now() - started;
       if (region === undefined) return;
       const pages = otherPages(region, pageAt);
-      const cell = table.allocate(cellsFor(region.blocks.size));
+      const cell = cache.reserve(cellsFor(region.blocks.size));
       if (cell === 0) return;
       const interpreter = blocks.interpreterOf(block);
-      const handler = compile(region, mode, interpreter, cell, pages.size > 0);
-      if (handler === 0) {
+      const made = compile(region, mode, interpreter, cell, pages.size > 0);
+      if (made === undefined) {
         table.release(cell);
         return;
       }
-      table.enter(cell, { block, handler, pages });
+      const { index: handler, codeBytes } = made.installed;
+      table.trim(cell, made.cells);
+      table.enter(cell, { block, handler, pages, codeBytes });
+      refused.delete(block);
       blocks.replace(block, region.sources, handler, () => {
+        stats['regions dropped']++;
         handlers.release(handler);
         table.release(cell);
       });
       stats.regions++;
       for (const part of region.blocks.values()) stats['translated instructions'] += part.instructions.length;
-      stats['compile time (ms)'] += now() - started;
+      stats['code bytes'] += codeBytes;
     },
   };
 }

@@ -44,6 +44,7 @@ export class VerifiedRegionWriter extends RegionWriter {
     this.leaveIf(this.eqz(this.loadHost('i32.load', log, LOG.regionRuns)), () => {
       const before = this.loadHost('i32.load', place, CELL.entries);
       this.storeHost('i32.store', place, this.add(before, this.i32(1)), CELL.entries);
+      this.storeHost('i32.store', place, this.i32(1), CELL.used);
       const { first, every } = this.#sample;
       const isDue = this.eqz(this.op('i32.rem_u', before, this.i32(every)));
       this.leaveIf(this.eqz(this.or(this.ltU(before, this.i32(first)), isDue)), () => {

@@ -36,7 +36,7 @@ export interface RegionPlan {
   readonly frame: number;
 }
 
-/** Cells that a region with so many blocks takes: two links for each. */
+/** Most cells that a region with so many blocks takes: two links for each. */
 export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
 
 /** Places in a region's own cell. */
@@ -330,6 +330,10 @@ export class RegionWriter extends RegionBuilder {
     this.outside({ kind: 'link', link });
     this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
   }
+  /** Cells that it uses, its own included; known once it is written. */
+  get cells(): number {
+    return 1 + this.#links;
+  }
   #link(): Value {
     this.#links++;
     return this.i32(this.#plan.cell + this.#links * CELL.size);
@@ -368,6 +372,7 @@ export class RegionWriter extends RegionBuilder {
     for (const reason of [() => this.spent(), () => this.or(this.polled(), this.ltS(left, this.i32(0)))])
       this.leaveIf(reason(), () => this.return(this.i32(EXIT.dispatch)));
     this.storeHost('i32.store', cpu, left, offsets.depth);
+    if (itself) this.storeHost('i64.store', cpu, this.get(this.ipBase), offsets.ipBase);
     const exit = itself ? this.call(SELF, cpu, this.param(1)) : this.#callThroughLink(ip);
     const expected = this.ipAt(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);

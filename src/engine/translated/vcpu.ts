@@ -11,11 +11,18 @@ import {
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import { JUMP_CACHE, JUMP_CACHE_BYTES, jumpCacheOffset, jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
+import {
+  coolEntries,
+  JUMP_CACHE,
+  JUMP_CACHE_BYTES,
+  jumpCacheOffset,
+  jumpCacheRoutines,
+} from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
 import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
+import { type CodeLimits, createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
@@ -23,6 +30,7 @@ import { createTranslator } from '../../cpu/translator/translator.ts';
 import type { Sample } from '../../cpu/translator/verified-writer.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
+import { openCounters, VCPU_BYTES } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
@@ -34,6 +42,7 @@ import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
 import type { InstructionSet } from './instruction-set.ts';
+import { createRunCounts } from './run-counts.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
 import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
@@ -43,9 +52,6 @@ const RECORD_AREA = 64 * 1024 * 1024;
 
 /** Bytes of host stack for frames of regions: half of what a thread has by default. */
 const STACK_BYTES = 400 * 1024;
-
-/** Bytes for the cells of regions. */
-const REGION_AREA = 16 * 1024 * 1024;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
@@ -104,9 +110,11 @@ export interface Translation {
   readonly threshold: number;
   /** Which runs of translated code are checked against the interpreter; absent: none. */
   readonly verify?: Sample | undefined;
+  /** How much of it there may be; `DEFAULT_CODE_LIMITS` if absent. */
+  readonly limits?: CodeLimits;
 }
 
-export const DEFAULT_TRANSLATION: Translation = { threshold: 500 };
+export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
 
 export interface VcpuOptions {
   readonly memory: WebAssembly.Memory;
@@ -129,10 +137,10 @@ interface Runtime extends MemoryRoutines, TlbRoutines {
 }
 
 export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
-  const { memory, arena, map, instructionSet, environment } = options;
+  const { memory, arena, map, instructionSet, environment, hostNow = () => 0 } = options;
   const { buffer } = memory;
   const data = new DataView(buffer);
-  const cpu = arena.allocate(VCPU.size, PAGE_SIZE);
+  const cpu = arena.allocate(VCPU_BYTES, PAGE_SIZE);
   const state = VCPU.view(buffer, cpu);
   state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
   state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
@@ -159,11 +167,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const threshold = options.translation?.threshold ?? 0;
   const verify = options.translation?.verify;
   const verified = verify && createVerifiedCode(arena, verify);
+  const delivers = environment.onException === undefined && instructionSet.delivers === true;
+  const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates: threshold > 0, delivers });
   const plainHelpers = [
     ...memoryHelpers,
     ...tlbRoutines,
     ...jumpCacheRoutines,
-    ...runtimeHelpers(threshold, environment.onException === undefined && instructionSet.delivers === true),
+    ...runtimeHelpers(threshold, delivers),
     ...translatorHelpers,
     ...instructionSet.helpers,
   ];
@@ -192,6 +202,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
     ...(verified && { begin: verified.beginHandler }),
+    now: hostNow,
   });
   /** What stood at addresses may have moved. */
   const mappingsChanged = () => runtime.forgetJumps(cpu, 0);
@@ -208,14 +219,23 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     forgetJumps,
     separates: breakpoints.separates,
   });
-  const regions = createRegionTable(buffer, { base: arena.allocate(REGION_AREA, PAGE_SIZE), size: REGION_AREA });
+  const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
+  const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
+  const regions = createRegionTable(buffer, regionArea);
+  const codeCache = createCodeCache(regions, limits, blocks.restore, (gone) => {
+    coolEntries(buffer, state.jumpCache, new Set([...gone].map(({ record }) => record)));
+    // Links lead past the count of visits. What runs leaves, for its cells may be another region's from now on.
+    mappingsChanged();
+  });
+  const { plain = new Set() } = instructionSet;
   const translator = options.translation
     ? createTranslator(
         blocks,
         verified?.watch(handlers) ?? handlers,
         regions,
-        instructionSet.plain ?? new Set(),
-        options.hostNow ?? (() => 0),
+        codeCache,
+        plain,
+        hostNow,
         verified?.beginRegion,
       )
     : undefined;
@@ -277,7 +297,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     clock: environment.clock,
     random: environment.random,
     hypercall: environment.hypercall,
-    flushTlb: (kind, address, pcid) => tlb.flush(kind, address, pcid),
+    flushTlb(kind, address, pcid) {
+      counts.flushed();
+      tlb.flush(kind, address, pcid);
+    },
     modeChanged,
     signal,
     interruptWaits() {
@@ -347,6 +370,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     environment.onException?.(state.faultVector, state.faultHasError !== 0 ? state.faultError : undefined);
     state.pendingKind = 0;
     state.budget--;
+    counts.interpreted(1);
     state.current = 0;
     if (runtime.enterException?.(cpu) !== 1) deliverFault(context);
   }
@@ -357,6 +381,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const ip = state.ipBase + BigInt(data.getUint16(record + RECORD.offset, true));
     state.rip = BigInt.asUintN(keyCodeSize(state.modeKey) * 8, ip);
     state.budget -= countBefore(record);
+    counts.interpreted(countBefore(record));
   }
 
   /** Guest-physical page that lies `distance` linear pages from the one at `base`, if it can be executed; or -1. */
@@ -374,8 +399,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
 
   /** Finds the code at `rip` for an exit of `RESOLVED`. Returns 0 where the run may go on, else how it ends. */
   function resolve(exit: number): number {
+    counts.resolved(exit);
     const from = exit === EXIT.link ? state.current : 0;
     state.current = 0;
+    // No instruction is under way: its brake is not needed, and must not be taken for a handler.
+    releaseBrake();
     const { flushes } = blocks.stats;
     const found = findBlock();
     if (hit) return EXIT.poll;
@@ -440,6 +468,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         exit = verification.check();
         if (exit === EXIT.dispatch) continue;
       }
+      counts.ended(exit, state.faultVector !== NO_FAULT);
       if (exit === EXIT.poll) break;
       if (exit === EXIT.fault) backToCurrent();
       state.current = 0;
@@ -454,6 +483,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     running = false;
     retired += sliceBudget - state.budget;
+    counts.ran(sliceBudget - state.budget);
     state.instructions = BigInt(retired);
     // Code runs on after an STI that no interrupt waited for; a load of SS comes back at once.
     if (state.interruptShadow === SHADOW.sti && state.budget !== state.shadowBudget) state.interruptShadow = 0;
@@ -614,6 +644,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
     revoked: (host, moved) => tlb.revoke(host, moved),
-    stats: () => ({ ...blocks.stats, ...handlers.stats, ...translator?.stats, ...verification?.stats() }),
+    stats: () => ({
+      ...blocks.stats,
+      ...handlers.stats,
+      ...(translator === undefined ? {} : { ...translator.stats, 'regions evicted': codeCache.evicted }),
+      'regions live': regions.size,
+      'live code bytes': regions.codeBytes,
+      ...counts.stats(),
+      ...verification?.stats(),
+    }),
   };
 }

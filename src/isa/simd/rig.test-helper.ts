@@ -6,6 +6,7 @@ import { createRecordWriter } from '../../cpu/interpreter/record-writer.ts';
 import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { type Shape, shapeOf } from '../../cpu/interpreter/shape.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
+import { VCPU_BYTES } from '../counters.ts';
 import { createDecoder, listEncodings } from '../decoder.ts';
 import { floatHelpers } from '../float/routines.ts';
 import { type Helper, helper } from '../helpers.ts';
@@ -71,8 +72,8 @@ export function reset(): void {
   state.fcw = 0x37f;
   state.mxcsr = 0x1f80;
   // A TLB entry that matches nothing.
-  state.tlbBase = CPU + VCPU.size;
-  new Uint8Array(memory.buffer, CPU + VCPU.size, 32).fill(0xff);
+  state.tlbBase = CPU + VCPU_BYTES;
+  new Uint8Array(memory.buffer, CPU + VCPU_BYTES, 32).fill(0xff);
 }
 
 /** The instruction with its immediates known when its handler is built, as the translator has them. */

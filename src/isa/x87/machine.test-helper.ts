@@ -7,6 +7,7 @@ import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { shapeOf } from '../../cpu/interpreter/shape.ts';
 import { x87Function } from '../../cpu/x87-transcendental.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
+import { VCPU_BYTES } from '../counters.ts';
 import { createDecoder, listEncodings } from '../decoder.ts';
 import { floatHelpers } from '../float/routines.ts';
 import { type Helper, helper } from '../helpers.ts';
@@ -73,8 +74,8 @@ export function reset(): void {
   state.cr0 = BigInt(CR0.pe | CR0.ne);
   state.fcw = 0x37f;
   // A TLB entry that matches nothing.
-  state.tlbBase = CPU + VCPU.size;
-  new Uint8Array(memory.buffer, CPU + VCPU.size, 32).fill(0xff);
+  state.tlbBase = CPU + VCPU_BYTES;
+  new Uint8Array(memory.buffer, CPU + VCPU_BYTES, 32).fill(0xff);
 }
 
 export interface Options {
