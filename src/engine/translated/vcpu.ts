@@ -114,6 +114,12 @@ export interface Translation {
   readonly limits?: CodeLimits;
 }
 
+/**
+ * Every run of a region at first, then as many as a machine can afford that is to boot in a few minutes. The period is odd,
+ * so that loops of even length do not hide anything.
+ */
+export const DEFAULT_SAMPLE: Sample = { first: 16, every: 1001 };
+
 export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
 
 export interface VcpuOptions {

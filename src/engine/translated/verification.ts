@@ -166,7 +166,7 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
       'regions verified': stats.regions,
       'entries verified': stats.entries,
       'instructions verified': stats.instructions,
-      'entries not verified': Number(data.getBigUint64(code.log + LOG.passedOver, true)),
+      'entries passed over': Number(data.getBigUint64(code.log + LOG.passedOver, true)),
     }),
   };
 }
