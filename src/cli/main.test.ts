@@ -49,6 +49,7 @@ const FAILURES: readonly (readonly [args: string[], status: number, message: Reg
   [['run', '--translate', '0'], 4, /a number from 1 to 65535, or off/],
   [['run', '--translate', '65536'], 4, /a number from 1 to 65535, or off/],
   [['debug', '--translate', 'on'], 4, /a number from 1 to 65535, or off/],
+  [['run', '--kernel', FILE, '--translate', 'off', '--verify-translation'], 4, /--translate off excludes/],
   [['run', '--gdb', '65536'], 4, /TCP port/],
   [['debug', '--gdb', 'x'], 4, /TCP port/],
   [['run', '--arch', 'arm'], 4, /must be one of amd64, i386/],

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
+import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import type { Environment } from './environment.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
 import { DEFAULT_TRANSLATE } from './options.ts';
@@ -101,6 +102,7 @@ test('--translate says how often code runs before it is translated', async () =>
     [['run', '--translate', '1'], { threshold: 1 }],
     [['debug', '--translate', '65535'], { threshold: 65535 }],
     [['run', '--translate', 'off'], undefined],
+    [['run', '--translate', '7', '--verify-translation'], { threshold: 7, verify: DEFAULT_SAMPLE }],
     [['run'], DEFAULT_TRANSLATE === 'off' ? undefined : { threshold: DEFAULT_TRANSLATE }],
   ] as const) {
     const machine = fake();

@@ -62,6 +62,7 @@ function withMachineOptions(command: Command): Command {
         .argParser(parseTranslate)
         .default(DEFAULT_TRANSLATE),
     )
+    .option('--verify-translation', 'check translated code against the interpreter as it runs, sample by sample; slow')
     .option('--no-reboot', 'end the run when the guest resets or triple-faults, instead of starting it again')
     .option(
       '--debug-log [file]',

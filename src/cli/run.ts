@@ -1,6 +1,7 @@
 /** `virts run` and `virts debug`: start a machine, put it on the terminal, wait for its end. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { VirtsError } from '../base/errors.ts';
+import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import { fileError } from '../images/apt/cache.ts';
 import { type BootOptions, bootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
@@ -15,11 +16,20 @@ export interface RunOptions extends BootOptions {
   /** Bytes. */
   readonly memory: number;
   readonly translate: Translate;
+  readonly verifyTranslation?: boolean;
   readonly reboot: boolean;
   /** A file, or `true` for standard error. */
   readonly debugLog?: string | true;
   readonly gdb?: number;
   readonly stats?: boolean;
+}
+
+/** @throws VirtsError `usage` where there is nothing to verify. */
+function translationOf({ translate, verifyTranslation }: RunOptions): Pick<MachineOptions, 'translation'> {
+  if (translate !== 'off')
+    return { translation: { threshold: translate, ...(verifyTranslation && { verify: DEFAULT_SAMPLE }) } };
+  if (verifyTranslation !== true) return {};
+  throw new VirtsError('usage', '--verify-translation checks translated code, which --translate off excludes.');
 }
 
 interface Log {
@@ -98,6 +108,7 @@ function announce(options: RunOptions, wait: boolean, { stdin, stderr }: Environ
  */
 export function run(options: RunOptions, wait: boolean, environment: Environment): Promise<number> {
   return interruptible(environment.signals, async (signal) => {
+    const translation = translationOf(options);
     const boot = await bootFiles(options, environment, signal);
     const log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
     try {
@@ -105,7 +116,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
         ...boot,
         memory: options.memory,
         reboot: options.reboot,
-        ...(options.translate === 'off' ? {} : { translation: { threshold: options.translate } }),
+        ...translation,
         ...(log === undefined ? {} : { debugLog: log.write }),
         ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
       };

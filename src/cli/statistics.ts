@@ -29,6 +29,9 @@ const among = (names: Readonly<Record<string, string>>) => (figure: string) => n
 const beginning = (prefix: string) => (figure: string) =>
   figure.startsWith(prefix) ? figure.slice(prefix.length) : undefined;
 
+const ending = (suffix: string) => (figure: string) =>
+  figure.endsWith(suffix) ? figure.slice(0, -suffix.length) : undefined;
+
 const GROUPS: readonly Group[] = [
   {
     name: 'instructions by tier',
@@ -53,6 +56,7 @@ const GROUPS: readonly Group[] = [
     }),
   },
   { name: 'compile time (ms)', member: beginning('compile time: '), shares: true },
+  { name: 'verified', member: ending(' verified') },
   { name: 'TLB', member: among({ 'TLB misses': 'misses', 'TLB flushes': 'flushes' }) },
   { name: 'exits from compiled code', member: beginning('exits: '), shares: true },
 ];

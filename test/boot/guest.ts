@@ -1,6 +1,7 @@
 /** The default guest's files, and machines that run them the same way every time. */
 import { readFile } from 'node:fs/promises';
 import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { Translation } from '../../src/engine/translated/vcpu.ts';
 import type { Architecture } from '../../src/images/apt/archive.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';
@@ -40,6 +41,7 @@ export interface SeededMachineOptions {
   readonly boot?: KernelRequest;
   /** From `save`; instead of `boot`. */
   readonly restore?: Uint8Array;
+  readonly translation?: Translation;
 }
 
 /** Counts through the states of a xorshift generator (Marsaglia 2003). */
@@ -51,11 +53,12 @@ function nextState(state: number): number {
   return x >>> 0;
 }
 
-export function seededMachine({ boot, restore }: SeededMachineOptions): SeededMachine {
+export function seededMachine({ boot, restore, translation }: SeededMachineOptions): SeededMachine {
   let output = '';
   let randomState = SEED;
   const machine = createMachine({
     memory: MEMORY,
+    ...(translation && { translation }),
     clock: NS_PER_INSTRUCTION,
     hostNow: () => 0,
     epoch: EPOCH,

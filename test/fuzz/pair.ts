@@ -174,6 +174,8 @@ export function createPair(translation: Translation) {
   return {
     /** Instructions that were translated so far. */
     regions: () => sides[1].guest.vcpu.stats().regions ?? 0,
+    /** Figures of the translating side. */
+    stats: () => sides[1].guest.vcpu.stats(),
     /** Runs a program from the state that follows from `seed`: to an exact count first, then to its end. */
     run(lines: readonly string[], seed: number, origin: number, most: number): Outcome {
       const bytes = Uint8Array.from(assemble(origin, lines.join('\n')).bytes);

@@ -4,6 +4,8 @@ import { describe, expected } from './compare.ts';
 import { readImages, readPrograms, sourceHash } from './programs.ts';
 import { runImage } from './run.ts';
 
+const EVERY_ENTRY = { first: 0, every: 1 };
+
 const images = readImages();
 const programs = readPrograms();
 
@@ -20,6 +22,10 @@ for (const program of programs) {
   });
   test(`${name}, translated at once`, () => {
     const outcome = runImage(Buffer.from(images[name].image, 'base64'), { threshold: 1 });
+    assert.deepEqual(describe(header, outcome), expected(header));
+  });
+  test(`${name}, translated at once and verified`, () => {
+    const outcome = runImage(Buffer.from(images[name].image, 'base64'), { threshold: 1, verify: EVERY_ENTRY });
     assert.deepEqual(describe(header, outcome), expected(header));
   });
 }

@@ -17,6 +17,8 @@ export const EXIT = {
    * instruction is one that only the interpreter can run.
    */
   exception: 6,
+  /** Go on at `rip`, where the region of the record in `current` wants to be compared with the interpreter; see `exitInfo`. */
+  verify: 7,
 } as const;
 
 /** Exits that `resolve` answers, first and last. */

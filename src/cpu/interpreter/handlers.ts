@@ -71,6 +71,8 @@ export interface HandlerLinkage {
   readonly helpers: ReadonlyMap<string, Helper>;
   /** Times that a jump is taken before its target counts as hot; 0 or absent: never. */
   readonly threshold?: number;
+  /** Begins a handler; absent: an `InterpreterBuilder`. */
+  readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
   /** Host time in milliseconds, for statistics. */
   now?(): number;
 }
@@ -139,6 +141,7 @@ function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>):
 
 export function createHandlers(link: HandlerLinkage): Handlers {
   const { memory, table, functions, helpers, threshold = 0, now = () => 0 } = link;
+  const begin = link.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
   const stats = { handlers: 0, modules: 0 };
@@ -250,7 +253,7 @@ export function createHandlers(link: HandlerLinkage): Handlers {
         batch.map(({ shape, index }) => ({
           index,
           builder: () => {
-            const b = new InterpreterBuilder(signatureOf, helperOf, shape, threshold);
+            const b = begin(signatureOf, helperOf, shape, threshold);
             b.fill();
             return b;
           },

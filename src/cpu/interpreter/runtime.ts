@@ -91,11 +91,11 @@ const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, e
 });
 
 /**
- * `dispatchFrom` (cpu, link): as `dispatch`; the link gets what the jump cache has for `rip`, if it is of another generation
- * and the code there is hot enough that it need not be counted any more.
+ * `noteLink` (cpu, link): the link gets what the jump cache has for `rip`, if it is of another generation and the code there
+ * is hot enough that it need not be counted any more.
  */
-const dispatchFrom = (threshold: number): Helper =>
-  routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
+const noteLink = (threshold: number): Helper =>
+  routine('noteLink', ['i32'], undefined, (b, cpu, link) => {
     const { offsets } = VCPU;
     const address = b.loadHost('i64.load', cpu, offsets.rip);
     const entry = jumpCacheEntry(b, cpu, address);
@@ -105,8 +105,13 @@ const dispatchFrom = (threshold: number): Helper =>
     const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
     const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
     b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
-    b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
   });
+
+/** `dispatchFrom` (cpu, link): as `dispatch`, once `noteLink` looked at the link. */
+const dispatchFrom = routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
+  b.call('noteLink', cpu, link);
+  b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
+});
 
 /** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
 function backToCurrent(b: Builder, cpu: Value): void {
@@ -176,7 +181,8 @@ export const runtimeHelpers = (threshold: number, delivers: boolean): readonly H
   ...engineHelpers,
   findCode(threshold),
   dispatch(threshold),
-  dispatchFrom(threshold),
+  noteLink(threshold),
+  dispatchFrom,
   continueGuest,
   run(delivers),
 ];

@@ -1,7 +1,7 @@
 /** Which blocks must hand on their flags: those after which somebody reads them, or may show them to the guest. */
 import type { Instruction } from '../../isa/instruction.ts';
 import type { RegionBlock } from './region.ts';
-import type { Graph } from './structure.ts';
+import type { Graph, Structure } from './structure.ts';
 
 const ALL = 'oszapc';
 
@@ -28,10 +28,18 @@ function usesFlags(block: RegionBlock): boolean | undefined {
   return undefined;
 }
 
-/** Positions of the blocks whose flags at the end are needed after it. `graph` has the edges that stay in the region. */
-export function flagsNeeded(blocks: readonly RegionBlock[], graph: Graph): ReadonlySet<number> {
+/**
+ * Positions of the blocks whose flags at the end are needed after it. `graph` has the edges that stay in the region,
+ * `structure` says which of them go back: where an interrupt may see flags that the block did not set itself.
+ */
+export function flagsNeeded(
+  blocks: readonly RegionBlock[],
+  graph: Graph,
+  { position }: Pick<Structure, 'position'>,
+): ReadonlySet<number> {
   const index = new Map(blocks.map((block, i) => [block.offset, i]));
-  const uses = blocks.map(usesFlags);
+  const goesBack = (node: number) => graph.successors[node].some((next) => position[next] <= position[node]);
+  const uses = blocks.map((block, node) => usesFlags(block) ?? (goesBack(node) ? true : undefined));
   const edges = blocks.map((block, node) =>
     ways(block).map((offset) => graph.successors[node].find((next) => next === index.get(offset))),
   );

@@ -69,6 +69,7 @@ export function createRegionTable(buffer: SharedArrayBuffer, area: { base: numbe
     enter(cell, entry) {
       data.setBigInt64(cell + CELL.key, NO_GENERATION, true);
       data.setUint32(cell + CELL.used, 1, true);
+      data.setUint32(cell + CELL.entries, 0, true);
       entries.set(cell, entry);
       codeBytes += entry.codeBytes;
     },

@@ -66,6 +66,9 @@ function registersLoaded({ blocks }: Region): Set<number> {
   return loaded;
 }
 
+/** Begins a region. */
+export type WriterFactory = (...args: ConstructorParameters<typeof RegionWriter>) => RegionWriter;
+
 export function createTranslator(
   blocks: BlockCache,
   handlers: Handlers,
@@ -74,6 +77,7 @@ export function createTranslator(
   /** Definitions that touch nothing but registers, flags and memory. */
   plain: ReadonlySet<Definition>,
   now: () => number,
+  begin: WriterFactory = (...args) => new RegionWriter(...args),
 ): Translator {
   const stats = {
     regions: 0,
@@ -119,7 +123,7 @@ export function createTranslator(
     let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
     while (frame <= FRAME_LIMIT) {
       const started = now();
-      const writer = new RegionWriter(handlers.signatureOf, handlers.helperOf, { ...common, frame });
+      const writer = begin(handlers.signatureOf, handlers.helperOf, { ...common, frame });
       writer.write();
       const built = now();
       const installed = handlers.install(writer, frame);

@@ -47,8 +47,17 @@ export const CELL = {
   ipBase: 8,
   /** i32: set whenever it is entered. */
   used: 16,
+  /** i32: times that it was entered, where that is counted. */
+  entries: 20,
   size: JUMP_CACHE.entrySize,
 } as const;
+
+/** What a region is about to run outside of it, or after guest code that did not arrive behind the call. */
+export type Outside =
+  | { readonly kind: 'interpreter' }
+  | { readonly kind: 'handler'; readonly handler: Value }
+  | { readonly kind: 'link'; readonly link: Value }
+  | { readonly kind: 'guest'; readonly exit: Value };
 
 interface ColdExit {
   readonly label: Label;
@@ -77,7 +86,7 @@ export class RegionWriter extends RegionBuilder {
     super(signatures, helpers, plan.loadedRegisters);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
-    this.#flagsLive = flagsNeeded(plan.blocks, plan.graph);
+    this.#flagsLive = flagsNeeded(plan.blocks, plan.graph, plan.structure);
     this.#effects = plan.blocks.map(noEffects);
     this.#exitIp = this.variable('i64');
     this.#exitCode = this.variable('i32');
@@ -107,19 +116,26 @@ export class RegionWriter extends RegionBuilder {
     this.prologue(() => this.#enter(flow.live[0]));
   }
 
+  /** Before anything else on entry. */
+  protected entered(): void {}
+  /** Before anything outside the region, with all state in memory, so that a subclass may leave instead. */
+  protected outside(_what: Outside): void {}
+
   #enter(live: RegisterSet): void {
     const { offsets } = VCPU;
     const cpu = this.cpu;
     const { cell, checked, interpreter, blocks } = this.#plan;
     const place = this.i32(cell);
+    this.entered();
     this.set(this.ipBase, this.loadHost('i64.load', cpu, offsets.ipBase));
     if (checked) {
       const key = this.eq(this.loadHost('i64.load', place, CELL.key), this.#modeAndGeneration());
       const base = this.eq(this.loadHost('i64.load', place, CELL.ipBase), this.get(this.ipBase));
       this.leaveIf(this.eqz(this.and(key, base)), () => {
-        this.leaveIf(this.eqz(this.call('regionValid', cpu, place)), () =>
-          this.jumpTable(HANDLER, this.i32(interpreter), cpu, this.param(1)),
-        );
+        this.leaveIf(this.eqz(this.call('regionValid', cpu, place)), () => {
+          this.outside({ kind: 'interpreter' });
+          this.jumpTable(HANDLER, this.i32(interpreter), cpu, this.param(1));
+        });
       });
     }
     this.storeHost('i32.store', place, this.i32(1), CELL.used);
@@ -311,6 +327,7 @@ export class RegionWriter extends RegionBuilder {
       this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
     };
     this.plainIf(fits, follow, undefined, 'likely');
+    this.outside({ kind: 'link', link });
     this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
   }
   /** Cells that it uses, its own included; known once it is written. */
@@ -329,7 +346,9 @@ export class RegionWriter extends RegionBuilder {
   /** Handler of the record behind a link; the code there gets its `ipBase`. */
   #handlerAt(link: Value, record: Value): Value {
     this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
-    return this.loadHost('i32.load16_u', record, RECORD.handler);
+    const handler = this.loadHost('i32.load16_u', record, RECORD.handler);
+    this.outside({ kind: 'handler', handler });
+    return handler;
   }
   /** Leaves for whoever called this function. */
   #return(ip: Value): void {
@@ -358,6 +377,7 @@ export class RegionWriter extends RegionBuilder {
     const expected = this.ipAt(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);
     this.leaveIf(this.or(exit, this.eqz(arrived)), () => {
+      this.outside({ kind: 'guest', exit });
       const last = this.call('continueGuest', cpu, expected, exit);
       this.leaveIf(last, () => this.return(last));
     });
@@ -388,7 +408,10 @@ export class RegionWriter extends RegionBuilder {
         const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
         return this.callTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
       },
-      () => this.call('dispatchFrom', this.cpu, link),
+      () => {
+        this.outside({ kind: 'link', link });
+        return this.call('dispatchFrom', this.cpu, link);
+      },
       'likely',
     );
   }

@@ -28,6 +28,7 @@ import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
+import type { Sample } from '../../cpu/translator/verified-writer.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { openCounters, VCPU_BYTES } from '../../isa/counters.ts';
@@ -45,6 +46,8 @@ import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
+import { createVerification } from './verification.ts';
+import { createVerifiedCode } from './verified-code.ts';
 
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
@@ -107,9 +110,17 @@ export interface VcpuMemoryEvents {
 export interface Translation {
   /** Times that a jump is taken or a block entered before it is translated, 1 to `MOST_HEAT`. */
   readonly threshold: number;
+  /** Which runs of translated code are checked against the interpreter; absent: none. */
+  readonly verify?: Sample | undefined;
   /** How much of it there may be; `DEFAULT_CODE_LIMITS` if absent. */
   readonly limits?: CodeLimits;
 }
+
+/**
+ * Every run of a region at first, then as many as a machine can afford that is to boot in a few minutes. The period is odd,
+ * so that loops of even length do not hide anything.
+ */
+export const DEFAULT_SAMPLE: Sample = { first: 16, every: 1001 };
 
 export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
 
@@ -128,6 +139,7 @@ export interface VcpuOptions {
 interface Runtime extends MemoryRoutines, TlbRoutines {
   run(cpu: number, handler: number, record: number): number;
   forgetJumps(cpu: number, forGood: number): void;
+  dispatch(cpu: number, ignored: number): number;
   enterInterrupt?(cpu: number, vector: number): number;
   enterException?(cpu: number): number;
 }
@@ -163,9 +175,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
 
   const threshold = options.translation?.threshold ?? 0;
   const translates = threshold > 0;
+  const verify = options.translation?.verify;
+  const verified = verify && createVerifiedCode(arena, verify);
   const delivers = environment.onException === undefined && instructionSet.delivers === true;
   const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates, delivers });
-  const helpers = [
+  const plainHelpers = [
     ...memoryHelpers,
     ...tlbRoutines,
     ...jumpCacheRoutines,
@@ -173,6 +187,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     ...translatorHelpers,
     ...instructionSet.helpers,
   ];
+  const helpers = verified?.helpers(plainHelpers) ?? plainHelpers;
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
   const imports: Record<string, unknown> = {
@@ -196,6 +211,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     functions: { ...imports, ...(runtime as object) },
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
+    ...(verified && { begin: verified.beginHandler }),
     now: hostNow,
   });
   /** What stood at addresses may have moved. */
@@ -203,11 +219,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   /** Records, or what addresses mean, changed. */
   const forgetJumps = () => runtime.forgetJumps(cpu, 1);
   const breakpoints = createBreakpoints();
+  const decode = createDecoder(listEncodings(instructionSet.definitions));
   const blocks = createBlockCache({
     buffer,
     area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
     map,
-    decode: createDecoder(listEncodings(instructionSet.definitions)),
+    decode,
     handlers,
     forgetJumps() {
       forgetJumps();
@@ -229,7 +246,15 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   });
   const { plain = new Set() } = instructionSet;
   const translator = options.translation
-    ? createTranslator(blocks, handlers, regions, codeCache, plain, hostNow)
+    ? createTranslator(
+        blocks,
+        verified?.watch(handlers) ?? handlers,
+        regions,
+        codeCache,
+        plain,
+        hostNow,
+        verified?.beginRegion,
+      )
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -423,6 +448,29 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     return { handler: blocks.interpreterOf(block), record: block.record };
   }
 
+  const verification =
+    verified &&
+    createVerification(arena, verified, {
+      cpu,
+      state,
+      table,
+      dispatch: runtime.dispatch,
+      setSingle,
+      interpretNext,
+      nextInstruction() {
+        const host = map.readable(Math.floor(access.fetchAddress(linearIp()) / PAGE_SIZE));
+        const page = new Uint8Array(buffer, host, PAGE_SIZE);
+        const offset = Number(state.rip & 0xfffn);
+        const instruction = decode(page, offset, blocks.modeOf(state.modeKey));
+        if (typeof instruction === 'string') return instruction;
+        const code = [...page.subarray(offset, offset + instruction.length)];
+        const digits = code.map((byte) => byte.toString(16).padStart(2, '0')).join('');
+        return `${instruction.encoding.definition.name} (${digits})`;
+      },
+      pageOf: (host) =>
+        Array.from({ length: map.pages }, (_, page) => page).find((p) => map.readable(p) === host) ?? -1,
+    });
+
   /** Runs compiled code until the budget is used up or something waits. */
   function enter(budget: number): void {
     sliceBudget = budget;
@@ -434,9 +482,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     running = true;
     let start: { handler: number; record: number } | undefined;
     for (;;) {
-      const exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
+      let exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
       start = undefined;
       releaseBrake();
+      if (exit === EXIT.verify && verification !== undefined) {
+        exit = verification.check();
+        if (exit === EXIT.dispatch) continue;
+      }
       counts.ended(exit, state.faultVector !== NO_FAULT);
       if (exit === EXIT.poll) break;
       if (exit === EXIT.fault) backToCurrent();
@@ -620,6 +672,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       'regions live': regions.size,
       'live code bytes': regions.codeBytes,
       ...counts.stats(),
+      ...verification?.stats(),
     }),
   };
 }
