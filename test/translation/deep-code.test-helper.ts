@@ -41,7 +41,10 @@ export function deepCode(translation: Translation | undefined, rounds: number): 
     deeper: dec edi; call down; pop rdi; ret
     base: ret`,
   );
-  guest.load(AT.code, `mov edi, 3; call down; mov edi, 3; call down; mov edi, ${EVERY * (FUNCTIONS - 1)}; call down; hlt`);
+  guest.load(
+    AT.code,
+    `mov edi, 3; call down; mov edi, 3; call down; mov edi, ${EVERY * (FUNCTIONS - 1)}; call down; hlt`,
+  );
   guest.set({ rbp: AT.data });
   const result = guest.go(AT.code, 100_000_000);
   return {
