@@ -16,11 +16,18 @@ const LIMITS = {
   cells: limited({ cellBytes: 24 * 64 }),
 };
 
-/** Functions that add their number to RBX in a loop of three rounds, and a table of them at RDI. */
-function loadFunctions(guest: ReturnType<typeof createGuest>, step: number): void {
+/** Adds three times a number to RBX. Without a loop, only calls make it hot. */
+const BODIES = {
+  'with a loop': (n: number) => `mov edx, 3; again: add rbx, ${n}; dec edx; jnz again; ret`,
+  'without a loop': (n: number) => `add rbx, ${3 * n}; ret`,
+};
+type Body = keyof typeof BODIES;
+
+/** Functions for the numbers from 1, and a table of them at RDI. */
+function loadFunctions(guest: ReturnType<typeof createGuest>, step: number, body: Body): void {
   for (let i = 0; i < FUNCTIONS; i++) {
     const at = PLACE + i * step;
-    guest.load(at, `mov edx, 3; again: add rbx, ${i + 1}; dec edx; jnz again; ret`);
+    guest.load(at, BODIES[body](i + 1));
     guest.quad(AT.data + 8 * i, BigInt(at));
   }
   guest.set({ rdi: AT.data });
@@ -29,10 +36,13 @@ const SUM = BigInt((3 * FUNCTIONS * (FUNCTIONS + 1)) / 2);
 
 for (const threshold of THRESHOLDS) {
   for (const [what, limits] of Object.entries(LIMITS)) {
-    for (const step of [512, 4096]) {
-      test(`what does not fit goes and comes back: ${what}, ${step} bytes apart, threshold ${threshold}`, () => {
+    for (const [body, step] of [
+      ['with a loop', 512],
+      ['without a loop', 4096],
+    ] as const) {
+      test(`functions that do not fit go and come back: ${what}, ${body}, threshold ${threshold}`, () => {
         const guest = createGuest({ translation: { threshold, limits } });
-        loadFunctions(guest, step);
+        loadFunctions(guest, step, body);
         guest.load(
           AT.code,
           `again: xor esi, esi; mov r8d, 30; same: call qword [rdi+rsi*8]; dec r8d; jnz same
@@ -54,7 +64,7 @@ for (const threshold of THRESHOLDS) {
 
   test(`regions are evicted while their frames are on the stack, threshold ${threshold}`, () => {
     const guest = createGuest({ translation: { threshold, limits: limited({ regions: 4 }) } });
-    loadFunctions(guest, 4096);
+    loadFunctions(guest, 4096, 'with a loop');
     // Each activation calls itself, then another function in the same frame; the deepest calls all of the functions.
     guest.load(
       0x5000,
