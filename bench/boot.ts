@@ -10,12 +10,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SILENT } from '../src/images/apt/progress.ts';
 import { defaultGuest } from '../src/images/default-guest.ts';
+import { monitorOverhead, peakMemory } from './memory.ts';
 
 const PROMPT = 'virts# ';
 
 interface Boot {
   /** Seconds from the start of the process to the prompt. */
   readonly seconds: number;
+  /** Most KiB of memory that the process had until then. */
+  readonly peak: number | undefined;
   /** What the process said on standard error. */
   readonly log: string;
 }
@@ -37,11 +40,12 @@ async function boot(command: string, args: readonly string[]): Promise<Boot> {
       if (output.includes(PROMPT)) resolve((performance.now() - started) / 1000);
     });
   });
+  const peak = peakMemory(child.pid);
   child.removeAllListeners('exit');
   const exited = once(child, 'exit');
   child.stdin.write('poweroff -f\n');
   await exited;
-  return { seconds, log };
+  return { seconds, peak, log };
 }
 
 function median(values: readonly number[]): number {
@@ -101,6 +105,7 @@ async function main(): Promise<void> {
       `round ${round + 1}: virts ${virts[round].seconds.toFixed(2)} s, TCG ${tcg[round].seconds.toFixed(2)} s`,
     );
   }
+  const overheads = virts.map(({ peak, log }) => monitorOverhead(peak, log)).filter((value) => value !== undefined);
   const result = {
     node: process.version,
     qemu: await version(qemu),
@@ -108,10 +113,15 @@ async function main(): Promise<void> {
     virtsSeconds: median(virts.map((b) => b.seconds)),
     tcgSeconds: median(tcg.map((b) => b.seconds)),
     ratio: median(virts.map((b, i) => b.seconds / tcg[i].seconds)),
+    ...(overheads.length === 0 ? {} : { monitorOverheadMiB: median(overheads) }),
   };
   console.log(`${result.qemu}; Node ${result.node}; ${architecture}`);
   console.log(`median: virts ${result.virtsSeconds.toFixed(2)} s, TCG ${result.tcgSeconds.toFixed(2)} s`);
   console.log(`virts takes ${result.ratio.toFixed(2)} times as long as TCG`);
+  if (result.monitorOverheadMiB !== undefined)
+    console.log(
+      `monitor overhead at the prompt: ${result.monitorOverheadMiB.toFixed(0)} MiB beside what the guest touched`,
+    );
   console.log(virts[0].log.trim());
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
 }

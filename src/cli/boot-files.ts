@@ -26,7 +26,11 @@ export interface Boot {
 
 async function readBootFile(path: string, what: string): Promise<BootFile> {
   try {
-    return { name: path, bytes: await readFile(path) };
+    const content = await readFile(path);
+    // The machine's thread keeps it to start over: it sees this one instead of a copy.
+    const bytes = new Uint8Array(new SharedArrayBuffer(content.length));
+    bytes.set(content);
+    return { name: path, bytes };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') throw new VirtsError('not-found', `There is no ${what} ${path}.`, { path }, error);

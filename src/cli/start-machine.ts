@@ -10,6 +10,13 @@ import { CONTROL, createChannel, kick } from './worker-channel.ts';
 /** This file runs as TypeScript or, when built, as JavaScript: the worker's has the same ending. */
 const WORKER = new URL(`./machine-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
+/**
+ * Room for the engine's objects, in MiB. Most die at once: with much room for young ones, memory that no cache of the host
+ * holds any more is written. The other figure is what full caches of code need, several times over; V8 lets the heap grow by
+ * smaller steps the less it may become.
+ */
+const HEAP_LIMITS = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 512 };
+
 /** Input that does not fit waits this long before it is tried again, in milliseconds. */
 const INPUT_RETRY_MS = 5;
 
@@ -123,7 +130,7 @@ export const startMachine: StartMachine = async (options) => {
     debugLog: options.debugLog !== undefined,
     gdb: options.gdb,
   };
-  const worker = new Worker(WORKER, { workerData: data });
+  const worker = new Worker(WORKER, { workerData: data, resourceLimits: HEAP_LIMITS });
   const handles = { worker, control: new Int32Array(channel.control) };
   const machine = attach(handles, channel.input, options);
   await started(handles, options);

@@ -248,6 +248,7 @@ export const VCPU = struct('vcpu', 2, {
   /** TLBs that may hold entries, one bit each. */
   tlbUsed: 'u32',
   jumpCache: 'u32',
+  codeIndex: 'u32',
   /** Guest-physical map: address of its first entry, number of entries. */
   mapBase: 'u32',
   mapPages: 'u32',
@@ -292,6 +293,7 @@ export const ENGINE_FIELDS = [
   'tlbPcids',
   'tlbUsed',
   'jumpCache',
+  'codeIndex',
   'mapBase',
   'mapPages',
   'pendingKind',

@@ -3,20 +3,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { SEGMENT } from '../../src/isa/state.ts';
+import { type DeepCode, FUNCTIONS, NESTED } from './deep-code.test-helper.ts';
 import { AT, createGuest, ENGINES, SELECTOR } from './guest.ts';
 import { type Depth, RECURSIONS, recurse } from './returns.test-helper.ts';
 
 const ROUNDS = 1000;
 const DEPTH = 100_000;
 
-/** Runs the recursion in a thread whose stack has this many MiB; rejects with what it throws. */
-function onSmallStack(stackSizeMb: number, ...args: Parameters<typeof recurse>): Promise<Depth> {
+/** Calls a function of a module in a thread whose stack has this many MiB; rejects with what it throws. */
+function onSmallStack<R>(stackSizeMb: number, module: string, name: string, ...args: readonly unknown[]): Promise<R> {
   const code = `
     const { parentPort, workerData } = require('node:worker_threads');
-    import(workerData.module).then(({ recurse }) => parentPort.postMessage(recurse(...workerData.args)));`;
-  const module = new URL('./returns.test-helper.ts', import.meta.url).href;
-  const worker = new Worker(code, { eval: true, workerData: { module, args }, resourceLimits: { stackSizeMb } });
-  return new Promise<Depth>((resolve, reject) => {
+    const { module, name, args } = workerData;
+    import(module).then((scope) => parentPort.postMessage(scope[name](...args)));`;
+  const workerData = { module: new URL(module, import.meta.url).href, name, args };
+  const worker = new Worker(code, { eval: true, workerData, resourceLimits: { stackSizeMb } });
+  return new Promise<R>((resolve, reject) => {
     worker.once('message', resolve);
     worker.once('error', reject);
     worker.once('exit', (status) => reject(new Error(`the thread ended with ${status}`)));
@@ -36,9 +38,18 @@ for (const [engine, translation] of ENGINES) {
       assert.deepEqual(recurse(translation, program, DEPTH), expected);
     });
     test(`so it does on a thread with little stack: ${program} (${engine})`, async () => {
-      assert.deepEqual(await onSmallStack(1, translation, program, DEPTH), expected);
+      const args = [translation, program, DEPTH] as const;
+      assert.deepEqual(await onSmallStack<Depth>(1, './returns.test-helper.ts', 'recurse', ...args), expected);
     });
   }
+
+  test(`code with many nested blocks becomes hot while calls fill a little stack (${engine})`, async () => {
+    const rounds = 2 * NESTED + (translation?.threshold ?? 0);
+    const deep = await onSmallStack<DeepCode>(1, './deep-code.test-helper.ts', 'deepCode', translation, rounds);
+    const { result, exceptions, calls, functions } = deep;
+    assert.deepEqual([result, exceptions, calls], ['halted', 0, BigInt((FUNCTIONS - 1) * rounds)]);
+    assert.equal(functions >= FUNCTIONS, translation !== undefined, `${functions} regions`);
+  });
 
   /** Loops `ROUNDS` times over code that must add 1 to RBX a round and leave RSP as it was. */
   const rounds = (what: string, functions: string, body: string, registers: Record<string, number | bigint> = {}) =>

@@ -17,7 +17,7 @@ import { type ShapeMode, shapeOf } from './shape.ts';
 export const MODE_SINGLE = 1 << 20;
 
 /** What decoded code depends on. */
-const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
+export const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
 
 export interface Block {
   /** Address of the first record. */
@@ -37,8 +37,8 @@ export interface Block {
   readonly translatable: boolean;
   /** It lies in one page, and jumps may go straight to it. */
   readonly linkable: boolean;
-  /** Blocks whose regions contain code of this one. */
-  readonly coveredBy: Set<Block>;
+  /** Blocks whose regions contain code of this one; most have none. */
+  coveredBy: Set<Block> | undefined;
   /** The region that is entered here. */
   region: BlockRegion | undefined;
 }
@@ -47,7 +47,11 @@ export interface Block {
 interface BlockRegion {
   /** Handler of the block's first record that the region's took the place of. */
   readonly interpreter: number;
+  readonly handler: number;
+  /** Blocks that it was made of. */
   readonly sources: ReadonlySet<Block>;
+  /** How many instructions it has. */
+  readonly instructions: number;
   /** Called when it can be entered no more. */
   readonly dropped: () => void;
 }
@@ -91,10 +95,10 @@ export interface BlockCache {
   /** The handler that interprets the first instruction of a block. */
   interpreterOf(block: Block): number;
   /**
-   * Lets a block's first record run `handler`, a region made of the blocks in `sources`: once one of them goes, it goes
-   * too. `dropped` is called when it can be entered no more.
+   * Lets a block's first record run a region: once a block that it was made of goes, it goes too. `dropped` is called when
+   * it can be entered no more.
    */
-  replace(block: Block, sources: ReadonlySet<Block>, handler: number, dropped: () => void): void;
+  replace(block: Block, region: Omit<BlockRegion, 'interpreter' | 'dropped'>, dropped: () => void): void;
   /** Lets the interpreter run a block again, and counts the jumps to it anew. */
   restore(block: Block): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
@@ -109,6 +113,8 @@ export interface BlockCacheOptions {
   readonly handlers: Handlers;
   /** Addresses that were looked up before may now lead elsewhere. */
   forgetJumps(): void;
+  /** Records have become exits: whatever leads to them finds that out by itself, but not what runs already. */
+  codeDropped(): void;
   /** Whether the instruction at an offset in its page must begin a block that nothing links to. */
   separates(offset: number): boolean;
 }
@@ -301,7 +307,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       start: position.offset,
       end: Math.max(draft.offset, draft.looked),
       nextPage: draft.nextPage,
-      coveredBy: new Set(),
+      coveredBy: undefined,
       region: undefined,
       limit: position.limit,
       translatable,
@@ -310,7 +316,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const replaced = pages.get(position.page)?.blocks.get(key);
     if (replaced !== undefined) {
       remove(replaced);
-      options.forgetJumps();
+      options.codeDropped();
     }
     codePage(position.page).blocks.set(key, block);
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
@@ -331,7 +337,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const { region } = block;
     if (region === undefined) return;
     block.region = undefined;
-    for (const source of region.sources) source.coveredBy.delete(block);
+    for (const source of region.sources) source.coveredBy?.delete(block);
     region.dropped();
   }
 
@@ -355,8 +361,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     pages.get(block.page)?.blocks.delete(block.key);
     if (block.nextPage >= 0) pages.get(block.nextPage)?.entering.delete(block);
     stats.invalidated++;
-    const covering = [...block.coveredBy];
-    block.coveredBy.clear();
+    const covering = block.coveredBy ?? [];
+    block.coveredBy = undefined;
     for (const entry of covering) if (pages.get(entry.page)?.blocks.get(entry.key) === entry) remove(entry);
     for (const page of [block.page, block.nextPage]) {
       const entry = pages.get(page);
@@ -402,7 +408,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         ...[...entry.entering].filter((block) => touches(block, true, from, to)),
       ];
       for (const block of dropped) remove(block);
-      if (dropped.length > 0) options.forgetJumps();
+      if (dropped.length > 0) options.codeDropped();
     },
     describe(page, offset, key, distance) {
       const block = pages.get(page)?.blocks.get(blockKey(offset, key));
@@ -423,10 +429,14 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       return { block, instructions, targets: notedTargets(block, instructions) };
     },
     interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
-    replace(block, sources, handler, dropped) {
-      block.region = { interpreter: data.getUint16(block.record + RECORD.handler, true), sources, dropped };
-      data.setUint16(block.record + RECORD.handler, handler, true);
-      for (const source of sources) if (source !== block) source.coveredBy.add(block);
+    replace(block, region, dropped) {
+      block.region = { ...region, interpreter: data.getUint16(block.record + RECORD.handler, true), dropped };
+      data.setUint16(block.record + RECORD.handler, region.handler, true);
+      for (const source of region.sources) {
+        if (source === block) continue;
+        source.coveredBy ??= new Set();
+        source.coveredBy.add(block);
+      }
     },
     restore(block) {
       const { region } = block;

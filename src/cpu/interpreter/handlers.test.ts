@@ -79,6 +79,7 @@ test('when handlers are full, all blocks are forgotten with them', () => {
     map,
     decode,
     handlers,
+    codeDropped: () => {},
     forgetJumps: () => {
       forgotten++;
     },

@@ -63,6 +63,14 @@ export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
 }
 
+/** Linear address of the next instruction. */
+export function linearInstructionPointer(b: Builder, cpu: Value): Value {
+  const rip = readField(b, cpu, 'rip');
+  const long = b.and(readField(b, cpu, 'modeKey'), b.i32(2 << MODE.codeShift));
+  const inSegment = b.zeroExtend(b.add(rip, readField(b, cpu, 'segmentBase', SEGMENT.cs)), 4);
+  return b.select(long, rip, inSegment);
+}
+
 /** Host address of the page of code at a linear address, or 0 where it cannot be fetched: no fault is left behind. */
 const codePage = routine('codePage', ['i64'], 'i32', (b, cpu, linear) => {
   const page = b.and(linear, b.i64(-4096));
@@ -82,10 +90,7 @@ const codePage = routine('codePage', ['i64'], 'i32', (b, cpu, linear) => {
  * (cpu, entry) -> i32
  */
 const refreshJump = routine('refreshJump', ['i32'], 'i32', (b, cpu, entry) => {
-  const rip = readField(b, cpu, 'rip');
-  const long = b.and(readField(b, cpu, 'modeKey'), b.i32(2 << MODE.codeShift));
-  const inSegment = b.zeroExtend(b.add(rip, readField(b, cpu, 'segmentBase', SEGMENT.cs)), 4);
-  const linear = b.variable('i64', b.select(long, rip, inSegment));
+  const linear = b.variable('i64', linearInstructionPointer(b, cpu));
   const differs = (address: Value, field: number) =>
     b.ne(b.call('codePage', cpu, address), b.loadHost('i32.load', entry, field));
   // An entry that was never written has no page.

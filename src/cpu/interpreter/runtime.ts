@@ -11,6 +11,7 @@ import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { NO_FAULT, VCPU } from '../../isa/state.ts';
 import { MODE } from '../mode.ts';
 import { HANDLER } from './builder.ts';
+import { findCode } from './code-index.ts';
 import { EXIT, RESOLVED } from './exits.ts';
 import { SPECIAL_INDEX } from './handlers.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
@@ -35,8 +36,14 @@ const dispatch = (threshold: number): Helper =>
         b.loadHost('i32.load', entry, JUMP_CACHE.key),
         b.loadHost('i32.load', cpu, offsets.modeKey),
       );
-      b.if(b.eqz(b.and(known, sameMode)), () => b.return(b.i32(EXIT.lookup)));
-      b.if(b.eqz(b.call('refreshJump', cpu, entry)), () => b.return(b.i32(EXIT.lookup)));
+      const good = b.choose(
+        b.and(known, sameMode),
+        () => b.call('refreshJump', cpu, entry),
+        () => b.i32(0),
+      );
+      b.if(b.eqz(good), () => {
+        b.if(b.eqz(b.call('findCode', cpu, entry)), () => b.return(b.i32(EXIT.lookup)));
+      });
     });
     if (threshold > 0) {
       const heat = b.add(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(1));
@@ -176,6 +183,7 @@ const engineHelpers: readonly Helper[] = [
  */
 export const runtimeHelpers = (threshold: number, delivers: boolean): readonly Helper[] => [
   ...engineHelpers,
+  findCode(threshold),
   dispatch(threshold),
   noteLink(threshold),
   dispatchFrom(threshold),

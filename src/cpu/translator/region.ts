@@ -3,8 +3,8 @@ import type { Instruction } from '../../isa/instruction.ts';
 import type { Block, KnownCode } from '../interpreter/blocks.ts';
 
 /** Most blocks and instructions in a region. */
-export const REGION_BLOCKS = 128;
-export const REGION_INSTRUCTIONS = 800;
+export const REGION_BLOCKS = 96;
+export const REGION_INSTRUCTIONS = 400;
 
 /** A decoded instruction. Offsets count from the start of the page that the region is entered in. */
 export interface RegionInstruction {
@@ -46,6 +46,8 @@ export interface RegionSource {
   /** What was executed from an offset on, in straight line. */
   find(offset: number): KnownCode | undefined;
   translatable(instruction: Instruction): boolean;
+  /** Whether what follows is to be left to a region that begins there already. */
+  stopsAt(code: KnownCode): boolean;
   /** Offsets that a computed jump at the end of some code went to. */
   targets(code: KnownCode): readonly number[];
 }
@@ -106,8 +108,10 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
   for (let offset = waiting.shift(); offset !== undefined; offset = waiting.shift()) {
     if (known.has(offset)) continue;
     if (known.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
-    const code = source.find(offset) ?? rests.get(offset);
+    const own = source.find(offset);
+    const code = own ?? rests.get(offset);
     if (code === undefined || code.instructions.length === 0) continue;
+    if (offset !== entry && own !== undefined && source.stopsAt(own)) continue;
     noteRests(rests, code);
     const block = cut(code, source, nowhere);
     if (block.instructions.length === 0) continue;

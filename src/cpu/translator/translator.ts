@@ -31,6 +31,12 @@ const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
 /** Linear pages around its own that a region may reach. */
 const REACH = 8;
 
+/**
+ * Instructions of a region that others may contain again. A larger one is left for by a jump, or a large function would be
+ * translated again and again for every place in it that is returned to.
+ */
+const REPEATED = 48;
+
 /** First guess at the bytes of a frame: for each instruction, and beside them. */
 const FRAME_GUESS = { instruction: 16, fixed: 512 } as const;
 /** A region whose frame takes more would use up the stack of a host thread in a few calls. */
@@ -167,6 +173,7 @@ export function createTranslator(
           const { nextPage } = known.block;
           return nextPage < 0 || nextPage === pageAt(distance + 1) ? known : undefined;
         },
+        stopsAt: ({ block: { region: other } }) => other !== undefined && other.instructions > REPEATED,
         targets: (code) => code.targets.map((target) => (target - low) | 0),
         translatable: (instruction) => translatable(instruction, modeKey, mode),
       });
@@ -185,13 +192,15 @@ export function createTranslator(
       table.trim(cell, made.cells);
       table.enter(cell, { block, handler, pages, codeBytes });
       refused.delete(block);
-      blocks.replace(block, region.sources, handler, () => {
+      let instructions = 0;
+      for (const part of region.blocks.values()) instructions += part.instructions.length;
+      blocks.replace(block, { sources: region.sources, handler, instructions }, () => {
         stats['regions dropped']++;
         handlers.release(handler);
         table.release(cell);
       });
       stats.regions++;
-      for (const part of region.blocks.values()) stats['translated instructions'] += part.instructions.length;
+      stats['translated instructions'] += instructions;
       stats['code bytes'] += codeBytes;
     },
   };

@@ -8,7 +8,7 @@ import { createSharedMemory } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
-import { createVcpu, DEFAULT_TRANSLATION, type Translation } from './vcpu.ts';
+import { createVcpu, type Translation } from './vcpu.ts';
 
 /** Guest-physical addresses. RAM ends at `device`, where everything further is one device. */
 export const PLACE = {
@@ -28,7 +28,7 @@ const ATTRIBUTES = { code32: 0xc09b, code64: 0xa09b, data: 0xc093 } as const;
 /** Both ways to run code: as the interpreter does it, and with hot code translated. */
 export const ENGINES = [
   ['interpreted', undefined],
-  ['translated when hot', DEFAULT_TRANSLATION],
+  ['translated when hot', { threshold: 500 }],
   ['translated at once', { threshold: 1 }],
 ] as const;
 

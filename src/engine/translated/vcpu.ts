@@ -9,6 +9,7 @@ import {
   takeDebugTrap,
 } from '../../cpu/debug.ts';
 import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
+import { CODE_INDEX_BYTES, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
 import {
@@ -41,6 +42,7 @@ import { memoryHelpers } from '../../memory/translate.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
+import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
 import { createTlb, type TlbRoutines } from './tlb.ts';
@@ -50,8 +52,8 @@ import { createVerifiedCode } from './verified-code.ts';
 /** Bytes for records of decoded code. */
 const RECORD_AREA = 64 * 1024 * 1024;
 
-/** Bytes of host stack for frames of regions: half of what a thread has by default. */
-const STACK_BYTES = 400 * 1024;
+/** Limit of a code segment that has none. */
+const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
 
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
@@ -150,6 +152,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const state = VCPU.view(buffer, cpu);
   state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
   state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
+  state.codeIndex = arena.allocate(CODE_INDEX_BYTES, PAGE_SIZE);
   // Entries that were never written are of generation 0.
   state.jumpGeneration = 1;
   state.jumpFloor = 1;
@@ -171,10 +174,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let brake: { at: number; handler: number; invalidated: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
+  const translates = threshold > 0;
   const verify = options.translation?.verify;
   const verified = verify && createVerifiedCode(arena, verify);
   const delivers = environment.onException === undefined && instructionSet.delivers === true;
-  const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates: threshold > 0, delivers });
+  const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates, delivers });
   const plainHelpers = [
     ...memoryHelpers,
     ...tlbRoutines,
@@ -222,9 +226,16 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     map,
     decode,
     handlers,
-    forgetJumps,
+    forgetJumps() {
+      forgetJumps();
+      new Uint8Array(buffer, state.codeIndex, CODE_INDEX_BYTES).fill(0);
+    },
+    codeDropped() {
+      state.epoch = (state.epoch + 1) >>> 0;
+    },
     separates: breakpoints.separates,
   });
+  const stackBytes = translates ? stackBudget(memory, cpu + VCPU.offsets.scratch) : 0;
   const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
   const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
   const regions = createRegionTable(buffer, regionArea);
@@ -324,7 +335,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       offset: physical % PAGE_SIZE,
       modeKey: state.modeKey,
       ip,
-      limit: flat ? Number.MAX_SAFE_INTEGER : state.segmentLimit[SEGMENT.cs],
+      limit: flat ? FLAT_LIMIT : state.segmentLimit[SEGMENT.cs],
       nextPage() {
         const next = access.fetchAddress((linear | 4095n) + 1n);
         return next < 0 ? -1 : Math.floor(next / PAGE_SIZE);
@@ -369,6 +380,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const nextPage = block.nextPage < 0 ? 0 : map.readable(block.nextPage) || 1;
     data.setUint32(entry + JUMP_CACHE.nextPage, nextPage, true);
     data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
+    if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1) {
+      const host = map.readable(at.page) + at.offset;
+      indexCode(data, state.codeIndex, { host, nextPage, modeKey: state.modeKey, record: block.record });
+    }
     return { block, page: at.page };
   }
 
@@ -464,7 +479,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.shadowBudget = MOST + 1;
     state.current = 0;
     state.eventsWait = state.nmiPending !== 0 || environment.interrupts.pending() ? 1 : 0;
-    state.depth = STACK_BYTES;
+    state.depth = stackBytes;
     running = true;
     let start: { handler: number; record: number } | undefined;
     for (;;) {
@@ -479,7 +494,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       if (exit === EXIT.poll) break;
       if (exit === EXIT.fault) backToCurrent();
       state.current = 0;
-      state.depth = STACK_BYTES;
+      state.depth = stackBytes;
       if (state.faultVector === NO_FAULT) {
         start = interpretNext();
         if (start !== undefined) continue;

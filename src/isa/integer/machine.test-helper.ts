@@ -188,7 +188,7 @@ export function run(code: string, input: Input = {}): Output {
   handlers.publish();
   writer.instruction(RECORDS, handler, instruction, shape, CODE, 1);
   const end = CODE + bytes.length;
-  writer.special(RECORDS + RECORD_SIZE, handlers.special.stale, end, end, 2);
+  writer.special(RECORDS + RECORD_SIZE, handlers.special.end, end, end, 2);
   const exit = (table.get(handler) as (cpu: number, record: number) => number)(CPU, RECORDS);
   return output(exit === EXIT.fault ? state.faultVector : undefined, state.rip);
 }

@@ -96,7 +96,7 @@ export function prepare(code: string, constants = false): () => number | undefin
   handlers.publish();
   writer.instruction(RECORDS, handler, instruction, shape, CODE, 1);
   const end = CODE + instruction.length;
-  writer.special(RECORDS + RECORD_SIZE, handlers.special.stale, end, end, 2);
+  writer.special(RECORDS + RECORD_SIZE, handlers.special.end, end, end, 2);
   const execute = table.get(handler) as (cpu: number, record: number) => number;
   return () => (execute(CPU, RECORDS) === EXIT.fault ? state.faultVector : undefined);
 }

@@ -99,7 +99,7 @@ export function execute(code: Uint8Array, options: Options = {}): number | 'wait
   handlers.publish();
   writer.instruction(RECORDS, handler, instruction, shape, CODE, 1);
   const end = CODE + instruction.length;
-  writer.special(RECORDS + RECORD_SIZE, handlers.special.stale, end, end, 2);
+  writer.special(RECORDS + RECORD_SIZE, handlers.special.end, end, end, 2);
   const exit = (table.get(handler) as (cpu: number, record: number) => number)(CPU, RECORDS);
   if (exit === EXIT.fault) return state.faultVector;
   return exit === EXIT.dispatch && state.rip === BigInt(CODE) ? 'wait' : undefined;

@@ -1,0 +1,14 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { monitorOverhead, peakMemory } from './memory.ts';
+
+test('the overhead is what the process had at most, without the memory of its guest', () => {
+  const log = 'virts: regions: made 3\nvirts: resident guest memory (KiB): 102400\nvirts: run time (s): 3.0\n';
+  assert.equal(monitorOverhead(307_200, log), 200);
+});
+
+test('where either figure is missing there is none', () => {
+  assert.equal(monitorOverhead(undefined, 'virts: resident guest memory (KiB): 1'), undefined);
+  assert.equal(monitorOverhead(1, ''), undefined);
+  assert.equal(peakMemory(undefined), undefined);
+});
