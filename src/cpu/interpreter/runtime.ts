@@ -91,27 +91,31 @@ const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, e
 });
 
 /**
- * `noteLink` (cpu, link): the link gets what the jump cache has for `rip`, if it is of another generation and the code there
- * is hot enough that it need not be counted any more.
+ * A link gets what the jump cache has for `rip`, if it is of another generation and the code there is hot enough that it need
+ * not be counted any more.
  */
-const noteLink = (threshold: number): Helper =>
-  routine('noteLink', ['i32'], undefined, (b, cpu, link) => {
-    const { offsets } = VCPU;
-    const address = b.loadHost('i64.load', cpu, offsets.rip);
-    const entry = jumpCacheEntry(b, cpu, address);
-    const key = b.loadHost('i64.load', cpu, offsets.modeKey);
-    const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
-    const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
-    const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
-    const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
-    b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
-  });
+function fillLink(b: Builder, cpu: Value, link: Value, threshold: number): void {
+  const { offsets } = VCPU;
+  const address = b.loadHost('i64.load', cpu, offsets.rip);
+  const entry = jumpCacheEntry(b, cpu, address);
+  const key = b.loadHost('i64.load', cpu, offsets.modeKey);
+  const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
+  const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
+  const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
+  const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
+  b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
+}
 
-/** `dispatchFrom` (cpu, link): as `dispatch`, once `noteLink` looked at the link. */
-const dispatchFrom = routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
-  b.call('noteLink', cpu, link);
-  b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
-});
+/** `noteLink` (cpu, link): fills a link. */
+const noteLink = (threshold: number): Helper =>
+  routine('noteLink', ['i32'], undefined, (b, cpu, link) => fillLink(b, cpu, link, threshold));
+
+/** `dispatchFrom` (cpu, link): as `dispatch`; fills a link before. */
+const dispatchFrom = (threshold: number): Helper =>
+  routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
+    fillLink(b, cpu, link, threshold);
+    b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
+  });
 
 /** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
 function backToCurrent(b: Builder, cpu: Value): void {
@@ -182,7 +186,7 @@ export const runtimeHelpers = (threshold: number, delivers: boolean): readonly H
   findCode(threshold),
   dispatch(threshold),
   noteLink(threshold),
-  dispatchFrom,
+  dispatchFrom(threshold),
   continueGuest,
   run(delivers),
 ];

@@ -261,8 +261,12 @@ export class RegionWriter extends RegionBuilder {
           );
           return;
         }
-        this.plainIf(this.ne(offset, this.i64(successors[from])), () => this.branch(missed));
-        this.#go(node, successors[from], effects);
+        // Flags that wait do so at `missed` too, whatever the block that is built here makes of them.
+        this.plainIf(
+          this.ne(offset, this.i64(successors[from])),
+          () => this.branch(missed),
+          () => this.#go(node, successors[from], effects),
+        );
       };
       find(0, successors.length);
     });

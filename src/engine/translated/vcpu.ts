@@ -120,7 +120,7 @@ export interface Translation {
  * Every run of a region at first, then as many as a machine can afford that is to boot in a few minutes. The period is odd,
  * so that loops of even length do not hide anything.
  */
-export const DEFAULT_SAMPLE: Sample = { first: 16, every: 1001 };
+export const DEFAULT_SAMPLE: Sample = { first: 16, every: 251 };
 
 export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
 
@@ -458,7 +458,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       setSingle,
       interpretNext,
       nextInstruction() {
-        const host = map.readable(Math.floor(access.fetchAddress(linearIp()) / PAGE_SIZE));
+        const host = map.readable(pageNear(state.rip, 0));
+        if (host === 0) return 'not mapped';
         const page = new Uint8Array(buffer, host, PAGE_SIZE);
         const offset = Number(state.rip & 0xfffn);
         const instruction = decode(page, offset, blocks.modeOf(state.modeKey));
