@@ -63,13 +63,15 @@ export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
 }
 
-/** Linear address of the next instruction. */
-export function linearInstructionPointer(b: Builder, cpu: Value): Value {
-  const rip = readField(b, cpu, 'rip');
+/** Linear address that an instruction pointer stands for. */
+export function linearAddressOf(b: Builder, cpu: Value, ip: Value): Value {
   const long = b.and(readField(b, cpu, 'modeKey'), b.i32(2 << MODE.codeShift));
-  const inSegment = b.zeroExtend(b.add(rip, readField(b, cpu, 'segmentBase', SEGMENT.cs)), 4);
-  return b.select(long, rip, inSegment);
+  const inSegment = b.zeroExtend(b.add(ip, readField(b, cpu, 'segmentBase', SEGMENT.cs)), 4);
+  return b.select(long, ip, inSegment);
 }
+/** Linear address of the next instruction. */
+export const linearInstructionPointer = (b: Builder, cpu: Value): Value =>
+  linearAddressOf(b, cpu, readField(b, cpu, 'rip'));
 
 /** Host address of the page of code at a linear address, or 0 where it cannot be fetched: no fault is left behind. */
 const codePage = routine('codePage', ['i64'], 'i32', (b, cpu, linear) => {

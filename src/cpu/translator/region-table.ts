@@ -2,7 +2,7 @@
 import type { Block } from '../interpreter/blocks.ts';
 import { JUMP_CACHE, NO_GENERATION } from '../interpreter/jump-cache.ts';
 import { createCellAllocator } from './cell-allocator.ts';
-import { CELL } from './writer.ts';
+import { CELL, CELL_PAGES } from './writer.ts';
 
 export interface RegionEntry {
   /** The interpreter's block that it takes the place of. */
@@ -14,6 +14,16 @@ export interface RegionEntry {
   readonly codeBytes: number;
 }
 
+/** What is mapped where a region is to be entered. */
+export interface Present {
+  /** Guest-physical page at a distance from the entry's, or -1. */
+  pageAt(distance: number): number;
+  /** Host address of a page, or 0. */
+  hostOf(page: number): number;
+  readonly key: bigint;
+  readonly ipBase: bigint;
+}
+
 export interface RegionTable {
   /** Address of `count` cells in a row: the region's own, then links that lead nowhere yet. 0 where there is no room. */
   allocate(count: number): number;
@@ -22,7 +32,7 @@ export interface RegionTable {
   release(cell: number): void;
   enter(cell: number, entry: RegionEntry): void;
   /** Whether all pages of a region are where it expects them; a positive answer is kept in the cell. */
-  valid(cell: number, pageAt: (distance: number) => number, key: bigint, ipBase: bigint): boolean;
+  valid(cell: number, present: Present): boolean;
   /**
    * The region to go next: the oldest that was not entered since this function or `forgetUse` last passed it by. One that
    * was becomes the youngest, so that the oldest of all comes where every one was entered.
@@ -42,6 +52,18 @@ export function createRegionTable(buffer: SharedArrayBuffer, area: { base: numbe
   const entries = new Map<number, RegionEntry>();
   const cells = createCellAllocator(area, CELL.size);
   let codeBytes = 0;
+
+  /** Notes where pages are, for `regionValid`. */
+  function notePages(cell: number, pages: ReadonlyMap<number, number>, hostOf: (page: number) => number): void {
+    const hosts = [...pages].map(([distance, page]) => [distance, hostOf(page)] as const);
+    const fits = hosts.length <= CELL_PAGES && hosts.every(([, host]) => host !== 0);
+    data.setUint32(cell + CELL.pages, fits ? hosts.length : 0, true);
+    if (!fits) return;
+    hosts.forEach(([distance, host], i) => {
+      data.setInt32(cell + CELL.firstPage + 8 * i, distance, true);
+      data.setUint32(cell + CELL.firstPage + 8 * i + 4, host, true);
+    });
+  }
 
   return {
     get size() {
@@ -70,15 +92,17 @@ export function createRegionTable(buffer: SharedArrayBuffer, area: { base: numbe
       data.setBigInt64(cell + CELL.key, NO_GENERATION, true);
       data.setUint32(cell + CELL.used, 1, true);
       data.setUint32(cell + CELL.entries, 0, true);
+      data.setUint32(cell + CELL.pages, 0, true);
       entries.set(cell, entry);
       codeBytes += entry.codeBytes;
     },
-    valid(cell, pageAt, key, ipBase) {
+    valid(cell, { pageAt, hostOf, key, ipBase }) {
       const entry = entries.get(cell);
       if (entry === undefined) return false;
       for (const [distance, page] of entry.pages) if (pageAt(distance) !== page) return false;
       // The look at a page may have set an accessed bit in code of the region, which is gone then.
       if (entries.get(cell) !== entry) return false;
+      notePages(cell, entry.pages, hostOf);
       data.setBigUint64(cell + CELL.key, key, true);
       data.setBigUint64(cell + CELL.ipBase, ipBase, true);
       return true;

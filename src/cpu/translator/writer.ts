@@ -49,8 +49,15 @@ export const CELL = {
   used: 16,
   /** i32: times that it was entered, where that is counted. */
   entries: 20,
+  /** i32: other pages whose places are noted, 0 where none is. */
+  pages: 24,
+  /** For each: i32 distance from the entry's page, i32 host address. */
+  firstPage: 28,
   size: JUMP_CACHE.entrySize,
 } as const;
+
+/** Pages that fit a cell. */
+export const CELL_PAGES = (CELL.size - CELL.firstPage) >> 3;
 
 /** What a region is about to run outside of it, or after guest code that did not arrive behind the call. */
 export type Outside =

@@ -26,6 +26,7 @@ import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { type CodeLimits, createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
+import { regionHelpers } from '../../cpu/translator/region-check.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
 import type { Sample } from '../../cpu/translator/verified-writer.ts';
@@ -185,6 +186,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     ...jumpCacheRoutines,
     ...runtimeHelpers(threshold, delivers),
     ...translatorHelpers,
+    ...regionHelpers,
     ...instructionSet.helpers,
   ];
   const helpers = verified?.helpers(plainHelpers) ?? plainHelpers;
@@ -199,7 +201,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.debugPending |= dataBreakpoints(state, BigInt.asUintN(64, linear), flags & 0xff, write);
     },
     resolve: (_cpu: number, exit: number) => resolve(exit),
-    regionValid: (_cpu: number, cell: number) => regionValid(cell),
+    regionCheck: (_cpu: number, cell: number) => regionCheck(cell),
     ...instructionSet.implementation(context),
   };
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), {
@@ -412,10 +414,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.faultVector = NO_FAULT;
     return physical < 0 || physical >= map.pages * PAGE_SIZE ? -1 : Math.floor(physical / PAGE_SIZE);
   }
-  function regionValid(cell: number): number {
+  function regionCheck(cell: number): number {
     const { ipBase } = state;
     const key = data.getBigUint64(cpu + VCPU.offsets.modeKey, true);
-    return regions.valid(cell, (distance) => pageNear(ipBase, distance), key, ipBase) ? 1 : 0;
+    return regions.valid(cell, { pageAt: (distance) => pageNear(ipBase, distance), hostOf: map.readable, key, ipBase })
+      ? 1
+      : 0;
   }
 
   /** Finds the code at `rip` for an exit of `RESOLVED`. Returns 0 where the run may go on, else how it ends. */
