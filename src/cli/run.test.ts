@@ -51,8 +51,9 @@ test('standard input and output are the first serial port', async () => {
 });
 
 test('a signal ends a guest that runs for ever', async () => {
-  const run = virts('run', '--kernel', kernel('spin', GUESTS.onStart(1, [], GUESTS.spin)), '--stats');
-  setTimeout(() => run.process.kill('SIGINT'), 1500);
+  const run = virts('run', '--kernel', kernel('spin', GUESTS.speakAndSpin), '--stats');
+  await run.said(/!/);
+  run.process.kill('SIGINT');
   const { status, stderr } = await run.ended;
   assert.equal(status, 130);
   assert.match(stderr, /^virts: instructions retired: \d+$/m);

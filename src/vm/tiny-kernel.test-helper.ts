@@ -35,6 +35,8 @@ export const GUESTS = {
   tripleFault: [0x0f, 0x01, 0x1d, ...word(ENTRY + 9), 0x0f, 0x0b, 0, 0, 0, 0, 0, 0], // lidt [zeroes]; ud2
   halt: HANG,
   spin: [0xeb, 0xfe], // jmp $
+  /** Writes `!` to the first serial port, then runs for ever. */
+  speakAndSpin: [0x66, 0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0xeb, 0xfe], // mov dx, 0x3f8; mov al, '!'; out dx, al; jmp $
   /** Returns what it reads from the first serial port; `q` ends it with 7 at the debug-exit port. */
   echo: [
     ...[0x66, 0xba, 0xfd, 0x03], // again: mov dx, 0x3fd
