@@ -53,7 +53,8 @@ export function makeAr(members: readonly (readonly [string, Uint8Array])[]): Buf
 
 export async function makeTar(files: Readonly<Record<string, string | Uint8Array>>): Promise<Buffer> {
   const tar = pack();
-  for (const [name, content] of Object.entries(files)) tar.entry({ name: `./${name}`, mtime: new Date(0) }, Buffer.from(content));
+  for (const [name, content] of Object.entries(files))
+    tar.entry({ name: `./${name}`, mtime: new Date(0) }, Buffer.from(content));
   tar.finalize();
   const chunks: Uint8Array[] = [];
   for await (const chunk of tar) chunks.push(chunk as Uint8Array);
