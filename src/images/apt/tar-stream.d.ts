@@ -15,7 +15,7 @@ declare module 'tar-stream' {
   export function extract(): Writable & AsyncIterable<Entry>;
   interface Pack extends Readable {
     entry(
-      header: { name: string; type?: string; mode?: number; linkname?: string },
+      header: { name: string; type?: string; mode?: number; linkname?: string; mtime?: Date },
       content?: string | Uint8Array,
     ): unknown;
     finalize(): void;
