@@ -282,12 +282,14 @@ const fill = routine('fillTlb', ['i64', 'i32', 'i32'], undefined, (b, cpu, linea
   const slot = b.variable('i32', b.add(b.and(b.wrap(b.shrU(linear, b.i64(7))), mask), b.get(table)));
   const page = b.variable('i64', b.and(linear, b.i64(-4096)));
   const at = (tag: number) => b.loadHost('i64.load', b.get(slot), tag);
-  const known = b.or(b.eq(at(TLB_ENTRY.read), b.get(page)), b.eq(at(TLB_ENTRY.execute), b.get(page)));
+  const addend = b.sub(b.and(entry, b.i32(-4096)), b.wrap(b.get(page)));
+  const same = b.or(b.eq(at(TLB_ENTRY.read), b.get(page)), b.eq(at(TLB_ENTRY.execute), b.get(page)));
+  // The guest may have changed the page table and flushed nothing: rights to the old frame are none to the new one.
+  const known = b.and(same, b.eq(b.loadHost('i32.load', b.get(slot), TLB_ENTRY.addend), addend));
   b.if(b.eqz(known), () => {
     for (const tag of [TLB_ENTRY.read, TLB_ENTRY.write, TLB_ENTRY.execute])
       b.storeHost('i64.store', b.get(slot), b.i64(INVALID), tag);
   });
-  const addend = b.sub(b.and(entry, b.i32(-4096)), b.wrap(b.get(page)));
   b.storeHost('i32.store', b.get(slot), addend, TLB_ENTRY.addend);
   const execute = b.ne(b.and(flags, b.i32(MEMORY_ACCESS.execute)), b.i32(0));
   b.if(

@@ -101,9 +101,12 @@ export interface Machine {
 /** Times in one call that a counted clock skips to a timer. */
 const MOST_SKIPS = 100_000;
 
+/** Bytes of RAM that the frame pool can back. */
+const MOST_MEMORY = 3584 * 1024 * 1024;
+
 function checkMemory(size: number): void {
-  if (size % PAGE_SIZE === 0 && size > 0) return;
-  throw new VirtsError('usage', 'The memory size must be a multiple of 4 KiB.', { size });
+  if (size % PAGE_SIZE === 0 && size > 0 && size <= MOST_MEMORY) return;
+  throw new VirtsError('usage', 'The memory size must be a multiple of 4 KiB, and at most 3584 MiB.', { size });
 }
 
 export function createMachine(options: MachineOptions): Machine {

@@ -96,9 +96,9 @@ export interface BlockCache {
   interpreterOf(block: Block): number;
   /**
    * Lets a block's first record run a region: once a block that it was made of goes, it goes too. `dropped` is called when
-   * it can be entered no more.
+   * it can be entered no more. `false`, with nothing done: such a block is gone already.
    */
-  replace(block: Block, region: Omit<BlockRegion, 'interpreter' | 'dropped'>, dropped: () => void): void;
+  replace(block: Block, region: Omit<BlockRegion, 'interpreter' | 'dropped'>, dropped: () => void): boolean;
   /** Lets the interpreter run a block again, and counts the jumps to it anew. */
   restore(block: Block): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
@@ -333,6 +333,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     return [...new Uint32Array(buffer, place, JUMP_TARGETS)].filter((target) => target !== 0);
   }
 
+  const isAlive = (block: Block): boolean => pages.get(block.page)?.blocks.get(block.key) === block;
+
   function dropRegion(block: Block): void {
     const { region } = block;
     if (region === undefined) return;
@@ -430,6 +432,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     },
     interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
     replace(block, region, dropped) {
+      if (![block, ...region.sources].every(isAlive)) return false;
       block.region = { ...region, interpreter: data.getUint16(block.record + RECORD.handler, true), dropped };
       data.setUint16(block.record + RECORD.handler, region.handler, true);
       for (const source of region.sources) {
@@ -437,6 +440,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         source.coveredBy ??= new Set();
         source.coveredBy.add(block);
       }
+      return true;
     },
     restore(block) {
       const { region } = block;

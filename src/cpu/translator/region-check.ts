@@ -18,6 +18,9 @@ const regionValid = routine('regionValid', ['i32'], 'i32', (b, cpu, cell) => {
   const at = b.variable('i32', cell);
   const ask = () => b.return(b.call('regionCheck', cpu, cell));
   b.if(b.eqz(b.get(left)), ask);
+  // Below the floor a frame may be another page's by now.
+  const generation = b.loadHost('i32.load', cell, CELL.key + 4);
+  b.if(b.ltU(generation, readField(b, cpu, 'jumpFloor')), ask);
   b.loop((again) => {
     const distance = b.op('i64.extend_i32_s', b.loadHost('i32.load', b.get(at), CELL.firstPage));
     const ip = b.add(readField(b, cpu, 'ipBase'), b.mul(distance, b.i64(PAGE_SIZE)));

@@ -27,6 +27,8 @@ const JUMPS = /^(jmp|j[a-z]+|call|ret|loop[a-z]*)$/;
 /** What reaches for registers behind the builder's back. */
 const LEFT_OUT = /^(pusha|popa|enter|xlat|bound|rdrand|rdseed|ins[bwd]|outs[bwd])$/;
 const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
+/** What accesses memory in a segment that may be overridden, without an operand that says so. */
+const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
 
 /** Linear pages around its own that a region may reach. */
 const REACH = 8;
@@ -98,6 +100,7 @@ export function createTranslator(
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
     // SSE has a MOVSD and a CMPSD of its own, whose prefix is no repetition.
     if (unit === undefined && STRING.test(name) && instruction.repeat !== 0) return false;
+    if (IMPLICIT.test(name) && mode.codeSize !== 8 && instruction.segmentOverride >= 0) return false;
     if (ends === true && (!JUMPS.test(name) || cutsTarget(instruction, mode))) return false;
     // MMX instructions may have to wait for a pending x87 error.
     if (unit === 'mmx' || unit === 'x87') return false;
@@ -189,16 +192,21 @@ export function createTranslator(
         return;
       }
       const { index: handler, codeBytes } = made.installed;
-      table.trim(cell, made.cells);
-      table.enter(cell, { block, handler, pages, codeBytes });
-      refused.delete(block);
-      let instructions = 0;
-      for (const part of region.blocks.values()) instructions += part.instructions.length;
-      blocks.replace(block, { sources: region.sources, handler, instructions }, () => {
+      const dropped = () => {
         stats['regions dropped']++;
         handlers.release(handler);
         table.release(cell);
-      });
+      };
+      let instructions = 0;
+      for (const part of region.blocks.values()) instructions += part.instructions.length;
+      table.trim(cell, made.cells);
+      table.enter(cell, { block, handler, pages, codeBytes });
+      refused.delete(block);
+      // The search for pages may have set accessed bits, and so changed the code that the region was made of.
+      if (!blocks.replace(block, { sources: region.sources, handler, instructions }, dropped)) {
+        dropped();
+        return;
+      }
       stats.regions++;
       stats['translated instructions'] += instructions;
       stats['code bytes'] += codeBytes;

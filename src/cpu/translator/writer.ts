@@ -139,7 +139,13 @@ export class RegionWriter extends RegionBuilder {
       const key = this.eq(this.loadHost('i64.load', place, CELL.key), this.#modeAndGeneration());
       const base = this.eq(this.loadHost('i64.load', place, CELL.ipBase), this.get(this.ipBase));
       this.leaveIf(this.eqz(this.and(key, base)), () => {
+        const before = this.loadHost('i32.load', cpu, offsets.epoch);
         this.leaveIf(this.eqz(this.call('regionValid', cpu, place)), () => {
+          // The look at the pages may have dropped the very block that was to be entered.
+          this.leaveIf(this.ne(this.loadHost('i32.load', cpu, offsets.epoch), before), () => {
+            this.storeHost('i64.store', cpu, this.ipAt(blocks[0].offset), offsets.rip);
+            this.return(this.i32(EXIT.lookup));
+          });
           this.outside({ kind: 'interpreter' });
           this.jumpTable(HANDLER, this.i32(interpreter), cpu, this.param(1));
         });

@@ -500,6 +500,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.current = 0;
       state.depth = stackBytes;
       if (state.faultVector === NO_FAULT) {
+        // A region may have overdrawn the budget by all that it may.
+        if (state.budget <= 0) break;
         start = interpretNext();
         if (start !== undefined) continue;
         if (hit) break;
