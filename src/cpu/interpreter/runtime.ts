@@ -100,17 +100,10 @@ function fillLink(b: Builder, cpu: Value, link: Value, threshold: number): void 
   const entry = jumpCacheEntry(b, cpu, address);
   const key = b.loadHost('i64.load', cpu, offsets.modeKey);
   const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
-  const isCurrent = () =>
-    b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), b.loadHost('i64.load', cpu, offsets.modeKey));
+  const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
   const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
   const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
-  b.if(b.and(known, b.and(hot, old)), () => {
-    const mode = b.eq(b.loadHost('i32.load', entry, JUMP_CACHE.key), b.wrap(key));
-    b.if(b.and(mode, b.eqz(isCurrent())), () => {
-      b.set(b.variable('i32'), b.call('refreshJump', cpu, entry));
-    });
-    b.if(isCurrent(), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
-  });
+  b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
 }
 
 /** `noteLink` (cpu, link): fills a link. */
