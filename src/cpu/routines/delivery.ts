@@ -13,6 +13,7 @@ import { FAULTS, HANDLER_CLEARS } from '../event.ts';
 import { INTERRUPT_STACKS, LEVEL_STACKS } from '../tss.ts';
 import { dplOf, HIGH, isLongCode, setNull, setSegment } from './descriptor.ts';
 import { inQuietLongMode, isCanonical } from './long-mode.ts';
+import { reached, require } from './outcome.ts';
 
 /** Whether and how an event pushes an error code and RF. */
 export const DELIVERY = { interrupt: 0, exception: 1, withError: 2 } as const;
@@ -20,18 +21,6 @@ export const DELIVERY = { interrupt: 0, exception: 1, withError: 2 } as const;
 /** Type and P of a present interrupt gate; a trap gate has bit 0 as well. */
 const GATE_MASK = 0x9e;
 const GATE = 0x8e;
-
-/** Returns 0 where the condition does not hold. */
-function require(b: Builder, condition: Value): void {
-  b.if(b.eqz(condition), () => b.return(b.i32(0)));
-}
-
-/** Host address of 8 bytes, or the end of the routine. */
-function reached(b: Builder, host: Value): Value {
-  const variable = b.variable('i32', host);
-  require(b, b.get(variable));
-  return b.get(variable);
-}
 
 /** The stack pointer that the gate's handler gets: by its IST, by its level, or as it is. */
 function stackOf(b: Builder, cpu: Value, ist: Value, level: Value, inner: Value): Value {

@@ -12,17 +12,7 @@ import { returnFlags } from '../far-return.ts';
 import { ATTRIBUTE } from '../mode.ts';
 import { dplOf, HIGH, isLongCode, isStack, setNull, setSegment } from './descriptor.ts';
 import { inPlainLongMode, isCanonical } from './long-mode.ts';
-
-/** Returns 0 where the condition does not hold. */
-function require(b: Builder, condition: Value): void {
-  b.if(b.eqz(condition), () => b.return(b.i32(0)));
-}
-
-function reached(b: Builder, host: Value): Value {
-  const variable = b.variable('i32', host);
-  require(b, b.get(variable));
-  return b.get(variable);
-}
+import { reached, require } from './outcome.ts';
 
 const isUnusable = (b: Builder, attributes: Value): Value =>
   b.ne(b.and(attributes, b.i32(ATTRIBUTE.unusable)), b.i32(0));
