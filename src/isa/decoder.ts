@@ -73,6 +73,7 @@ class Cursor {
   vexLong = false;
   modrm = -1;
   memory: MemoryOperand | undefined;
+  displacementBytes = 0;
 
   reset(bytes: Uint8Array, at: number, codeSize: 2 | 4 | 8): void {
     this.bytes = bytes;
@@ -91,6 +92,7 @@ class Cursor {
     this.vexLong = false;
     this.modrm = -1;
     this.memory = undefined;
+    this.displacementBytes = 0;
   }
 
   byte(): number {
@@ -105,9 +107,16 @@ class Cursor {
   }
   /** A little-endian integer, sign-extended. */
   signed(size: Width): bigint {
-    let value = 0n;
-    for (let i = 0n; i < BigInt(size); i++) value |= BigInt(this.byte()) << (8n * i);
-    return BigInt.asIntN(size * 8, value);
+    if (size === 8) return BigInt.asUintN(32, this.signed(4)) | (this.signed(4) << 32n);
+    let value = 0;
+    for (let shift = 0; shift < 8 * size; shift += 8) value |= this.byte() << shift;
+    const unused = 32 - 8 * size;
+    return BigInt((value << unused) >> unused);
+  }
+
+  displacement(size: Width): bigint {
+    this.displacementBytes = size;
+    return this.signed(size);
   }
 
   get addressSize(): Width {
@@ -267,10 +276,10 @@ function readMemory(c: Cursor): void {
     [base, index] = BASES_16[rm] as (typeof BASES_16)[number];
     if (mod === 0 && rm === 6) {
       base = -1;
-      displacement = c.signed(2);
+      displacement = c.displacement(2);
     }
-    if (mod === 1) displacement = c.signed(1);
-    if (mod === 2) displacement = c.signed(2);
+    if (mod === 1) displacement = c.displacement(1);
+    if (mod === 2) displacement = c.displacement(2);
   } else {
     base = rm | ((c.rex & 1) << 3);
     if (rm === 4) {
@@ -281,14 +290,14 @@ function readMemory(c: Cursor): void {
       base = (sib & 7) | ((c.rex & 1) << 3);
       if ((sib & 7) === 5 && mod === 0) {
         base = -1;
-        displacement = c.signed(4);
+        displacement = c.displacement(4);
       }
     } else if (rm === 5 && mod === 0) {
       base = c.codeSize === 8 ? RIP_BASE : -1;
-      displacement = c.signed(4);
+      displacement = c.displacement(4);
     }
-    if (mod === 1) displacement = c.signed(1);
-    if (mod === 2) displacement = c.signed(4);
+    if (mod === 1) displacement = c.displacement(1);
+    if (mod === 2) displacement = c.displacement(4);
   }
   const stack = base === 5 || base === 4;
   const segment = c.segment >= 0 ? c.segment : stack ? SEGMENT.ss : SEGMENT.ds;
@@ -445,6 +454,7 @@ function decodeWith(tables: Tables, c: Cursor, mode: DecodeMode): DecodeResult {
     c.modrm = c.byte();
     if (c.modrm < 0xc0 && !isControlMove(encoding)) readMemory(c);
   }
+  const immediates = c.at;
   for (const o of encoding.operands) operands.push(readOperand(o, encoding, c, operandSize));
   if (c.lock && !lockAllowed(encoding, c)) return 'undefined';
   if (c.vex && c.vexRegister !== 0 && !encoding.operands.some((o) => o.letter === 'B' || o.letter === 'H'))
@@ -452,6 +462,8 @@ function decodeWith(tables: Tables, c: Cursor, mode: DecodeMode): DecodeResult {
   return {
     encoding,
     length: c.at - c.start,
+    displacementBytes: c.displacementBytes,
+    immediateBytes: c.at - immediates,
     operandSize,
     addressSize: c.addressSize,
     repeat: c.repeat,

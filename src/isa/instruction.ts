@@ -40,6 +40,9 @@ export interface Instruction {
   readonly encoding: Encoding;
   /** Bytes, at most 15. */
   readonly length: number;
+  /** Bytes at its end: the displacement, and behind it immediates, a relative target or an absolute offset. */
+  readonly displacementBytes: number;
+  readonly immediateBytes: number;
   readonly operandSize: Width;
   readonly addressSize: Width;
   /** Last repeat prefix, 0xf2 or 0xf3, or 0. */

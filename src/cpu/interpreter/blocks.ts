@@ -2,19 +2,14 @@
  * The block cache: guest code decoded into records, found by guest-physical page, offset and mode. Links between blocks
  * stay inside a page, so that they hold whatever the page's linear address is.
  */
-import { type Decoder, MAX_LENGTH } from '../../isa/decoder.ts';
 import type { Instruction } from '../../isa/instruction.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
-import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
-import { keyCodeSize, keyFlat, keyProtected, keyStackSize, keyUnitFault, MODE } from '../mode.ts';
+import { PAGE_FLAG } from '../../memory/physical-map.ts';
+import { keyCodeSize, keyFlat, keyProtected, keyStackSize, MODE } from '../mode.ts';
+import { type BlockWriterOptions, type CodePosition, createBlockWriter, MODE_SINGLE } from './block-writer.ts';
 import { isComputedJump } from './builder.ts';
-import type { Handlers, Special } from './handlers.ts';
-import { BLOCK_LIMIT, JUMP_TARGETS, JUMP_TARGETS_BYTES, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
-import { createRecordWriter } from './record-writer.ts';
-import { type ShapeMode, shapeOf } from './shape.ts';
-
-/** Mode bit beside those of `cpu/mode.ts`: blocks of one instruction. */
-export const MODE_SINGLE = 1 << 20;
+import { JUMP_TARGETS, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
+import type { ShapeMode } from './shape.ts';
 
 /** What decoded code depends on. */
 export const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
@@ -64,19 +59,6 @@ export interface KnownCode {
   readonly targets: readonly number[];
 }
 
-/** Where a block starts and how it is to be read. */
-export interface CodePosition {
-  /** Guest-physical page and offset in it. */
-  readonly page: number;
-  readonly offset: number;
-  readonly modeKey: number;
-  /** Instruction pointer, and limit of CS. */
-  readonly ip: number;
-  readonly limit: number;
-  /** Page after this one in the linear address space; -1 with the fault fields set. Asked for only when needed. */
-  nextPage(): number;
-}
-
 export interface BlockCache {
   /** The block at a position, made if need be; `undefined` when the fetch faults (the fault fields are set). */
   find(position: CodePosition): Block | undefined;
@@ -104,37 +86,17 @@ export interface BlockCache {
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
 }
 
-export interface BlockCacheOptions {
-  readonly buffer: SharedArrayBuffer;
-  /** Memory for records. */
-  readonly area: { readonly base: number; readonly size: number };
-  readonly map: PhysicalMap;
-  readonly decode: Decoder;
-  readonly handlers: Handlers;
+export interface BlockCacheOptions extends BlockWriterOptions {
   /** Addresses that were looked up before may now lead elsewhere. */
   forgetJumps(): void;
   /** Records have become exits: whatever leads to them finds that out by itself, but not what runs already. */
   codeDropped(): void;
-  /** Whether the instruction at an offset in its page must begin a block that nothing links to. */
-  separates(offset: number): boolean;
 }
 
 interface CodePage {
   readonly blocks: Map<number, Block>;
   /** Blocks of the page before whose last instruction ends here. */
   readonly entering: Set<Block>;
-}
-
-interface Draft {
-  readonly position: CodePosition;
-  readonly mode: ShapeMode;
-  readonly first: number;
-  at: number;
-  offset: number;
-  count: number;
-  nextPage: number;
-  /** Offset past the last byte that was looked at and did not become an instruction. */
-  looked: number;
 }
 
 function shapeMode(key: number): ShapeMode {
@@ -147,16 +109,13 @@ function shapeMode(key: number): ShapeMode {
 }
 
 export function createBlockCache(options: BlockCacheOptions): BlockCache {
-  const { buffer, area, map, decode, handlers } = options;
+  const { buffer, map, decode, handlers } = options;
   const data = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
-  const writer = createRecordWriter(data);
+  const writer = createBlockWriter(options);
   const pages = new Map<number, CodePage>();
   const modes = new Map<number, ShapeMode>();
   const stats = { blocks: 0, instructions: 0, invalidated: 0, flushes: 0 };
-  /** Records grow upwards, notes of jump targets downwards. */
-  let next = area.base;
-  let notes = area.base + area.size;
 
   const blockKey = (offset: number, modeKey: number) => (modeKey & BLOCK_MODE) * PAGE_SIZE + offset;
 
@@ -180,138 +139,31 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     return entry;
   }
 
-  function special(d: Draft, name: Special, length: number, count = d.count): void {
-    writer.special(d.at, handlers.special[name], d.offset, d.offset + length, count);
-    d.at += RECORD_SIZE;
-  }
-
-  /** Writes one instruction's record. */
-  function emit(d: Draft, instruction: Instruction): void {
-    const { unit } = instruction.encoding.definition;
-    const fault = unit === undefined ? undefined : keyUnitFault(d.position.modeKey, unit);
-    d.count++;
-    if (fault !== undefined) {
-      special(d, fault === 6 ? 'undefined' : 'deviceMissing', instruction.length);
-    } else {
-      const shape = shapeOf(instruction, d.mode);
-      writer.instruction(d.at, handlers.index(shape), instruction, shape, d.offset, d.count);
-      if (isComputedJump(instruction.encoding)) {
-        notes -= JUMP_TARGETS_BYTES;
-        bytes.fill(0, notes, notes + JUMP_TARGETS_BYTES);
-        data.setUint32(d.at + RECORD.targets, notes, true);
-      }
-      d.at += RECORD_SIZE;
-    }
-    d.offset += instruction.length;
-    stats.instructions++;
-  }
-
-  /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
-  function joinPages(page: number, offset: number, nextPage: number): Uint8Array {
-    const joined = new Uint8Array(32);
-    const tail = PAGE_SIZE - offset;
-    const host = map.readable(page);
-    joined.set(bytes.subarray(host + offset, host + PAGE_SIZE));
-    const nextHost = map.readable(nextPage);
-    if (nextHost === 0) joined.fill(0xff, tail);
-    else joined.set(bytes.subarray(nextHost, nextHost + 32 - tail), tail);
-    return joined;
-  }
-
-  /** Decodes the first instruction when it does not fit its page. `false`: the fetch faults. */
-  function emitCrossing(d: Draft): boolean {
-    d.nextPage = d.position.nextPage();
-    if (d.nextPage < 0) return false;
-    const joined = joinPages(d.position.page, d.offset, d.nextPage);
-    const result = decode(joined, 0, d.mode);
-    const within = (length: number) => d.position.ip + length - 1 <= d.position.limit;
-    if (typeof result !== 'string' && within(result.length)) emit(d, result);
-    else {
-      d.count++;
-      special(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
-      d.looked = d.offset + MAX_LENGTH;
-    }
-    return true;
-  }
-
-  /** Decodes up to the end of the block; `false`: the fetch of its first instruction faults. */
-  function fill(d: Draft): boolean {
-    const host = map.readable(d.position.page);
-    const code = bytes.subarray(host, host + PAGE_SIZE);
-    const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;
-    while (d.count < limit && d.offset < PAGE_SIZE) {
-      if (d.count > 0 && options.separates(d.offset)) break;
-      const result = decode(code, d.offset, d.mode);
-      if (result === 'short') {
-        if (d.count > 0) break;
-        if (!emitCrossing(d)) return false;
-        break;
-      }
-      if (result === 'undefined' || result === 'long') {
-        d.count++;
-        special(d, result === 'long' ? 'tooLong' : 'undefined', 1);
-        d.looked = Math.min(d.offset + MAX_LENGTH, PAGE_SIZE);
-        return true;
-      }
-      // An instruction past the limit of CS faults by itself, as the first of its block.
-      const end = d.position.ip + (d.offset - d.position.offset) + result.length - 1;
-      if (end > d.position.limit) {
-        if (d.count > 0) break;
-        d.count++;
-        special(d, 'tooLong', result.length);
-        return true;
-      }
-      emit(d, result);
-      const { definition, operands } = result.encoding;
-      if (definition.ends === true && !fallsThrough(definition.name, operands.length)) return true;
-    }
-    // It stands for the next instruction, which it does not run, and may itself turn stale.
-    special(d, 'end', 0, d.count + 1);
-    return true;
-  }
-
-  /** Whether the handler of a block-ending instruction may go on at the next record: conditional jumps do. */
-  function fallsThrough(name: string, operands: number): boolean {
-    return operands === 1 && (name.startsWith('j') || name.startsWith('loop')) && name !== 'jmp' && name !== 'jmpf';
-  }
-
   function build(position: CodePosition): Block | undefined {
-    if (next + (BLOCK_LIMIT + 2) * RECORD_SIZE + JUMP_TARGETS_BYTES > notes) {
+    if (!writer.hasRoom()) {
       stats.flushes++;
       cache.clear();
     } else if (handlers.full()) {
       stats.flushes++;
       cache.clear();
       handlers.clear();
+      writer.forgetHandlers();
     }
-    const draft: Draft = {
-      position,
-      mode: modeOf(position.modeKey),
-      first: next,
-      at: next,
-      offset: position.offset,
-      count: 0,
-      nextPage: -1,
-      looked: 0,
-    };
-    if (!fill(draft)) return undefined;
+    const written = writer.write(position, modeOf(position.modeKey));
+    if (written === undefined) return undefined;
     handlers.publish();
-    next = draft.at;
     const key = blockKey(position.offset, position.modeKey);
     const translatable = (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
     const block: Block = {
       page: position.page,
       key,
-      record: draft.first,
-      records: (draft.at - draft.first) / RECORD_SIZE,
+      ...written,
       start: position.offset,
-      end: Math.max(draft.offset, draft.looked),
-      nextPage: draft.nextPage,
       coveredBy: undefined,
       region: undefined,
       limit: position.limit,
       translatable,
-      linkable: translatable && draft.nextPage < 0,
+      linkable: translatable && written.nextPage < 0,
     };
     const replaced = pages.get(position.page)?.blocks.get(key);
     if (replaced !== undefined) {
@@ -321,6 +173,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     codePage(position.page).blocks.set(key, block);
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
+    stats.instructions = writer.instructions;
     return block;
   }
 
@@ -417,7 +270,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       if (block === undefined || !block.translatable) return undefined;
       const host = map.readable(page);
       const crosses = block.nextPage >= 0;
-      const code = crosses ? joinPages(page, offset, block.nextPage) : bytes.subarray(host, host + PAGE_SIZE);
+      const code = crosses ? writer.joinPages(page, offset, block.nextPage) : bytes.subarray(host, host + PAGE_SIZE);
       const mode = modeOf(key);
       const instructions: { instruction: Instruction; offset: number }[] = [];
       const origin = distance * PAGE_SIZE + (crosses ? offset : 0);
@@ -453,8 +306,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);
       for (const { blocks } of pages.values()) for (const block of blocks.values()) dropRegion(block);
       pages.clear();
-      next = area.base;
-      notes = area.base + area.size;
+      writer.clear();
       options.forgetJumps();
     },
   };

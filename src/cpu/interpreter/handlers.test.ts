@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
+import { createFormReader } from '../../isa/form.ts';
 import { integer } from '../../isa/integer/index.ts';
 import { createArena } from '../../memory/arena.ts';
 import { createFramePool } from '../../memory/frame-pool.ts';
@@ -21,7 +22,8 @@ const MODE: ShapeMode = {
   protected: true,
   flatSegments: [true, true, true, true, true, true],
 };
-const decode = createDecoder(listEncodings(integer));
+const encodings = listEncodings(integer);
+const decode = createDecoder(encodings);
 
 function shape(bytes: readonly number[]): Shape {
   const instruction = decode(Uint8Array.from([...bytes, ...new Array<number>(15).fill(0)]), 0, MODE);
@@ -78,6 +80,7 @@ test('when handlers are full, all blocks are forgotten with them', () => {
     area: { base, size: 1 << 20 },
     map,
     decode,
+    formLength: createFormReader(encodings),
     handlers,
     codeDropped: () => {},
     forgetJumps: () => {
@@ -85,7 +88,8 @@ test('when handlers are full, all blocks are forgotten with them', () => {
     },
     separates: () => false,
   });
-  writeGuest(map, 0, new Uint8Array(16 * PAGE_SIZE).fill(0xc3)); // ret
+  // Ways to return and to jump: each is a block of its own shape.
+  [0xc3, 0xc2, 0xeb, 0xe9].forEach((code, i) => void writeGuest(map, (i + 1) * PAGE_SIZE, Uint8Array.of(code)));
   const at = (page: number) => blocks.find({ page, offset: 0, modeKey: 0, ip: 0, limit: 0xffff, nextPage: () => -1 });
   const [one] = [at(1), at(2), at(3)];
   assert.equal(at(1), one);

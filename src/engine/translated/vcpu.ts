@@ -8,7 +8,8 @@ import {
   noteDebug,
   takeDebugTrap,
 } from '../../cpu/debug.ts';
-import { type Block, createBlockCache, MODE_SINGLE } from '../../cpu/interpreter/blocks.ts';
+import { MODE_SINGLE } from '../../cpu/interpreter/block-writer.ts';
+import { type Block, createBlockCache } from '../../cpu/interpreter/blocks.ts';
 import { CODE_INDEX_BYTES, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
@@ -34,6 +35,7 @@ import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { openCounters, VCPU_BYTES } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
+import { createFormReader } from '../../isa/form.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
@@ -221,12 +223,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   /** Records, or what addresses mean, changed. */
   const forgetJumps = () => runtime.forgetJumps(cpu, 1);
   const breakpoints = createBreakpoints();
-  const decode = createDecoder(listEncodings(instructionSet.definitions));
+  const encodings = listEncodings(instructionSet.definitions);
+  const decode = createDecoder(encodings);
   const blocks = createBlockCache({
     buffer,
     area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
     map,
     decode,
+    formLength: createFormReader(encodings),
     handlers,
     forgetJumps() {
       forgetJumps();

@@ -1,0 +1,246 @@
+/** Decodes guest code into the records of blocks. */
+import { type Decoder, MAX_LENGTH } from '../../isa/decoder.ts';
+import type { FormReader } from '../../isa/form.ts';
+import type { Instruction } from '../../isa/instruction.ts';
+import { PAGE_SIZE } from '../../memory/layout.ts';
+import type { PhysicalMap } from '../../memory/physical-map.ts';
+import { keyUnitFault, MODE } from '../mode.ts';
+import { isComputedJump } from './builder.ts';
+import type { Handlers, Special } from './handlers.ts';
+import { BLOCK_LIMIT, JUMP_TARGETS_BYTES, RECORD, RECORD_SIZE } from './record.ts';
+import { createRecordTemplates, type RecordTemplates, type Template } from './record-templates.ts';
+import { createRecordWriter } from './record-writer.ts';
+import { type ShapeMode, shapeOf } from './shape.ts';
+
+/** Mode bit beside those of `cpu/mode.ts`: blocks of one instruction. */
+export const MODE_SINGLE = 1 << 20;
+
+/** Where a block starts and how it is to be read. */
+export interface CodePosition {
+  /** Guest-physical page and offset in it. */
+  readonly page: number;
+  readonly offset: number;
+  readonly modeKey: number;
+  /** Instruction pointer, and limit of CS. */
+  readonly ip: number;
+  readonly limit: number;
+  /** Page after this one in the linear address space; -1 with the fault fields set. Asked for only when needed. */
+  nextPage(): number;
+}
+
+/** A block's records, as they stand in memory. */
+export interface WrittenBlock {
+  /** Address of the first record. */
+  readonly record: number;
+  readonly records: number;
+  /** Offset in its page past the last byte that was looked at. */
+  readonly end: number;
+  /** Page that the last instruction continues in, or -1. */
+  readonly nextPage: number;
+}
+
+export interface BlockWriterOptions {
+  readonly buffer: SharedArrayBuffer;
+  /** Memory for records. */
+  readonly area: { readonly base: number; readonly size: number };
+  readonly map: PhysicalMap;
+  readonly decode: Decoder;
+  readonly formLength: FormReader;
+  readonly handlers: Handlers;
+  /** Whether the instruction at an offset in its page must begin a block that nothing links to. */
+  separates(offset: number): boolean;
+}
+
+export interface BlockWriter {
+  /** Whether there is room for another block, whatever its size: `clear` first if not. */
+  hasRoom(): boolean;
+  /** Writes the block at a position; `undefined`: the fetch of its first instruction faults (the fault fields are set). */
+  write(position: CodePosition, mode: ShapeMode): WrittenBlock | undefined;
+  /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
+  joinPages(page: number, offset: number, nextPage: number): Uint8Array;
+  /** No record is used any more. */
+  clear(): void;
+  /** Handlers have other numbers from here on. */
+  forgetHandlers(): void;
+  /** Instructions written so far. */
+  readonly instructions: number;
+}
+
+interface Draft {
+  readonly position: CodePosition;
+  readonly mode: ShapeMode;
+  at: number;
+  offset: number;
+  count: number;
+  nextPage: number;
+  /** Offset past the last byte that was looked at and did not become an instruction. */
+  looked: number;
+}
+
+/** Whether a block ends with an instruction: it goes on behind conditional jumps, whose handlers may go on at the next record. */
+function isLast({ encoding: { definition, operands } }: Instruction): boolean {
+  const { name, ends } = definition;
+  const conditional = operands.length === 1 && /^(j|loop)/.test(name) && name !== 'jmp' && name !== 'jmpf';
+  return ends === true && !conditional;
+}
+
+export function createBlockWriter(options: BlockWriterOptions): BlockWriter {
+  const { buffer, area, map, decode, formLength, handlers, separates } = options;
+  const data = new DataView(buffer);
+  const bytes = new Uint8Array(buffer);
+  const writer = createRecordWriter(data);
+  const templates = new Map<ShapeMode, RecordTemplates>();
+  /** Records grow upwards, notes of jump targets downwards. */
+  let next = area.base;
+  let notes = area.base + area.size;
+  let instructions = 0;
+
+  function templatesOf(mode: ShapeMode): RecordTemplates {
+    let known = templates.get(mode);
+    if (known === undefined) {
+      known = createRecordTemplates(buffer, formLength, mode.codeSize);
+      templates.set(mode, known);
+    }
+    return known;
+  }
+
+  function special(d: Draft, name: Special, length: number, count = d.count): void {
+    writer.special(d.at, handlers.special[name], d.offset, d.offset + length, count);
+    d.at += RECORD_SIZE;
+  }
+
+  /** Gives the record of a computed jump a place where its targets are noted. */
+  function noteTargetsOf(record: number): void {
+    notes -= JUMP_TARGETS_BYTES;
+    bytes.fill(0, notes, notes + JUMP_TARGETS_BYTES);
+    data.setUint32(record + RECORD.targets, notes, true);
+  }
+
+  function advance(d: Draft, length: number): void {
+    d.at += RECORD_SIZE;
+    d.offset += length;
+    instructions++;
+  }
+
+  /** Writes one instruction's record. `code`: the page that it lies in, if it lies in one. */
+  function emit(d: Draft, instruction: Instruction, code?: Uint8Array): void {
+    const { encoding, length } = instruction;
+    const { unit } = encoding.definition;
+    const fault = unit === undefined ? undefined : keyUnitFault(d.position.modeKey, unit);
+    d.count++;
+    if (fault !== undefined) {
+      special(d, fault === 6 ? 'undefined' : 'deviceMissing', length);
+      d.offset += length;
+      return;
+    }
+    const shape = shapeOf(instruction, d.mode);
+    bytes.fill(0, d.at, d.at + RECORD_SIZE);
+    writer.instruction(d.at, handlers.index(shape), instruction, shape, d.offset, d.count);
+    if (code !== undefined) templatesOf(d.mode).learn(code, d.offset, d.at, instruction, shape, isLast(instruction));
+    if (isComputedJump(encoding)) noteTargetsOf(d.at);
+    advance(d, length);
+  }
+
+  function emitKnown(d: Draft, template: Template, known: RecordTemplates, code: Uint8Array): void {
+    d.count++;
+    known.write(template, d.at, code, d.offset, d.count);
+    if (template.computedJump) noteTargetsOf(d.at);
+    advance(d, template.length);
+  }
+
+  /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
+  function joinPages(page: number, offset: number, nextPage: number): Uint8Array {
+    const joined = new Uint8Array(32);
+    const tail = PAGE_SIZE - offset;
+    const host = map.readable(page);
+    joined.set(bytes.subarray(host + offset, host + PAGE_SIZE));
+    const nextHost = map.readable(nextPage);
+    if (nextHost === 0) joined.fill(0xff, tail);
+    else joined.set(bytes.subarray(nextHost, nextHost + 32 - tail), tail);
+    return joined;
+  }
+
+  /** Decodes the first instruction when it does not fit its page. `false`: the fetch faults. */
+  function emitCrossing(d: Draft): boolean {
+    d.nextPage = d.position.nextPage();
+    if (d.nextPage < 0) return false;
+    const joined = joinPages(d.position.page, d.offset, d.nextPage);
+    const result = decode(joined, 0, d.mode);
+    if (typeof result !== 'string' && !passesLimit(d, d.offset, result.length)) emit(d, result);
+    else {
+      emitFault(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
+      d.looked = d.offset + MAX_LENGTH;
+    }
+    return true;
+  }
+
+  /** Whether an instruction passes the limit of CS. */
+  const passesLimit = ({ position }: Draft, offset: number, length: number): boolean =>
+    position.ip + (offset - position.offset) + length - 1 > position.limit;
+
+  /** Writes what cannot be executed and ends the block. */
+  function emitFault(d: Draft, name: 'undefined' | 'tooLong', length: number): void {
+    d.count++;
+    special(d, name, length);
+  }
+
+  /** Decodes up to the end of the block; `false`: the fetch of its first instruction faults. */
+  function fill(d: Draft): boolean {
+    const host = map.readable(d.position.page);
+    const code = bytes.subarray(host, host + PAGE_SIZE);
+    const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;
+    const known = templatesOf(d.mode);
+    while (d.count < limit && d.offset < PAGE_SIZE) {
+      if (d.count > 0 && separates(d.offset)) break;
+      const template = known.find(code, d.offset);
+      if (template !== undefined && !passesLimit(d, d.offset, template.length)) {
+        emitKnown(d, template, known, code);
+        if (template.last) return true;
+        continue;
+      }
+      const result = decode(code, d.offset, d.mode);
+      if (result === 'short') {
+        if (d.count > 0) break;
+        if (!emitCrossing(d)) return false;
+        break;
+      }
+      if (result === 'undefined' || result === 'long') {
+        emitFault(d, result === 'long' ? 'tooLong' : 'undefined', 1);
+        d.looked = Math.min(d.offset + MAX_LENGTH, PAGE_SIZE);
+        return true;
+      }
+      // An instruction past the limit of CS faults by itself, as the first of its block.
+      if (passesLimit(d, d.offset, result.length)) {
+        if (d.count > 0) break;
+        emitFault(d, 'tooLong', result.length);
+        return true;
+      }
+      emit(d, result, code);
+      if (isLast(result)) return true;
+    }
+    // It stands for the next instruction, which it does not run, and may itself turn stale.
+    special(d, 'end', 0, d.count + 1);
+    return true;
+  }
+
+  return {
+    hasRoom: () => next + (BLOCK_LIMIT + 2) * RECORD_SIZE + JUMP_TARGETS_BYTES <= notes,
+    write(position, mode) {
+      const draft: Draft = { position, mode, at: next, offset: position.offset, count: 0, nextPage: -1, looked: 0 };
+      const record = next;
+      if (!fill(draft)) return undefined;
+      next = draft.at;
+      const records = (draft.at - record) / RECORD_SIZE;
+      return { record, records, end: Math.max(draft.offset, draft.looked), nextPage: draft.nextPage };
+    },
+    joinPages,
+    clear() {
+      next = area.base;
+      notes = area.base + area.size;
+    },
+    forgetHandlers: () => templates.clear(),
+    get instructions() {
+      return instructions;
+    },
+  };
+}
