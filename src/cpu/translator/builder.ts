@@ -11,6 +11,7 @@ import { TLB_ENTRY } from '../../memory/tlb.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
+import type { ColdExitCode } from './cold-exit.ts';
 import type { BlockEffects } from './data-flow.ts';
 import { imageOf, joinFlags, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
@@ -71,8 +72,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.#loaded = loadedRegisters;
   }
 
-  /** Where a cold exit goes on, with `EXIT` code `code` and the exit's instruction pointer already set. */
-  protected abstract coldExit(dirty: RegisterSet, code: number, ip: () => Value): void;
+  /** Leaves the region before the instruction at `offset`, `done` instructions after the budget was last brought up to date. */
+  protected abstract coldExit(dirty: RegisterSet, code: ColdExitCode, offset: number, done: number): void;
 
   /** A loop of blocks. */
   plainLoop(fill: (again: Label) => void): void {
@@ -314,9 +315,9 @@ export abstract class RegionBuilder extends InstructionBuilder {
   fault(): void {
     const pending = this.#pending;
     if (pending !== undefined) this.#keep(pending);
-    this.spend(this.#done);
     const at = this.#site.offset;
-    this.site((dirty) => this.coldExit(dirty, EXIT.exception, () => this.ipAt(at)));
+    const done = this.#done;
+    this.site((dirty) => this.coldExit(dirty, EXIT.exception, at, done));
   }
   nextIp(): Value {
     return this.ipAt(this.#site.offset + this.#site.instruction.length);

@@ -9,6 +9,7 @@ import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
 import { RECORD } from '../interpreter/record.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { RegionBuilder } from './builder.ts';
+import { type ColdExitCode, packExit, unpackExit } from './cold-exit.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
@@ -69,6 +70,8 @@ export type Outside =
 interface ColdExit {
   readonly label: Label;
   readonly dirty: RegisterSet;
+  /** It goes on where a computed jump leads. */
+  readonly atSwitch: boolean;
 }
 
 export class RegionWriter extends RegionBuilder {
@@ -78,8 +81,8 @@ export class RegionWriter extends RegionBuilder {
   readonly #effects: readonly BlockEffects[];
   readonly #loops = new Map<number, Label>();
   readonly #ends = new Map<number, Label>();
-  readonly #exitIp: Variable;
-  readonly #exitCode: Variable;
+  /** Where the region was left in its midst, as `packExit` tells it. */
+  readonly #exit: Variable;
   /** Where the last computed jump goes. */
   readonly #target: Variable;
   readonly #coldExits = new Map<string, ColdExit>();
@@ -95,8 +98,7 @@ export class RegionWriter extends RegionBuilder {
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
     this.#flagsLive = flagsNeeded(plan.blocks, plan.graph, plan.structure);
     this.#effects = plan.blocks.map(noEffects);
-    this.#exitIp = this.variable('i64');
-    this.#exitCode = this.variable('i32');
+    this.#exit = this.variable('i32');
     this.#target = this.variable('i64');
     this.#key = this.variable('i64');
     this.#rights = this.variable('i64');
@@ -168,30 +170,37 @@ export class RegionWriter extends RegionBuilder {
     return this.loadHost('i64.load', this.cpu, VCPU.offsets.epoch);
   }
 
-  protected coldExit(dirty: RegisterSet, code: number, ip: () => Value): void {
-    this.set(this.#exitIp, ip());
-    this.set(this.#exitCode, this.i32(code));
-    const key = `${dirty.registers} ${dirty.flags}`;
+  protected coldExit(dirty: RegisterSet, code: ColdExitCode, offset: number, done: number): void {
+    const atSwitch = offset === SWITCH;
+    if (!atSwitch) this.set(this.#exit, this.i32(packExit(code, offset, done)));
+    const key = `${atSwitch} ${dirty.registers} ${dirty.flags}`;
     let exit = this.#coldExits.get(key);
     if (exit === undefined) {
-      exit = { label: this.label('block'), dirty };
+      exit = { label: this.label('block'), dirty, atSwitch };
       this.#coldExits.set(key, exit);
     }
     this.branch(exit.label);
   }
   #writeColdExits(): void {
     const tail = this.label('block');
-    for (const { label, dirty } of this.#coldExits.values()) {
+    for (const { label, dirty, atSwitch } of this.#coldExits.values()) {
       this.enclose(label, () => {
         this.file.store(dirty);
-        this.branch(tail);
+        if (atSwitch) this.#leaveAt(this.get(this.#target), this.i32(EXIT.dispatch));
+        else this.branch(tail);
       });
     }
     this.enclose(tail, () => {
-      this.storeHost('i64.store', this.cpu, this.get(this.#exitIp), VCPU.offsets.rip);
-      this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
-      this.return(this.get(this.#exitCode));
+      const { code, done, offset } = unpackExit(this, this.get(this.#exit));
+      this.set(this.budget, this.sub(this.get(this.budget), done));
+      const ip = this.add(this.get(this.ipBase), this.extendS(offset));
+      this.#leaveAt(this.zeroExtend(ip, this.#plan.mode.codeSize), code);
     });
+  }
+  #leaveAt(ip: Value, code: Value): void {
+    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
+    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+    this.return(code);
   }
 
   /** A node and all that it dominates; `follows`: reached only from what was built last. */
@@ -324,7 +333,7 @@ export class RegionWriter extends RegionBuilder {
   /** Leaves for the run loop, to go on at an offset. */
   #interrupt(offset: number): void {
     this.settle();
-    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, () => this.#ipOf(offset)));
+    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, offset, 0));
   }
 
   /** Brings all state to the state block; the instruction pointer is to be `ip`. */

@@ -1,0 +1,23 @@
+/** Where a region is left in its midst, told by one constant: there is such an exit behind every access to memory. */
+import type { Builder } from '../../ir/builder.ts';
+import type { Value } from '../../ir/node.ts';
+import type { EXIT } from '../interpreter/exits.ts';
+
+/** What a region comes back with there. */
+export type ColdExitCode = typeof EXIT.exception | typeof EXIT.dispatch;
+
+/** Bits of a packed exit: the code, how many instructions of its block were done, and, signed, the offset. */
+const EXIT_BITS = { code: 3, done: 10 } as const;
+
+/** `offset`: of the instruction before which the region is left; `done`: those of its block before that. */
+export const packExit = (code: ColdExitCode, offset: number, done: number): number =>
+  (((offset << EXIT_BITS.done) | done) << EXIT_BITS.code) | code;
+
+export function unpackExit(b: Builder, exit: Value): { code: Value; done: Value; offset: Value } {
+  const rest = b.shrS(exit, b.i32(EXIT_BITS.code));
+  return {
+    code: b.and(exit, b.i32((1 << EXIT_BITS.code) - 1)),
+    done: b.and(rest, b.i32((1 << EXIT_BITS.done) - 1)),
+    offset: b.shrS(rest, b.i32(EXIT_BITS.done)),
+  };
+}
