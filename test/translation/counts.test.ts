@@ -93,6 +93,25 @@ for (const [engine, translation] of ENGINES) {
     }
   });
 
+  test(`an exact run ends at its count where a region as long as any is left at its end (${engine})`, () => {
+    const guest = createGuest({ translation });
+    // An access across pages is for the interpreter; behind it begins another long block.
+    const long = `jmp long; long: ${'inc rbp; '.repeat(447)} mov rbx, [r9]; ${'inc rdx; '.repeat(100)}`;
+    guest.load(AT.code, `again: ${'inc rax; '.repeat(14)} ${long} jmp again`);
+    guest.set({ r9: AT.data2 - 4 });
+    guest.state.rip = BigInt(AT.code);
+    const round = 14 + 1 + 447 + 1 + 100 + 1;
+    guest.vcpu.run(1000 * round, true);
+    for (let length = 440; length < 560; length += 3) {
+      const start = guest.vcpu.retired();
+      assert.equal(start % round, 0);
+      assert.equal(guest.vcpu.run(length, true), 'count');
+      assert.equal(guest.vcpu.retired() - start, length);
+      guest.vcpu.run(round - length, true);
+    }
+    assert.equal(guest.hasTranslated(), translation !== undefined);
+  });
+
   test(`a long loop counts each of its instructions (${engine})`, () => {
     const guest = createGuest({ translation });
     guest.load(AT.code, 'mov ecx, 1000000; again: add rbx, 2; dec ecx; jnz again; hlt');

@@ -90,6 +90,28 @@ for (const [engine, translation] of ENGINES) {
     assert.deepEqual(rig.read(0x3000, 1), [1]);
   });
 
+  for (const [name, code] of [
+    ['LODSD', 'mov esi, edx; site: db 0x64; lodsd; add ebx, eax'],
+    ['MOVSD', 'mov esi, edx; mov edi, 0x5000; site: db 0x64; movsd; add ebx, [edi-4]'],
+    ['CMPSD', 'mov esi, edx; mov edi, 0x3010; site: db 0x64; cmpsd; jne end; add ebx, 3'],
+  ]) {
+    test(`32-bit ${name} keeps to the limit of the segment that a prefix names (${engine})`, () => {
+      const rig = createRig({ translation });
+      const text = `again: ${code}; cmp ecx, ${CHANGE}; jne same; mov edx, 0x3d; same: dec ecx; jnz again; end: hlt`;
+      const { bytes, labels } = assemble(0x1000, text, 32);
+      rig.write(0x1000, bytes);
+      rig.write(0x3010, [3]);
+      rig.state.segmentBase[4] = 0x3000n;
+      rig.state.segmentLimit[4] = 0x3f;
+      rig.vcpu.stateReplaced();
+      rig.state.gpr.set([0n, BigInt(ROUNDS), 0x10n, 0n, BigInt(PLACE.stack)]);
+      rig.run(0x1000, 50_000);
+      assert.deepEqual(rig.exceptions, [`13:0 at ${labels.site.toString(16)}`]);
+      assert.deepEqual([rig.state.gpr[3], rig.state.gpr[1]], [3n * BEFORE, BigInt(CHANGE - 1)]);
+      assert.equal(rig.hasTranslated(), translation !== undefined);
+    });
+  }
+
   test(`a jump with an operand size of 16 bits stays in the first 64 KiB (${engine})`, () => {
     const rig = createRig({ translation });
     // At 11000h; JMP to itself with the upper half cut off goes to 1000h.
