@@ -154,11 +154,15 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     handlers.publish();
     const key = blockKey(position.offset, position.modeKey);
     const translatable = (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
+    // Without a spread: there are tens of thousands, and what is spread is stored apart.
     const block: Block = {
       page: position.page,
       key,
-      ...written,
+      record: written.record,
+      records: written.records,
       start: position.offset,
+      end: written.end,
+      nextPage: written.nextPage,
       coveredBy: undefined,
       region: undefined,
       limit: position.limit,

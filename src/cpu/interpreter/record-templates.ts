@@ -16,7 +16,8 @@ export interface Template {
   readonly last: boolean;
   /** Its record needs a place where targets are noted. */
   readonly computedJump: boolean;
-  readonly image: Uint32Array;
+  /** Where its record is in the images. */
+  readonly image: number;
   readonly formBytes: number;
   readonly displacementBytes: number;
   readonly immediateBytes: number;
@@ -40,6 +41,8 @@ export interface RecordTemplates {
 const KEY_BYTES = 8;
 /** Bytes before the end of a page within which everything is decoded. */
 const MARGIN = 16;
+/** 32-bit words of a record. */
+const WORDS = RECORD_SIZE / 4;
 /** Slots at first and at most; the table is at most half full, and forgets all where it would grow further. */
 const SLOTS = { first: 1024, most: 65536 } as const;
 
@@ -83,6 +86,8 @@ export function createRecordTemplates(
   let low = new Int32Array(slots);
   let high = new Int32Array(slots);
   let templates: (Template | undefined)[] = new Array(slots).fill(undefined);
+  /** Records of all templates. */
+  let images = new Uint32Array((slots / 2) * WORDS);
   let count = 0;
   /** The key of the last form that was looked for. */
   let keyLow = 0;
@@ -127,7 +132,10 @@ export function createRecordTemplates(
     high = new Int32Array(slots);
     templates = new Array(slots).fill(undefined);
     count = 0;
+    const known = images;
+    images = new Uint32Array((slots / 2) * WORDS);
     if (forgets) return;
+    images.set(known);
     before.templates.forEach((template, slot) => {
       if (template === undefined) return;
       keyLow = before.low[slot];
@@ -143,7 +151,7 @@ export function createRecordTemplates(
     write(template, record, code, at, count) {
       const { image, formBytes, displacementBytes, immediateBytes, links } = template;
       const word = record >> 2;
-      for (let i = 0; i < RECORD_SIZE / 4; i++) words[word + i] = image[i];
+      for (let i = 0; i < WORDS; i++) words[word + i] = images[image + i];
       const half = record >> 1;
       const end = at + template.length;
       halves[half + RECORD.offset / 2] = at;
@@ -168,7 +176,9 @@ export function createRecordTemplates(
       if (2 * (count + 1) > slots) makeRoom();
       const formBytes = readKey(code, at);
       if (formBytes === 0 || formBytes !== length - displacementBytes - immediateBytes) return;
-      const image = words.slice(record >> 2, (record + RECORD_SIZE) >> 2);
+      const known = templates[slotOfKey()];
+      const image = known?.image ?? count * WORDS;
+      images.set(words.subarray(record >> 2, (record >> 2) + WORDS), image);
       const computedJump = isComputedJump(instruction.encoding);
       insert({ length, last, computedJump, image, formBytes, displacementBytes, immediateBytes, ...constants });
     },
