@@ -195,7 +195,7 @@ patched: add edx, 1
 
 test('of a sample, the rest is interpreted', () => {
   const guest = createGuest({ translation: { threshold: 1, verify: { first: 2, every: 1000 } } });
-  guest.load(AT.code, 'mov ecx, 300\nagain: push rcx\npop rax\nnot rdx\nmov rsi, cr0\ndec ecx\njnz again\nhlt');
+  guest.load(AT.code, 'mov ecx, 300\nagain: push rcx\npop rax\nnot rdx\nsmsw esi\ndec ecx\njnz again\nhlt');
   guest.go(AT.code);
   const stats = guest.vcpu.stats();
   assert.ok(stats['entries verified'] > 2 && stats['entries verified'] < 50);

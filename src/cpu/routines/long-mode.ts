@@ -104,8 +104,11 @@ const interruptsMayFollow = routine('interruptsMayFollow', ['i32'], undefined, (
   const rises = b.and(b.and(b.not(before), readField(b, cpu, 'eflags')), b.i32(EFLAGS.if));
   b.if(rises, () => {
     b.if(b.eq(readField(b, cpu, 'interruptShadow'), b.i32(STI)), () => {
-      const count = b.loadHost('i32.load16_u', readField(b, cpu, 'current'), RECORD.count);
-      writeField(b, cpu, 'shadowBudget', b.sub(readField(b, cpu, 'budget'), count));
+      // A region, which is no record, has taken what came before this instruction off the budget.
+      const record = b.variable('i32', readField(b, cpu, 'current'));
+      const count = b.loadHost('i32.load16_u', b.get(record), RECORD.count);
+      const done = b.select(b.get(record), count, b.i32(1));
+      writeField(b, cpu, 'shadowBudget', b.sub(readField(b, cpu, 'budget'), done));
     });
     b.if(readField(b, cpu, 'eventsWait'), () => writeField(b, cpu, 'poll', b.i32(1)));
   });

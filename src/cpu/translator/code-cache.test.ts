@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Block } from '../interpreter/blocks.ts';
+import { CELL } from './cell.ts';
 import { type CodeLimits, createCodeCache } from './code-cache.ts';
 import { createRegionTable } from './region-table.ts';
-import { CELL } from './writer.ts';
 
 const BASE = 0x1000;
 const ROOM: CodeLimits = { regions: 1000, codeBytes: 1e6, cellBytes: 64 * 1024 };

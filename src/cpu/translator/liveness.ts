@@ -60,7 +60,7 @@ export function flagsNeeded(
 
 /** Every place that a block goes on to, outside the region too. */
 function ways(block: RegionBlock): readonly number[] {
-  if (['dynamic', 'leaves', 'call', 'switch'].includes(block.ending)) return [-1];
+  if (['dynamic', 'leaves', 'call', 'resumes', 'transfer', 'switch'].includes(block.ending)) return [-1];
   const last = block.instructions.at(-1);
   const operand = last?.instruction.operands[0];
   if (block.ending === 'falls' || operand?.kind !== 'relative') return [block.end];

@@ -5,7 +5,7 @@ import { type Helper, helper, routine } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import { linearAddressOf } from '../interpreter/jump-cache.ts';
-import { CELL } from './writer.ts';
+import { CELL } from './cell.ts';
 
 /**
  * `regionValid` (cpu, cell) -> 1 or 0. What the engine found before (`regionCheck`) stands in the cell as host addresses;

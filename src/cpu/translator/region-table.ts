@@ -1,8 +1,8 @@
 /** The regions that there are: their cells in shared memory, and what has to hold before one is entered. */
 import type { Block } from '../interpreter/blocks.ts';
 import { JUMP_CACHE, NO_GENERATION } from '../interpreter/jump-cache.ts';
+import { CELL, CELL_PAGES } from './cell.ts';
 import { createCellAllocator } from './cell-allocator.ts';
-import { CELL, CELL_PAGES } from './writer.ts';
 
 export interface RegionEntry {
   /** The interpreter's block that it takes the place of. */

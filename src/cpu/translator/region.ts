@@ -1,6 +1,7 @@
 /** Finds what to translate together: blocks that were executed and can be reached from a hot one by direct jumps. */
 import type { Instruction } from '../../isa/instruction.ts';
 import type { Block, KnownCode } from '../interpreter/blocks.ts';
+import { resumes, transfers } from './system.ts';
 
 /** Most blocks and instructions in a region. */
 export const REGION_BLOCKS = 96;
@@ -14,9 +15,19 @@ export interface RegionInstruction {
 
 /**
  * Why a block ends: a relative jump, a call, a return or jump to an address that is computed, what cannot be translated,
- * or just because what follows is a block of its own. `switch` is no code of the guest: see `SWITCH`.
+ * a change of what may be done (`resumes`) or of the mode (`transfer`, see `system.ts`), or just because what follows is a
+ * block of its own. `switch` is no code of the guest: see `SWITCH`.
  */
-export type BlockEnding = 'jump' | 'conditional' | 'call' | 'dynamic' | 'leaves' | 'falls' | 'switch';
+export type BlockEnding =
+  | 'jump'
+  | 'conditional'
+  | 'call'
+  | 'dynamic'
+  | 'leaves'
+  | 'resumes'
+  | 'transfer'
+  | 'falls'
+  | 'switch';
 
 /**
  * Offset of the one block that all computed jumps of a region go through, which finds out whether they stay in it. With
@@ -62,7 +73,10 @@ type Cut = Omit<RegionBlock, 'offset'>;
 
 function ended(taken: readonly RegionInstruction[], end: number): Cut {
   const last = taken[taken.length - 1];
-  const { name } = last.instruction.encoding.definition;
+  const { definition } = last.instruction.encoding;
+  const { name } = definition;
+  if (resumes(definition)) return { instructions: taken, end, ending: 'resumes', successors: [end] };
+  if (transfers(definition)) return { instructions: taken, end, ending: 'transfer', successors: [] };
   const target = relativeTarget(last);
   if (name === 'call') return { instructions: taken, end, ending: 'call', successors: [end] };
   if (target === undefined) return { instructions: taken, end, ending: 'dynamic', successors: [] };

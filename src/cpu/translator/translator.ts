@@ -7,11 +7,13 @@ import type { Block, BlockCache } from '../interpreter/blocks.ts';
 import type { Handlers } from '../interpreter/handlers.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { keyUnitFault } from '../mode.ts';
+import { cellsFor } from './cell.ts';
 import type { CodeCache } from './code-cache.ts';
 import { formRegion, type Region } from './region.ts';
 import type { RegionTable } from './region-table.ts';
 import { analyseReducible, nodesInLoops } from './structure.ts';
-import { cellsFor, type RegionPlan, RegionWriter } from './writer.ts';
+import { resumes, transfers } from './system.ts';
+import { type RegionPlan, RegionWriter } from './writer.ts';
 
 export interface Translator {
   /**
@@ -101,7 +103,8 @@ export function createTranslator(
     // SSE has a MOVSD and a CMPSD of its own, whose prefix is no repetition.
     if (unit === undefined && STRING.test(name) && instruction.repeat !== 0) return false;
     if (IMPLICIT.test(name) && mode.codeSize !== 8 && instruction.segmentOverride >= 0) return false;
-    if (ends === true && (!JUMPS.test(name) || cutsTarget(instruction, mode))) return false;
+    if (transfers(definition)) return mode.codeSize === 8;
+    if (ends === true && !resumes(definition) && (!JUMPS.test(name) || cutsTarget(instruction, mode))) return false;
     // MMX instructions may have to wait for a pending x87 error.
     if (unit === 'mmx' || unit === 'x87') return false;
     if (unit !== undefined && keyUnitFault(modeKey, unit) !== undefined) return false;

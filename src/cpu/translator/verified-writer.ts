@@ -9,7 +9,9 @@ import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import { callLogStore, LOG } from '../interpreter/store-log.ts';
-import { CELL, type Outside, type RegionPlan, RegionWriter } from './writer.ts';
+import { CELL } from './cell.ts';
+import type { Outside } from './exit-builder.ts';
+import { type RegionPlan, RegionWriter } from './writer.ts';
 
 /** Which entries of a region are compared: a number of first ones, then each whose number `every` divides. */
 export interface Sample {

@@ -4,13 +4,12 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
-import { SELF, SPECIAL_INDEX } from '../interpreter/handlers.ts';
+import { SELF } from '../interpreter/handlers.ts';
 import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
-import { RECORD } from '../interpreter/record.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
-import { RegionBuilder } from './builder.ts';
-import { type ColdExitCode, packExit, unpackExit } from './cold-exit.ts';
+import { CELL } from './cell.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
+import { ExitBuilder } from './exit-builder.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
@@ -37,69 +36,26 @@ export interface RegionPlan {
   readonly frame: number;
 }
 
-/** Most cells that a region with so many blocks takes: two links for each. */
-export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
-
-/** Places in a region's own cell. */
-export const CELL = {
-  /** i64: mode and generation for which its other pages were found to be the right ones. */
-  key: 0,
-  /** i64: and the `ipBase` for which they were. */
-  ipBase: 8,
-  /** i32: set whenever it is entered. */
-  used: 16,
-  /** i32: times that it was entered, where that is counted. */
-  entries: 20,
-  /** i32: other pages whose places are noted, 0 where none is. */
-  pages: 24,
-  /** For each: i32 distance from the entry's page, i32 host address. */
-  firstPage: 28,
-  size: JUMP_CACHE.entrySize,
-} as const;
-
-/** Pages that fit a cell. */
-export const CELL_PAGES = (CELL.size - CELL.firstPage) >> 3;
-
-/** What a region is about to run outside of it, or after guest code that did not arrive behind the call. */
-export type Outside =
-  | { readonly kind: 'interpreter' }
-  | { readonly kind: 'handler'; readonly handler: Value }
-  | { readonly kind: 'link'; readonly link: Value }
-  | { readonly kind: 'guest'; readonly exit: Value };
-
-interface ColdExit {
-  readonly label: Label;
-  readonly dirty: RegisterSet;
-  /** It goes on where a computed jump leads. */
-  readonly atSwitch: boolean;
-}
-
-export class RegionWriter extends RegionBuilder {
+export class RegionWriter extends ExitBuilder {
   readonly #plan: RegionPlan;
   readonly #index: ReadonlyMap<number, number>;
   readonly #flagsLive: ReadonlySet<number>;
   readonly #effects: readonly BlockEffects[];
   readonly #loops = new Map<number, Label>();
   readonly #ends = new Map<number, Label>();
-  /** Where the region was left in its midst, as `packExit` tells it. */
-  readonly #exit: Variable;
-  /** Where the last computed jump goes. */
-  readonly #target: Variable;
-  readonly #coldExits = new Map<string, ColdExit>();
   /** What to load at returns from guest calls, once it is known. */
   readonly #returns: { readonly target: number; fill(live: RegisterSet): void }[] = [];
-  #links = 0;
+  /** Places where page caches are emptied, once it is known which there are. */
+  readonly #emptyCaches: ((fill: () => void) => void)[] = [];
   readonly #key: Variable;
   readonly #rights: Variable;
 
   constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, plan: RegionPlan) {
-    super(signatures, helpers, plan.loadedRegisters);
+    super(signatures, helpers, plan.loadedRegisters, plan.cell);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
     this.#flagsLive = flagsNeeded(plan.blocks, plan.graph, plan.structure);
     this.#effects = plan.blocks.map(noEffects);
-    this.#exit = this.variable('i32');
-    this.#target = this.variable('i64');
     this.#key = this.variable('i64');
     this.#rights = this.variable('i64');
   }
@@ -121,14 +77,13 @@ export class RegionWriter extends RegionBuilder {
       fill(node < 0 ? EMPTY : union(flow.dirty[node], changes));
     }
     for (const { target, fill } of this.#returns) fill(flow.live[target]);
-    this.#writeColdExits();
+    for (const fill of this.#emptyCaches) fill(() => this.caches.clear(() => false));
+    this.writeColdExits();
     this.prologue(() => this.#enter(flow.live[0]));
   }
 
   /** Before anything else on entry. */
   protected entered(): void {}
-  /** Before anything outside the region, with all state in memory, so that a subclass may leave instead. */
-  protected outside(_what: Outside): void {}
 
   #enter(live: RegisterSet): void {
     const { offsets } = VCPU;
@@ -138,7 +93,7 @@ export class RegionWriter extends RegionBuilder {
     this.entered();
     this.set(this.ipBase, this.loadHost('i64.load', cpu, offsets.ipBase));
     if (checked) {
-      const key = this.eq(this.loadHost('i64.load', place, CELL.key), this.#modeAndGeneration());
+      const key = this.eq(this.loadHost('i64.load', place, CELL.key), this.modeAndGeneration());
       const base = this.eq(this.loadHost('i64.load', place, CELL.ipBase), this.get(this.ipBase));
       this.leaveIf(this.eqz(this.and(key, base)), () => {
         const before = this.loadHost('i32.load', cpu, offsets.epoch);
@@ -159,50 +114,10 @@ export class RegionWriter extends RegionBuilder {
     this.loadFloatReady();
     this.setConstants();
     this.fillCaches();
-    if (!blocks.some((_, node) => this.#isCall(node))) return;
-    this.set(this.#key, this.#modeAndGeneration());
-    this.set(this.#rights, this.#epochAndRights());
+    if (!blocks.some(({ ending }, node) => ending === 'resumes' || this.#isCall(node))) return;
+    this.set(this.#key, this.modeAndGeneration());
+    this.set(this.#rights, this.epochAndRights());
   }
-  #modeAndGeneration(): Value {
-    return this.loadHost('i64.load', this.cpu, VCPU.offsets.modeKey);
-  }
-  #epochAndRights(): Value {
-    return this.loadHost('i64.load', this.cpu, VCPU.offsets.epoch);
-  }
-
-  protected coldExit(dirty: RegisterSet, code: ColdExitCode, offset: number, done: number): void {
-    const atSwitch = offset === SWITCH;
-    if (!atSwitch) this.set(this.#exit, this.i32(packExit(code, offset, done)));
-    const key = `${atSwitch} ${dirty.registers} ${dirty.flags}`;
-    let exit = this.#coldExits.get(key);
-    if (exit === undefined) {
-      exit = { label: this.label('block'), dirty, atSwitch };
-      this.#coldExits.set(key, exit);
-    }
-    this.branch(exit.label);
-  }
-  #writeColdExits(): void {
-    const tail = this.label('block');
-    for (const { label, dirty, atSwitch } of this.#coldExits.values()) {
-      this.enclose(label, () => {
-        this.file.store(dirty);
-        if (atSwitch) this.#leaveAt(this.get(this.#target), this.i32(EXIT.dispatch));
-        else this.branch(tail);
-      });
-    }
-    this.enclose(tail, () => {
-      const { code, done, offset } = unpackExit(this, this.get(this.#exit));
-      this.set(this.budget, this.sub(this.get(this.budget), done));
-      const ip = this.add(this.get(this.ipBase), this.extendS(offset));
-      this.#leaveAt(this.zeroExtend(ip, this.#plan.mode.codeSize), code);
-    });
-  }
-  #leaveAt(ip: Value, code: Value): void {
-    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
-    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
-    this.return(code);
-  }
-
   /** A node and all that it dominates; `follows`: reached only from what was built last. */
   #tree(node: number, follows: boolean): void {
     if (!this.#plan.structure.isHeader[node]) {
@@ -237,7 +152,13 @@ export class RegionWriter extends RegionBuilder {
   #node(node: number, follows: boolean): void {
     const block = this.#plan.blocks[node];
     this.beginBlock(this.#effects[node], this.#plan.inLoop[node], follows);
-    for (const item of block.instructions) this.instruction(item, this.#plan.mode);
+    const transfers = block.ending === 'transfer';
+    for (const item of transfers ? block.instructions.slice(0, -1) : block.instructions)
+      this.instruction(item, this.#plan.mode);
+    if (transfers) {
+      this.#transfer(block);
+      return;
+    }
     this.spend(block.instructions.length);
     const { ending } = this;
     const target = ending?.kind === 'branch' ? ending.target : block.end;
@@ -257,18 +178,22 @@ export class RegionWriter extends RegionBuilder {
       this.#switch(node);
       return;
     }
+    if (block.ending === 'resumes') {
+      this.#resume(node, block.end);
+      return;
+    }
     const ip = ending?.kind === 'left' ? ending.ip : this.ipAt(target);
     const itself = ending?.kind === 'branch' && target === this.#plan.blocks[0].offset;
     if (this.#isCall(node)) this.#call(node, ip, itself);
     else if (block.successors.includes(SWITCH)) {
-      this.set(this.#target, ip);
+      this.set(this.switchTarget, ip);
       this.#go(node, SWITCH);
     } else if (this.#isReturn(node)) this.#return(ip);
-    else this.#jumpTo(ip);
+    else this.jumpTo(ip);
   }
   /** Goes on where the last computed jump leads: found by bisection among the blocks that such jumps went to before. */
   #switch(node: number): void {
-    const ip = this.get(this.#target);
+    const ip = this.get(this.switchTarget);
     const offset = this.sub(ip, this.get(this.ipBase));
     const effects = this.#effects[node];
     const { successors } = this.#plan.blocks[node];
@@ -293,7 +218,31 @@ export class RegionWriter extends RegionBuilder {
       find(0, successors.length);
     });
     this.resumeBlock(effects);
-    this.#jumpTo(ip);
+    this.jumpTo(ip);
+  }
+  /** The last instruction of a block finds all state in the state block, and leaves it there for what it goes on to. */
+  #transfer({ instructions }: RegionBlock): void {
+    const last = instructions[instructions.length - 1];
+    this.storeRegisters();
+    // There is nothing left for a fault to store.
+    this.resumeBlock(noEffects());
+    this.instruction(last, this.#plan.mode);
+    this.spend(instructions.length);
+    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+    this.follow(this.field('rip'));
+  }
+  /**
+   * Goes on behind an instruction after which something may wait, and other rights count. What it knew of pages is void
+   * then. The mode stays as it is but for debugging, which comes with a poll.
+   */
+  #resume(node: number, after: number): void {
+    this.plainIf(this.polled(), () => this.#interrupt(after), undefined, 'unlikely');
+    const rights = this.epochAndRights();
+    this.plainIf(this.ne(rights, this.get(this.#rights)), () => {
+      this.set(this.#rights, rights);
+      this.#emptyCaches.push(this.hole());
+    });
+    this.#go(node, after);
   }
   /** A call that comes back into the region. */
   #isCall(node: number): boolean {
@@ -310,7 +259,7 @@ export class RegionWriter extends RegionBuilder {
     const { graph, structure } = this.#plan;
     if (target === undefined || !graph.successors[from].includes(target)) {
       this.resumeBlock(effects);
-      this.#jumpTo(this.#ipOf(offset));
+      this.jumpTo(this.#ipOf(offset));
       return;
     }
     const { position, isMerge, isHeader } = structure;
@@ -328,7 +277,7 @@ export class RegionWriter extends RegionBuilder {
     else this.#tree(target, follows);
   }
   #ipOf(offset: number): Value {
-    return offset === SWITCH ? this.get(this.#target) : this.ipAt(offset);
+    return offset === SWITCH ? this.get(this.switchTarget) : this.ipAt(offset);
   }
   /** Leaves for the run loop, to go on at an offset. */
   #interrupt(offset: number): void {
@@ -336,49 +285,9 @@ export class RegionWriter extends RegionBuilder {
     this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, offset, 0));
   }
 
-  /** Brings all state to the state block; the instruction pointer is to be `ip`. */
-  #store(ip: Value): void {
-    const flags = this.storeFlags();
-    this.site((dirty) => this.file.store(flags ? { ...dirty, flags: false } : dirty));
-    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
-    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
-  }
-  /** Leaves for other code, in the place of this function. */
-  #jumpTo(ip: Value): void {
-    this.#store(ip);
-    const link = this.#link();
-    const fits = this.and(this.#fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
-    const follow = () => {
-      const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
-      this.jumpTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
-    };
-    this.plainIf(fits, follow, undefined, 'likely');
-    this.outside({ kind: 'link', link });
-    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
-  }
-  /** Cells that it uses, its own included; known once it is written. */
-  get cells(): number {
-    return 1 + this.#links;
-  }
-  #link(): Value {
-    this.#links++;
-    return this.i32(this.#plan.cell + this.#links * CELL.size);
-  }
-  /** Whether a link leads to an address under the present mode and mappings, as i32. */
-  #fits(link: Value, ip: Value): Value {
-    const current = this.eq(this.loadHost('i64.load', link, JUMP_CACHE.key), this.#modeAndGeneration());
-    return this.and(this.eq(this.loadHost('i64.load', link, JUMP_CACHE.address), ip), current);
-  }
-  /** Handler of the record behind a link; the code there gets its `ipBase`. */
-  #handlerAt(link: Value, record: Value): Value {
-    this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
-    const handler = this.loadHost('i32.load16_u', record, RECORD.handler);
-    this.outside({ kind: 'handler', handler });
-    return handler;
-  }
   /** Leaves for whoever called this function. */
   #return(ip: Value): void {
-    this.#store(ip);
+    this.storeState(ip);
     this.return(this.i32(EXIT.dispatch));
   }
 
@@ -392,7 +301,7 @@ export class RegionWriter extends RegionBuilder {
     const cpu = this.cpu;
     const { blocks, frame } = this.#plan;
     const after = blocks[node].end;
-    this.#store(ip);
+    this.storeState(ip);
     const depth = this.loadHost('i32.load', cpu, offsets.depth);
     const left = this.sub(depth, this.i32(frame));
     for (const reason of [() => this.spent(), () => this.or(this.polled(), this.ltS(left, this.i32(0)))])
@@ -410,8 +319,8 @@ export class RegionWriter extends RegionBuilder {
     this.storeHost('i32.store', cpu, depth, offsets.depth);
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     const moved = this.or(
-      this.ne(this.#modeAndGeneration(), this.get(this.#key)),
-      this.ne(this.#epochAndRights(), this.get(this.#rights)),
+      this.ne(this.modeAndGeneration(), this.get(this.#key)),
+      this.ne(this.epochAndRights(), this.get(this.#rights)),
     );
     this.leaveIf(this.or(moved, this.spent()), () => this.return(this.i32(EXIT.dispatch)));
     const later = this.hole();
@@ -427,12 +336,12 @@ export class RegionWriter extends RegionBuilder {
     this.#go(node, after, noEffects());
   }
   #callThroughLink(ip: Value): Value {
-    const link = this.#link();
+    const link = this.link();
     return this.choose(
-      this.#fits(link, ip),
+      this.fits(link, ip),
       () => {
         const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
-        return this.callTable(HANDLER, this.#handlerAt(link, record), this.cpu, record);
+        return this.callTable(HANDLER, this.handlerAt(link, record), this.cpu, record);
       },
       () => {
         this.outside({ kind: 'link', link });

@@ -2,6 +2,7 @@
 import type { CpuContext } from '../../cpu/context.ts';
 import { systemRoutines, withRoutines } from '../../cpu/routines/index.ts';
 import { systemFunctions } from '../../cpu/system-functions.ts';
+import { inRegions } from '../../cpu/translator/system.ts';
 import { x87Functions } from '../../cpu/x87-functions.ts';
 import type { Definition } from '../../isa/definition.ts';
 import { floatHelpers } from '../../isa/float/routines.ts';
@@ -15,7 +16,7 @@ export interface InstructionSet {
   readonly definitions: readonly Definition[];
   /** Those of `coreHelpers` included. */
   readonly helpers: readonly Helper[];
-  /** Definitions that touch nothing but registers, flags and memory. */
+  /** Definitions that regions may have: most touch nothing but registers, flags and memory. */
   readonly plain?: ReadonlySet<Definition>;
   /** Whether `enterException` and `enterInterrupt` are among the helpers. */
   readonly delivers?: boolean;
@@ -31,6 +32,6 @@ export const x86: InstructionSet = {
     systemRoutines,
   ),
   delivers: true,
-  plain: new Set([...integer, ...simd]),
+  plain: new Set([...integer, ...simd, ...system.filter(inRegions)]),
   implementation: (context) => ({ ...systemFunctions(context), ...x87Functions(context) }),
 };

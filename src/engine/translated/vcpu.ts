@@ -250,7 +250,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     // Links lead past the count of visits. What runs leaves, for its cells may be another region's from now on.
     mappingsChanged();
   });
-  const { plain = new Set() } = instructionSet;
+  // What differs from run to run could not be compared.
+  const plain = new Set([...(instructionSet.plain ?? [])].filter(({ unrecorded }) => !verify || unrecorded !== true));
   const translator = options.translation
     ? createTranslator(
         blocks,
@@ -464,6 +465,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       table,
       dispatch: runtime.dispatch,
       setSingle,
+      selectTlb: tlb.select,
       interpretNext,
       nextInstruction() {
         const host = map.readable(pageNear(state.rip, 0));

@@ -4,7 +4,8 @@
  * interpreter runs as many instructions; then registers, flags and memory are compared, and the fault if there was one. The
  * guest goes on from what the interpreter did.
  *
- * Regions reach RAM in place and nothing else: devices, ports and clocks are met by the interpreter alone. What stays of a
+ * Regions reach RAM in place and nothing else: devices, ports and clocks are met by the interpreter alone, the time-stamp
+ * counter too where regions are verified. What stays of a
  * region's run cannot be seen: frames behind pages that it stored to, and that blocks went into whose code it meant to store.
  */
 import { VirtsError } from '../../base/errors.ts';
@@ -12,7 +13,7 @@ import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { JUMP_CACHE_BYTES } from '../../cpu/interpreter/jump-cache.ts';
 import { RECORD } from '../../cpu/interpreter/record.ts';
 import { LOG } from '../../cpu/interpreter/store-log.ts';
-import { CELL } from '../../cpu/translator/writer.ts';
+import { CELL } from '../../cpu/translator/cell.ts';
 import { NO_FAULT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
@@ -22,6 +23,8 @@ import type { VerifiedCode } from './verified-code.ts';
 
 /** Instructions after which a region that could go on is compared. */
 const MOST = 2000;
+/** A budget that is left after no STI. */
+const NO_STI = 0x7fff_ffff;
 /** Differences that a message tells of, and instructions before them. */
 const SHOWN = { differences: 8, instructions: 24 } as const;
 
@@ -34,6 +37,8 @@ export interface VerifiedVcpu {
   dispatch(cpu: number, ignored: number): number;
   /** Whether blocks are of one instruction: no region is among them. */
   setSingle(value: boolean): void;
+  /** Puts the TLB's table for the state's rights to use. */
+  selectTlb(): void;
   interpretNext(): { readonly handler: number; readonly record: number } | undefined;
   /** The instruction at `rip`, for messages. */
   nextInstruction(): string;
@@ -100,6 +105,7 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
   function lastInstructions(count: number): string {
     journal.takeBackInterpreter();
     restoreState(words, before);
+    vcpu.selectTlb();
     vcpu.setSingle(true);
     let last: string[] = [];
     const visit = () => {
@@ -136,6 +142,7 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
       after.words.set(words);
       journal.takeBack(after.view.epoch !== before.view.epoch);
       restoreState(words, before);
+      vcpu.selectTlb();
       const faulted = after.view.faultVector !== NO_FAULT;
       if (data.getUint32(cell + CELL.entries, true) === 1) stats.regions++;
       stats.entries++;
@@ -143,6 +150,7 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
 
       const differences: string[] = [];
       vcpu.setSingle(true);
+      state.shadowBudget = NO_STI;
       state.jumpCache = jumpCache;
       journal.interpreter(() => {
         const ended = replay(count);
@@ -157,6 +165,8 @@ export function createVerification(arena: Arena, code: VerifiedCode, vcpu: Verif
       vcpu.setSingle(false);
       state.jumpCache = own;
       state.budget = budget - count;
+      const { shadowBudget } = state;
+      state.shadowBudget = shadowBudget === NO_STI ? before.view.shadowBudget : shadowBudget + state.budget;
       if (differences.length > 0) fail(count, differences);
       if (faulted) return EXIT.fault;
       // A region that came back at once would be entered again.

@@ -1,0 +1,143 @@
+/** The ways out of a region: exits to the run loop, and jumps to other code through links. */
+import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
+import type { Helper } from '../../isa/helpers.ts';
+import { VCPU } from '../../isa/state.ts';
+import { HANDLER } from '../interpreter/builder.ts';
+import { EXIT } from '../interpreter/exits.ts';
+import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
+import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
+import { RECORD } from '../interpreter/record.ts';
+import { RegionBuilder } from './builder.ts';
+import { CELL } from './cell.ts';
+import { type ColdExitCode, packExit, unpackExit } from './cold-exit.ts';
+import { SWITCH } from './region.ts';
+import type { RegisterSet } from './register-set.ts';
+
+/** What a region is about to run outside of it, or after guest code that did not arrive behind the call. */
+export type Outside =
+  | { readonly kind: 'interpreter' }
+  | { readonly kind: 'handler'; readonly handler: Value }
+  | { readonly kind: 'link'; readonly link: Value }
+  | { readonly kind: 'guest'; readonly exit: Value };
+
+interface ColdExit {
+  readonly label: Label;
+  readonly dirty: RegisterSet;
+  /** It goes on where a computed jump leads. */
+  readonly atSwitch: boolean;
+}
+
+export abstract class ExitBuilder extends RegionBuilder {
+  readonly #cell: number;
+  /** Where the region was left in its midst, as `packExit` tells it. */
+  readonly #exit: Variable;
+  /** Where the last computed jump goes. */
+  protected readonly switchTarget: Variable;
+  readonly #coldExits = new Map<string, ColdExit>();
+  #links = 0;
+
+  /** `cell`: address of the region's cells. */
+  constructor(
+    signatures: (callee: string) => Signature,
+    helpers: (name: string) => Helper,
+    loadedRegisters: ReadonlySet<number>,
+    cell: number,
+  ) {
+    super(signatures, helpers, loadedRegisters);
+    this.#cell = cell;
+    this.#exit = this.variable('i32');
+    this.switchTarget = this.variable('i64');
+  }
+
+  /** Before anything outside the region, with all state in memory, so that a subclass may leave instead. */
+  protected outside(_what: Outside): void {}
+
+  protected modeAndGeneration(): Value {
+    return this.loadHost('i64.load', this.cpu, VCPU.offsets.modeKey);
+  }
+  protected epochAndRights(): Value {
+    return this.loadHost('i64.load', this.cpu, VCPU.offsets.epoch);
+  }
+
+  protected override coldExit(dirty: RegisterSet, code: ColdExitCode, offset: number, done: number): void {
+    const atSwitch = offset === SWITCH;
+    if (!atSwitch) this.set(this.#exit, this.i32(packExit(code, offset, done)));
+    const key = `${atSwitch} ${dirty.registers} ${dirty.flags}`;
+    let exit = this.#coldExits.get(key);
+    if (exit === undefined) {
+      exit = { label: this.label('block'), dirty, atSwitch };
+      this.#coldExits.set(key, exit);
+    }
+    this.branch(exit.label);
+  }
+  protected writeColdExits(): void {
+    const tail = this.label('block');
+    for (const { label, dirty, atSwitch } of this.#coldExits.values()) {
+      this.enclose(label, () => {
+        this.file.store(dirty);
+        if (atSwitch) this.#leaveAt(this.get(this.switchTarget), this.i32(EXIT.dispatch));
+        else this.branch(tail);
+      });
+    }
+    this.enclose(tail, () => {
+      const { code, done, offset } = unpackExit(this, this.get(this.#exit));
+      this.set(this.budget, this.sub(this.get(this.budget), done));
+      const ip = this.add(this.get(this.ipBase), this.extendS(offset));
+      this.#leaveAt(this.zeroExtend(ip, this.mode.codeSize), code);
+    });
+  }
+  #leaveAt(ip: Value, code: Value): void {
+    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
+    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+    this.return(code);
+  }
+
+  /** Brings registers and flags to the state block. */
+  protected storeRegisters(): void {
+    const flags = this.storeFlags();
+    this.site((dirty) => this.file.store(flags ? { ...dirty, flags: false } : dirty));
+  }
+  /** Brings all state to the state block; the instruction pointer is to be `ip`. */
+  protected storeState(ip: Value): void {
+    this.storeRegisters();
+    this.storeHost('i64.store', this.cpu, ip, VCPU.offsets.rip);
+    this.storeHost('i32.store', this.cpu, this.get(this.budget), VCPU.offsets.budget);
+  }
+  /** Leaves for other code, in the place of this function. */
+  protected jumpTo(ip: Value): void {
+    this.storeState(ip);
+    this.follow(ip);
+  }
+  /** Goes on at `ip`, with all state in the state block. */
+  protected follow(ip: Value): void {
+    const link = this.link();
+    const fits = this.and(this.fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
+    const follow = () => {
+      const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+      this.jumpTable(HANDLER, this.handlerAt(link, record), this.cpu, record);
+    };
+    this.plainIf(fits, follow, undefined, 'likely');
+    this.outside({ kind: 'link', link });
+    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
+  }
+  /** Cells that it uses, its own included; known once it is written. */
+  get cells(): number {
+    return 1 + this.#links;
+  }
+  protected link(): Value {
+    this.#links++;
+    return this.i32(this.#cell + this.#links * CELL.size);
+  }
+  /** Whether a link leads to an address under the present mode and mappings, as i32. */
+  protected fits(link: Value, ip: Value): Value {
+    const current = this.eq(this.loadHost('i64.load', link, JUMP_CACHE.key), this.modeAndGeneration());
+    return this.and(this.eq(this.loadHost('i64.load', link, JUMP_CACHE.address), ip), current);
+  }
+  /** Handler of the record behind a link; the code there gets its `ipBase`. */
+  protected handlerAt(link: Value, record: Value): Value {
+    this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+    const handler = this.loadHost('i32.load16_u', record, RECORD.handler);
+    this.outside({ kind: 'handler', handler });
+    return handler;
+  }
+}
