@@ -33,7 +33,7 @@ export interface UnderWay {
  * What is asked for is not compiled before all that was asked for earlier: with more under way, code that has become hot
  * waits for code that was hot. What finds no room asks again, the sooner the more often it runs.
  */
-const MOST = 32;
+export const MOST_UNDER_WAY = 32;
 
 export function createUnderWay(): UnderWay {
   const requests = new Map<number, Requested>();
@@ -45,7 +45,7 @@ export function createUnderWay(): UnderWay {
       return requests.size;
     },
     get full() {
-      return requests.size >= MOST;
+      return requests.size >= MOST_UNDER_WAY;
     },
     add(requested) {
       requests.set(++last, requested);
