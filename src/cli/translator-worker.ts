@@ -13,12 +13,21 @@ export interface TranslatorMessage {
 
 const hostClock = performance;
 
-// V8 would compile a function when it is first called, in the thread of the machine. The flag is the whole process's: the
-// machine has made its own modules by now, but for handlers, which are called at once anyway.
-setFlagsFromString('--no-wasm-lazy-compilation');
+/**
+ * V8 compiles a function when it is first called, which would be in the thread of the machine. The flag is the whole
+ * process's; what the machine makes meanwhile is called at once anyway.
+ */
+function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  setFlagsFromString('--no-wasm-lazy-compilation');
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    setFlagsFromString('--wasm-lazy-compilation');
+  }
+}
 
-serveCompiler(
-  workerData as TranslatorLink,
-  createThreadCompiler(x86, () => hostClock.now()),
-  (error) => parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage),
-);
+try {
+  serveCompiler(workerData as TranslatorLink, createThreadCompiler(x86, { createModule, now: () => hostClock.now() }));
+} catch (error) {
+  parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
+}

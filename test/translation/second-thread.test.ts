@@ -9,7 +9,7 @@ import { x86 } from '../../src/engine/translated/instruction-set.ts';
 import type { Translation } from '../../src/engine/translated/vcpu.ts';
 import { AT, createGuest } from './guest.ts';
 
-const compile = createThreadCompiler(x86, () => 0);
+const compile = createThreadCompiler(x86, { now: () => 0 });
 const THRESHOLD = 50;
 
 /** A guest whose requests wait in `requests`; what is in `replies` is there for it. */

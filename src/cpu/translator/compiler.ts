@@ -60,9 +60,13 @@ export interface CompilerOptions {
   readonly helpers: readonly Helper[];
   /** Absent: a `RegionWriter`. */
   readonly begin?: WriterFactory | undefined;
+  /** Absent: V8 compiles the module's function when it is first called. */
+  readonly createModule?: ModuleFactory;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
+
+type ModuleFactory = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
 
 /** First guess at the bytes of a frame: for each instruction, and beside them. */
 const FRAME_GUESS = { instruction: 16, fixed: 512 } as const;
@@ -110,7 +114,9 @@ function plan(request: RegionRequest, decode: Decoder): Omit<RegionPlan, 'frame'
 }
 
 export function createCompiler(options: CompilerOptions): (request: RegionRequest) => RegionReply {
-  const { decode, now, begin = (...args) => new RegionWriter(...args) } = options;
+  const { decode, now } = options;
+  const { begin = (...args) => new RegionWriter(...args), createModule = (bytes) => new WebAssembly.Module(bytes) } =
+    options;
   const helpers = new Map(options.helpers.map((helper) => [helper.name, helper]));
   const helperOf = (name: string): Helper => {
     const helper = helpers.get(name);
@@ -139,7 +145,7 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
       const { bytes, imports, frameBytes } = encodeModule([{ index, builder: writer }], signatureOf);
       spent('encoding');
       if (frameBytes <= frame) {
-        const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+        const module = createModule(bytes as Uint8Array<ArrayBuffer>);
         spent('WebAssembly');
         return { id, made: { module, imports, codeBytes: bytes.length, cells: writer.cells }, times };
       }

@@ -24,9 +24,9 @@ export const vcpuHelpers = (instructionSet: InstructionSet, threshold: number, d
 /** Compiles regions for vCPUs of another thread. */
 export function createThreadCompiler(
   instructionSet: InstructionSet,
-  now: CompilerOptions['now'],
+  host: Pick<CompilerOptions, 'createModule' | 'now'>,
 ): ReturnType<typeof createCompiler> {
   const decode = createDecoder(listEncodings(instructionSet.definitions));
   // Only the bodies of helpers, which that thread has, depend on the threshold.
-  return createCompiler({ decode, helpers: vcpuHelpers(instructionSet, 0, false), now });
+  return createCompiler({ decode, helpers: vcpuHelpers(instructionSet, 0, false), ...host });
 }
