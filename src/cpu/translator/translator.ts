@@ -120,9 +120,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
     'translations too late': 0,
     'compile time: forming': 0,
     'compile time: installing': 0,
-    'compile time: building': 0,
-    'compile time: encoding': 0,
-    'compile time: WebAssembly': 0,
+    'translator time: building': 0,
+    'translator time: encoding': 0,
+    'translator time: WebAssembly': 0,
   };
   /** Blocks that no region can be entered at. */
   const refused = new WeakSet<Block>();
@@ -226,9 +226,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
       const started = now();
       install(reply, underWay.remove(reply.id));
       stats['compile time: installing'] += now() - started;
-      stats['compile time: building'] += reply.times.building;
-      stats['compile time: encoding'] += reply.times.encoding;
-      stats['compile time: WebAssembly'] += reply.times.WebAssembly;
+      stats['translator time: building'] += reply.times.building;
+      stats['translator time: encoding'] += reply.times.encoding;
+      stats['translator time: WebAssembly'] += reply.times.WebAssembly;
     }
   }
 
