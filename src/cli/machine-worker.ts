@@ -1,7 +1,6 @@
 /** The thread that runs a machine for the command line: guest code, devices, and sleep while there is nothing to do. */
 import { randomFillSync } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
 import { createMachineTarget } from '../vm/gdb/machine-target.ts';
@@ -18,7 +17,9 @@ import {
   runBlocking,
   runOnEventLoop,
 } from './machine-loop.ts';
+import { openCompiler, type TranslatorLink } from './translator-link.ts';
 import { type Channel, CONTROL, kick } from './worker-channel.ts';
+import { describeError, type FailedError } from './worker-error.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
@@ -29,6 +30,8 @@ export interface WorkerOptions {
   readonly append: string;
   readonly memory: number;
   readonly translation: Translation | undefined;
+  /** To the thread that compiles regions; absent: this one does it. */
+  readonly translator: TranslatorLink | undefined;
   readonly reboot: boolean;
   readonly debugLog: boolean;
   readonly gdb: GdbRequest | undefined;
@@ -40,13 +43,6 @@ export type WorkerMessage =
   | { readonly kind: 'log'; readonly line: string }
   | { readonly kind: 'ended'; readonly end: RunEnd; readonly stats: Record<string, number> }
   | { readonly kind: 'failed'; readonly error: FailedError };
-
-/** An error on its way between threads. */
-export interface FailedError {
-  readonly kind: VirtsError['kind'];
-  readonly message: string;
-  readonly stack: string | undefined;
-}
 
 const options = workerData as WorkerOptions;
 const control = new Int32Array(options.channel.control);
@@ -69,6 +65,7 @@ function create(): Machine {
   const machine: Machine = createMachine({
     memory: options.memory,
     ...(options.translation === undefined ? {} : { translation: options.translation }),
+    compiler: options.translator && openCompiler(options.translator),
     clock: 'real',
     hostNow: () => hostClock.now() * 1e6,
     epoch: Date.now(),
@@ -129,8 +126,5 @@ async function main(): Promise<void> {
 try {
   await main();
 } catch (error) {
-  const known = error instanceof VirtsError ? error : undefined;
-  const message = known?.message ?? `Virts met a defect of its own: ${error instanceof Error ? error.message : error}`;
-  const stack = error instanceof Error ? error.stack : undefined;
-  post({ kind: 'failed', error: { kind: known?.kind ?? 'internal', message, stack } });
+  post({ kind: 'failed', error: describeError(error) });
 }

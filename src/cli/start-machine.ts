@@ -1,14 +1,19 @@
 /** Starts a machine in a thread of its own and speaks with it (`machine-host.ts` says what the command line expects). */
-import { Worker } from 'node:worker_threads';
+import { availableParallelism } from 'node:os';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
 import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
-import type { FailedError, WorkerMessage, WorkerOptions } from './machine-worker.ts';
+import type { WorkerMessage, WorkerOptions } from './machine-worker.ts';
+import { createTranslatorLink, type TranslatorLink } from './translator-link.ts';
+import type { TranslatorMessage } from './translator-worker.ts';
 import { CONTROL, createChannel, kick } from './worker-channel.ts';
+import { type FailedError, rebuildError } from './worker-error.ts';
 
-/** This file runs as TypeScript or, when built, as JavaScript: the worker's has the same ending. */
-const WORKER = new URL(`./machine-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+/** This file runs as TypeScript or, when built, as JavaScript: the workers' have the same ending. */
+const fileOf = (name: string) =>
+  new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 /**
  * Room for the engine's objects, in MiB. Most die at once: with much room for young ones, memory that no cache of the host
@@ -17,14 +22,11 @@ const WORKER = new URL(`./machine-worker${import.meta.url.endsWith('.ts') ? '.ts
  */
 const HEAP_LIMITS = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 512 };
 
+/** The same for what compiles regions: what it makes dies with each region. */
+const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 };
+
 /** Input that does not fit waits this long before it is tried again, in milliseconds. */
 const INPUT_RETRY_MS = 5;
-
-function rebuild({ kind, message, stack }: FailedError): VirtsError {
-  const cause = new Error(message);
-  if (stack !== undefined) cause.stack = stack;
-  return new VirtsError(kind, message, {}, cause);
-}
 
 function endOf(end: Exclude<RunEnd, { readonly reason: 'stopped' }>): MachineEnd {
   return { reason: end.reason, status: end.reason === 'debug-exit' ? end.status : 0 };
@@ -32,6 +34,8 @@ function endOf(end: Exclude<RunEnd, { readonly reason: 'stopped' }>): MachineEnd
 
 interface Handles {
   readonly worker: Worker;
+  /** Compiles regions for it. */
+  readonly translator: Worker | undefined;
   readonly control: Int32Array;
 }
 
@@ -44,7 +48,7 @@ function naming(error: FailedError, { kernel }: MachineOptions): FailedError {
 function started({ worker }: Handles, options: MachineOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (message: WorkerMessage) => {
-      if (message.kind === 'failed') reject(rebuild(naming(message.error, options)));
+      if (message.kind === 'failed') reject(rebuildError(naming(message.error, options)));
       else if (message.kind !== 'log') resolve();
       else return;
       worker.off('message', settle);
@@ -55,7 +59,7 @@ function started({ worker }: Handles, options: MachineOptions): Promise<void> {
 }
 
 function attach(handles: Handles, input: SharedArrayBuffer, options: MachineOptions): RunningMachine {
-  const { worker, control } = handles;
+  const { worker, translator, control } = handles;
   const ring = openRing(input);
   let deliver: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
   let early: Uint8Array[] = [];
@@ -77,7 +81,7 @@ function attach(handles: Handles, input: SharedArrayBuffer, options: MachineOpti
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'output') output(message.bytes);
       else if (message.kind === 'log') options.debugLog?.(message.line);
-      else if (message.kind === 'failed') reject(rebuild(message.error));
+      else if (message.kind === 'failed') reject(rebuildError(message.error));
       else if (message.kind !== 'started') {
         stats = message.stats;
         stopped();
@@ -85,6 +89,10 @@ function attach(handles: Handles, input: SharedArrayBuffer, options: MachineOpti
       }
     });
     worker.once('error', (error) => reject(new VirtsError('internal', 'The thread of the machine failed.', {}, error)));
+    translator?.once('message', ({ error }: TranslatorMessage) => reject(rebuildError(error)));
+    translator?.once('error', (error) =>
+      reject(new VirtsError('internal', 'The thread that translates code failed.', {}, error)),
+    );
   });
   // Whoever does not ask for the end must not be troubled by its failure.
   ended.catch(stopped);
@@ -111,14 +119,20 @@ function attach(handles: Handles, input: SharedArrayBuffer, options: MachineOpti
       kick(control);
       Atomics.notify(control, CONTROL.unread);
       await hasStopped;
-      await worker.terminate();
+      await Promise.all([worker.terminate(), translator?.terminate()]);
     },
     statistics: () => stats,
   };
 }
 
-export const startMachine: StartMachine = async (options) => {
+/** Code is translated in a thread of its own where that can run beside the machine's, and where nothing is checked. */
+function needsTranslator({ translation }: MachineOptions): boolean {
+  return translation !== undefined && translation.verify === undefined && availableParallelism() > 1;
+}
+
+function startWorkers(options: MachineOptions): Handles & { readonly input: SharedArrayBuffer } {
   const channel = createChannel();
+  const link = needsTranslator(options) ? createTranslatorLink() : undefined;
   const data: WorkerOptions = {
     channel,
     kernel: options.kernel.bytes,
@@ -126,13 +140,34 @@ export const startMachine: StartMachine = async (options) => {
     append: options.append,
     memory: options.memory,
     translation: options.translation,
+    translator: link?.machine,
     reboot: options.reboot,
     debugLog: options.debugLog !== undefined,
     gdb: options.gdb,
   };
-  const worker = new Worker(WORKER, { workerData: data, resourceLimits: HEAP_LIMITS });
-  const handles = { worker, control: new Int32Array(channel.control) };
-  const machine = attach(handles, channel.input, options);
-  await started(handles, options);
+  const start = (
+    file: string,
+    workerData: WorkerOptions | TranslatorLink,
+    end: TranslatorLink | undefined,
+    limits: ResourceLimits,
+  ) =>
+    new Worker(fileOf(file), { workerData, transferList: end === undefined ? [] : [end.port], resourceLimits: limits });
+  return {
+    worker: start('machine-worker', data, link?.machine, HEAP_LIMITS),
+    translator: link && start('translator-worker', link.translator, link.translator, TRANSLATOR_LIMITS),
+    control: new Int32Array(channel.control),
+    input: channel.input,
+  };
+}
+
+export const startMachine: StartMachine = async (options) => {
+  const { input, ...handles } = startWorkers(options);
+  const machine = attach(handles, input, options);
+  try {
+    await started(handles, options);
+  } catch (error) {
+    await handles.translator?.terminate();
+    throw error;
+  }
   return machine;
 };

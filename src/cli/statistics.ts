@@ -55,7 +55,16 @@ const GROUPS: readonly Group[] = [
       'live code bytes': 'bytes live',
     }),
   },
-  { name: 'compile time (ms)', member: beginning('compile time: '), shares: true },
+  {
+    name: 'translations',
+    member: among({
+      'translations under way': 'under way',
+      'translations put off': 'put off',
+      'translations too late': 'too late',
+    }),
+  },
+  { name: 'compile time of the processor (ms)', member: beginning('compile time: '), shares: true },
+  { name: 'compile time of the translator (ms)', member: beginning('translator time: '), shares: true },
   { name: 'verified', member: ending(' verified') },
   { name: 'TLB', member: among({ 'TLB misses': 'misses', 'TLB flushes': 'flushes' }) },
   { name: 'exits from compiled code', member: beginning('exits: '), shares: true },

@@ -3,6 +3,7 @@
  * it stands at an instruction boundary and can be saved, inspected or thrown away.
  */
 import { VirtsError } from '../base/errors.ts';
+import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
 import { ACTIVITY, createVcpu, type RunResult, type Translation, type Vcpu } from '../engine/translated/vcpu.ts';
@@ -41,6 +42,8 @@ export interface MachineOptions {
   onSerialRoom?(): void;
   /** How hot code is translated to WebAssembly; interpreted only if absent. */
   readonly translation?: Translation;
+  /** Where it is compiled; absent: in this thread. */
+  readonly compiler?: CompilerPort | undefined;
   /** What the guest did that is unknown or malformed. */
   log?(message: string): void;
   /** Where given, every exception is told. */
@@ -183,6 +186,7 @@ export function createMachine(options: MachineOptions): Machine {
     map,
     instructionSet: x86,
     translation: options.translation,
+    compiler: options.compiler,
     hostNow: () => options.hostNow() / 1e6,
     environment: {
       topology: { apicId: 0, count: 1 },

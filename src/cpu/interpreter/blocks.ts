@@ -38,6 +38,9 @@ export interface Block {
   region: BlockRegion | undefined;
 }
 
+/** Mode that a block was decoded for, as far as that matters. */
+export const modeKeyOf = (block: Block): number => Math.floor(block.key / PAGE_SIZE);
+
 /** A region in the place of a block. */
 interface BlockRegion {
   /** Handler of the block's first record that the region's took the place of. */
@@ -55,6 +58,8 @@ interface BlockRegion {
 export interface KnownCode {
   readonly block: Block;
   readonly instructions: readonly { readonly instruction: Instruction; readonly offset: number }[];
+  /** The bytes of these instructions. */
+  readonly bytes: Uint8Array;
   /** Low halves of the addresses that a computed jump at its end went to. */
   readonly targets: readonly number[];
 }
@@ -83,6 +88,8 @@ export interface BlockCache {
   replace(block: Block, region: Omit<BlockRegion, 'interpreter' | 'dropped'>, dropped: () => void): boolean;
   /** Lets the interpreter run a block again, and counts the jumps to it anew. */
   restore(block: Block): void;
+  /** Jumps that go straight to a block count from 0 again, so that it can become hot once more. */
+  cool(block: Block): void;
   readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
 }
 
@@ -200,7 +207,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     region.dropped();
   }
 
-  /** Jumps that go straight to a block count from 0 again, so that it can become hot. They are all in its page. */
+  /** Those jumps are all in the block's page. */
   function coolJumpsTo({ page, record }: Block): void {
     for (const block of pages.get(page)?.blocks.values() ?? []) {
       const end = block.record + block.records * RECORD_SIZE;
@@ -279,13 +286,15 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const instructions: { instruction: Instruction; offset: number }[] = [];
       const origin = distance * PAGE_SIZE + (crosses ? offset : 0);
       const end = crosses ? 1 : block.end;
-      for (let at = crosses ? 0 : offset; at < end; ) {
+      const start = crosses ? 0 : offset;
+      let at = start;
+      while (at < end) {
         const instruction = decode(code, at, mode);
         if (typeof instruction === 'string') break;
         instructions.push({ instruction, offset: origin + at });
         at += instruction.length;
       }
-      return { block, instructions, targets: notedTargets(block, instructions) };
+      return { block, instructions, bytes: code.slice(start, at), targets: notedTargets(block, instructions) };
     },
     interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
     replace(block, region, dropped) {
@@ -306,6 +315,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       dropRegion(block);
       coolJumpsTo(block);
     },
+    cool: coolJumpsTo,
     clear() {
       for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);
       for (const { blocks } of pages.values()) for (const block of blocks.values()) dropRegion(block);

@@ -34,10 +34,20 @@ export interface CodePlace {
   readonly record: number;
 }
 
+function entryOf(base: number, host: number, mode: number): number {
+  return base + ((Math.imul(host ^ mode, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT);
+}
+
+/** Lets new entries of the jump cache for a block begin to count at 0 again. */
+export function coolCode(data: DataView, base: number, place: Omit<CodePlace, 'nextPage'>): void {
+  const entry = entryOf(base, place.host, place.modeKey & BLOCK_MODE);
+  if (data.getUint32(entry + ENTRY.record, true) === place.record) data.setUint32(entry + ENTRY.heat, 0, true);
+}
+
 /** Enters a block in the index at `base`. */
 export function indexCode(data: DataView, base: number, { host, nextPage, modeKey, record }: CodePlace): void {
   const mode = modeKey & BLOCK_MODE;
-  const entry = base + ((Math.imul(host ^ mode, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT);
+  const entry = entryOf(base, host, mode);
   if (data.getUint32(entry + ENTRY.record, true) !== record) data.setUint32(entry + ENTRY.heat, 0, true);
   data.setUint32(entry + ENTRY.host, host, true);
   data.setInt32(entry + ENTRY.mode, mode, true);

@@ -2,10 +2,11 @@
 
 import type { Builder } from '../../ir/builder.ts';
 import type { Signature } from '../../ir/node.ts';
-import { IMPORTS, ModuleBuilder } from '../../ir/wasm/module.ts';
+import { IMPORTS } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
-import { HANDLER, InterpreterBuilder } from './builder.ts';
+import { InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
+import { encodeModule } from './function-module.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
@@ -39,28 +40,16 @@ export interface Handlers {
   clear(): void;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
-  /**
-   * Compiles one function of the signature of handlers; its table index, or 0 where records can name no more or its frame
-   * takes more than `mostFrame` bytes.
-   */
-  install(builder: Builder, mostFrame: number): Installed;
-  /** Forgets what `install` made. */
+  /** A place in the table for a function that comes later; 0 where records can name no more. */
+  reserve(): number;
+  /** Links a module whose function puts itself into a reserved place; what it imports, by name. */
+  place(index: number, module: WebAssembly.Module, imports: readonly string[]): void;
+  /** Gives a reserved place back. */
   release(index: number): void;
-  /** For `InstructionBuilder`s that `install` takes. */
-  readonly signatureOf: (name: string) => Signature;
-  readonly helperOf: (name: string) => Helper;
+  /** Places that were reserved while this had another value are forgotten already. */
+  readonly generation: number;
   /** Handlers of instructions made so far, and their modules. */
   readonly stats: { handlers: number; modules: number };
-}
-
-export interface Installed {
-  readonly index: number;
-  /** Bytes of host stack that its frame takes at most. */
-  readonly frameBytes: number;
-  /** Size of its module. */
-  readonly codeBytes: number;
-  /** Milliseconds that its module took the host; what it compiles later is not counted. */
-  readonly compileTime: number;
 }
 
 export interface HandlerLinkage {
@@ -73,12 +62,7 @@ export interface HandlerLinkage {
   readonly threshold?: number;
   /** Begins a handler; absent: an `InterpreterBuilder`. */
   readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
-  /** Host time in milliseconds, for statistics. */
-  now?(): number;
 }
-
-/** How a function that is installed alone calls itself. */
-export const SELF = 'self';
 
 /** Records name handlers by 16 bits; some are kept for shapes that turn up late. */
 const LAST_INDEX = 0xffff;
@@ -139,14 +123,13 @@ function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>):
   }
 }
 
-export function createHandlers(link: HandlerLinkage): Handlers {
-  const { memory, table, functions, helpers, threshold = 0, now = () => 0 } = link;
-  const begin = link.begin ?? ((...args) => new InterpreterBuilder(...args));
+export function createHandlers(linkage: HandlerLinkage): Handlers {
+  const { memory, table, functions, helpers, threshold = 0 } = linkage;
+  const begin = linkage.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
   const stats = { handlers: 0, modules: 0 };
   const signatureOf = (name: string): Signature => {
-    if (name === SELF) return HANDLER;
     const helper = helpers.get(name);
     if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
     return helper.signature;
@@ -157,41 +140,28 @@ export function createHandlers(link: HandlerLinkage): Handlers {
     return helper;
   };
 
-  const nameOf = (entries: readonly Entry[], index: number) => (entries.length === 1 ? SELF : `h${index}`);
-
-  interface Entry {
-    readonly index: number;
-    readonly builder: Builder;
-  }
-  function used(entries: readonly Entry[]): Set<string> {
-    const names = new Set(entries.flatMap(({ builder }) => [...builder.callees]));
-    names.delete(SELF);
-    return names;
-  }
-  function encode(entries: readonly Entry[]): { bytes: Uint8Array; frameBytes: number } {
-    const module = new ModuleBuilder();
-    for (const name of used(entries)) module.import(name, signatureOf(name));
-    for (const { index, builder } of entries) module.define(nameOf(entries, index), HANDLER, builder, { table: index });
-    const bytes = module.encode();
-    return { bytes, frameBytes: Math.max(...entries.map(({ index }) => module.frameBytes(nameOf(entries, index)))) };
-  }
-  /** Brings what was encoded into the table. */
-  function place(entries: readonly Entry[], bytes: Uint8Array): void {
-    const needed = Math.max(...entries.map((e) => e.index)) + 1;
+  function grow(needed: number): void {
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
+  }
+  function link(module: WebAssembly.Module, names: readonly string[]): void {
     const env: Record<string, unknown> = { memory, table };
-    for (const name of used(entries)) env[name] = functions[name];
-    new WebAssembly.Instance(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), { [IMPORTS]: env });
+    for (const name of names) env[name] = functions[name];
+    new WebAssembly.Instance(module, { [IMPORTS]: env });
   }
   function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
-    const built = entries.map(({ index, builder }) => ({ index, builder: builder() }));
-    place(built, encode(built).bytes);
+    const { bytes, imports } = encodeModule(
+      entries.map(({ index, builder }) => ({ index, builder: builder() })),
+      signatureOf,
+    );
+    grow(Math.max(...entries.map((e) => e.index)) + 1);
+    link(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), imports);
     stats.modules++;
     stats.handlers += entries.length;
   }
 
   const special = SPECIAL_INDEX;
   let next = SPECIAL.length + 1;
+  let generation = 0;
   const free: number[] = [];
   compile(
     SPECIAL.filter((name) => !isRuntime(name)).map((name) => ({
@@ -213,25 +183,20 @@ export function createHandlers(link: HandlerLinkage): Handlers {
       for (let index = SPECIAL.length + 1; index < end; index++) table.set(index, null);
       next = SPECIAL.length + 1;
       free.length = 0;
+      generation++;
       indices.clear();
       waiting = [];
     },
-    signatureOf,
-    helperOf,
-    install(builder, mostFrame) {
-      if (free.length === 0 && next > LAST_INDEX - RESERVED)
-        return { index: 0, frameBytes: 0, codeBytes: 0, compileTime: 0 };
-      const index = free.pop() ?? next++;
-      const entries = [{ index, builder }];
-      const { bytes, frameBytes } = encode(entries);
-      if (frameBytes > mostFrame) {
-        free.push(index);
-        return { index: 0, frameBytes, codeBytes: 0, compileTime: 0 };
-      }
-      const started = now();
-      place(entries, bytes);
-      return { index, frameBytes, codeBytes: bytes.length, compileTime: now() - started };
+    get generation() {
+      return generation;
     },
+    reserve() {
+      if (free.length === 0 && next > LAST_INDEX - RESERVED) return 0;
+      const index = free.pop() ?? next++;
+      grow(index + 1);
+      return index;
+    },
+    place: (_index, module, imports) => link(module, imports),
     release(index) {
       table.set(index, null);
       free.push(index);

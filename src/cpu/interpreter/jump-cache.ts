@@ -56,6 +56,12 @@ export function coolEntries(buffer: SharedArrayBuffer, jumpCache: number, record
   }
 }
 
+/** Counts visits to the block with a record from 0 again, as far as they come by one address. */
+export function coolEntry(data: DataView, jumpCache: number, address: bigint, record: number): void {
+  const entry = jumpCache + jumpCacheOffset(address);
+  if (data.getUint32(entry + JUMP_CACHE.record, true) === record) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
+}
+
 /** Host address of the entry for an address. */
 export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   const low = b.wrap(b.xor(address, b.shrU(address, b.i64(32))));

@@ -39,6 +39,8 @@ export const SWITCH = Number.NEGATIVE_INFINITY;
 export interface RegionBlock {
   readonly offset: number;
   readonly instructions: readonly RegionInstruction[];
+  /** The bytes of these. */
+  readonly bytes: Uint8Array;
   /** Offset after the last instruction. */
   readonly end: number;
   readonly ending: BlockEnding;
@@ -69,7 +71,7 @@ export function relativeTarget({ instruction, offset }: RegionInstruction): numb
   return operand?.kind === 'relative' ? offset + instruction.length + operand.value : undefined;
 }
 
-type Cut = Omit<RegionBlock, 'offset'>;
+type Cut = Omit<RegionBlock, 'offset' | 'bytes'>;
 
 function ended(taken: readonly RegionInstruction[], end: number): Cut {
   const last = taken[taken.length - 1];
@@ -105,10 +107,12 @@ function cut(code: KnownCode, source: RegionSource, starts: ReadonlySet<number>)
 }
 
 /** What the interpreter's blocks have behind their conditional jumps, by offset. */
-function noteRests(rests: Map<number, KnownCode>, { block, instructions, targets }: KnownCode): void {
+function noteRests(rests: Map<number, KnownCode>, { block, instructions, bytes, targets }: KnownCode): void {
   instructions.forEach(({ offset }, i) => {
     const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
-    if (ends && !rests.has(offset)) rests.set(offset, { block, instructions: instructions.slice(i), targets });
+    if (!ends || rests.has(offset)) return;
+    const rest = bytes.subarray(offset - instructions[0].offset);
+    rests.set(offset, { block, instructions: instructions.slice(i), bytes: rest, targets });
   });
 }
 
@@ -143,12 +147,13 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
     const computed = block.ending === 'dynamic' ? source.targets(code).filter((next) => starts.has(next)) : [];
     for (const target of computed) targets.add(target);
     const successors = computed.length > 0 ? [SWITCH] : block.successors.filter((next) => starts.has(next));
-    blocks.set(offset, { ...block, offset, successors });
+    blocks.set(offset, { ...block, bytes: code.bytes.subarray(0, block.end - offset), offset, successors });
   }
   if (targets.size > 0) {
     blocks.set(SWITCH, {
       offset: SWITCH,
       instructions: [],
+      bytes: new Uint8Array(),
       end: SWITCH,
       ending: 'switch',
       successors: [...targets].sort((a, b) => a - b),

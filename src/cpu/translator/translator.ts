@@ -1,4 +1,4 @@
-/** Translates hot code: forms a region, compiles it and puts it where the interpreter finds it. */
+/** Translates hot code: forms regions, has them compiled and puts them where the interpreter finds them. */
 import type { Definition } from '../../isa/definition.ts';
 import type { Instruction } from '../../isa/instruction.ts';
 import { SEGMENT } from '../../isa/state.ts';
@@ -9,19 +9,28 @@ import type { ShapeMode } from '../interpreter/shape.ts';
 import { keyUnitFault } from '../mode.ts';
 import { cellsFor } from './cell.ts';
 import type { CodeCache } from './code-cache.ts';
+import type { CompilerPort, RegionReply, RegionRequest } from './compiler.ts';
 import { formRegion, type Region } from './region.ts';
 import type { RegionTable } from './region-table.ts';
-import { analyseReducible, nodesInLoops } from './structure.ts';
 import { resumes, transfers } from './system.ts';
-import { type RegionPlan, RegionWriter } from './writer.ts';
+import { createUnderWay, type Requested } from './under-way.ts';
+
+/** Where hot code stands. */
+export interface HotCode {
+  readonly block: Block;
+  readonly modeKey: number;
+  /** Instruction pointer at the start of the block's page. */
+  readonly ipBase: bigint;
+  /** Guest-physical page that is `distance` linear pages from the block's, or -1. */
+  pageAt(distance: number): number;
+}
 
 export interface Translator {
-  /**
-   * Translates what starts at a block, if that can be done. `ipBase`: instruction pointer at the start of its page.
-   * `pageAt`: guest-physical page that is `distance` linear pages from the block's, or -1.
-   */
-  translate(block: Block, modeKey: number, ipBase: bigint, pageAt: (distance: number) => number): void;
-  readonly stats: Record<string, number>;
+  /** Has what starts at a block translated, if that can be done. */
+  translate(code: HotCode): void;
+  /** Puts in place what was compiled since the last call. To be called while no instruction is under way. */
+  collect(): void;
+  stats(): Record<string, number>;
 }
 
 /** Ends of blocks that a region knows how to continue from. */
@@ -41,11 +50,6 @@ const REACH = 8;
  */
 const REPEATED = 48;
 
-/** First guess at the bytes of a frame: for each instruction, and beside them. */
-const FRAME_GUESS = { instruction: 16, fixed: 512 } as const;
-/** A region whose frame takes more would use up the stack of a host thread in a few calls. */
-const FRAME_LIMIT = 32 * 1024;
-
 /** Whether a data access through a memory operand needs no check of its segment. Protected mode never writes through CS. */
 function flatOperands(instruction: Instruction, mode: ShapeMode): boolean {
   const flat = (segment: number) => mode.flatSegments[segment] && (mode.codeSize === 8 || segment !== SEGMENT.cs);
@@ -57,44 +61,73 @@ function cutsTarget(instruction: Instruction, mode: ShapeMode): boolean {
   return instruction.operands.some((o) => o.kind === 'relative' && o.size < mode.codeSize);
 }
 
-/** General registers that a region loads from memory. */
-function registersLoaded({ blocks }: Region): Set<number> {
-  const loaded = new Set<number>();
-  for (const { instructions } of blocks.values()) {
-    for (const { instruction } of instructions) {
-      const [to, from] = instruction.operands;
-      const isLoad = instruction.encoding.definition.name === 'mov' && from?.kind === 'memory';
-      if (isLoad && to.kind === 'gpr' && to.size >= 4) loaded.add(to.index);
-    }
-  }
-  return loaded;
+/** What a region asks of the compiler, but for what it is given by the vCPU. */
+function describeRegion({ blocks }: Region): Pick<RegionRequest, 'blocks' | 'code'> {
+  const list = [...blocks.values()];
+  const code = new Uint8Array(list.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  let at = 0;
+  const described = list.map(({ offset, bytes, ending, successors }) => {
+    code.set(bytes, at);
+    at += bytes.length;
+    return { offset, length: bytes.length, ending, successors };
+  });
+  return { blocks: described, code };
 }
 
-/** Begins a region. */
-export type WriterFactory = (...args: ConstructorParameters<typeof RegionWriter>) => RegionWriter;
+/** Pages beside the entry's that a region has code in: distance and guest-physical page. */
+function otherPages({ blocks }: Region, pageAt: (distance: number) => number): Map<number, number> {
+  const pages = new Map<number, number>();
+  const note = (offset: number) => {
+    const distance = Math.floor(offset / PAGE_SIZE);
+    if (distance !== 0 && !pages.has(distance)) pages.set(distance, pageAt(distance));
+  };
+  for (const { instructions } of blocks.values()) {
+    for (const { offset, instruction } of instructions) {
+      note(offset);
+      note(offset + instruction.length - 1);
+    }
+  }
+  return pages;
+}
 
-export function createTranslator(
-  blocks: BlockCache,
-  handlers: Handlers,
-  table: RegionTable,
-  cache: CodeCache,
+function countInstructions({ blocks }: Region): number {
+  let count = 0;
+  for (const { instructions } of blocks.values()) count += instructions.length;
+  return count;
+}
+
+export interface TranslatorParts {
+  readonly blocks: BlockCache;
+  readonly handlers: Handlers;
+  readonly table: RegionTable;
+  readonly cache: CodeCache;
+  readonly compiler: CompilerPort;
   /** Definitions that touch nothing but registers, flags and memory. */
-  plain: ReadonlySet<Definition>,
-  now: () => number,
-  begin: WriterFactory = (...args) => new RegionWriter(...args),
-): Translator {
+  readonly plain: ReadonlySet<Definition>;
+  /** Counts visits to a block, which was asked for at an instruction pointer, from 0 again. */
+  cool(block: Block, ip: bigint): void;
+  /** Host time in milliseconds, for statistics. */
+  now(): number;
+}
+
+export function createTranslator(parts: TranslatorParts): Translator {
+  const { blocks, handlers, table, cache, compiler, plain, cool, now } = parts;
   const stats = {
     regions: 0,
     'regions dropped': 0,
     'translated instructions': 0,
     'code bytes': 0,
+    'translations put off': 0,
+    'translations too late': 0,
     'compile time: forming': 0,
-    'compile time: building': 0,
-    'compile time: encoding': 0,
-    'compile time: WebAssembly': 0,
+    'compile time: installing': 0,
+    'translator time: building': 0,
+    'translator time: encoding': 0,
+    'translator time: WebAssembly': 0,
   };
   /** Blocks that no region can be entered at. */
   const refused = new WeakSet<Block>();
+  const underWay = createUnderWay();
 
   function translatable(instruction: Instruction, modeKey: number, mode: ShapeMode): boolean {
     const { definition } = instruction.encoding;
@@ -111,108 +144,114 @@ export function createTranslator(
     return flatOperands(instruction, mode);
   }
 
-  function plan(region: Region, mode: ShapeMode): Omit<RegionPlan, 'cell' | 'checked' | 'interpreter' | 'frame'> {
-    const list = [...region.blocks.values()];
-    const index = new Map(list.map((block, i) => [block.offset, i]));
-    const successors = list.map((block) => block.successors.map((target) => index.get(target) as number));
-    const { graph, structure } = analyseReducible({ successors });
-    const inLoop = nodesInLoops(graph, structure);
-    const loadedRegisters = registersLoaded(region);
-    return { mode, blocks: list, graph, structure, inLoop, loadedRegisters };
+  function form({ block, modeKey, ipBase, pageAt }: HotCode, mode: ShapeMode): Region | undefined {
+    const low = Number(BigInt.asIntN(32, ipBase));
+    return formRegion(block.start, {
+      find(offset) {
+        const distance = Math.floor(offset / PAGE_SIZE);
+        if (Math.abs(distance) > REACH) return undefined;
+        const page = distance === 0 ? block.page : pageAt(distance);
+        const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
+        if (known === undefined) return undefined;
+        const { nextPage } = known.block;
+        return nextPage < 0 || nextPage === pageAt(distance + 1) ? known : undefined;
+      },
+      stopsAt: ({ block: other }) => (other.region?.instructions ?? underWay.instructionsAt(other)) > REPEATED,
+      targets: (code) => code.targets.map((target) => (target - low) | 0),
+      translatable: (instruction) => translatable(instruction, modeKey, mode),
+    });
   }
 
-  /** Writes and compiles a region; once more if its frame turns out larger than was thought. */
-  function compile(region: Region, mode: ShapeMode, interpreter: number, cell: number, checked: boolean) {
-    const common = { ...plan(region, mode), cell, checked, interpreter };
-    let count = 0;
-    for (const { instructions } of region.blocks.values()) count += instructions.length;
-    let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * count;
-    while (frame <= FRAME_LIMIT) {
-      const started = now();
-      const writer = begin(handlers.signatureOf, handlers.helperOf, { ...common, frame });
-      writer.write();
-      const built = now();
-      const installed = handlers.install(writer, frame);
-      const encoded = now() - built - installed.compileTime;
-      stats['compile time: building'] += built - started;
-      stats['compile time: encoding'] += encoded;
-      stats['compile time: WebAssembly'] += installed.compileTime;
-      if (installed.index !== 0) return { installed, cells: writer.cells };
-      if (installed.frameBytes <= frame) return undefined;
-      frame = installed.frameBytes;
+  /** Asks for a region. `false`: there is none at this block, or no room for it. */
+  function request(code: HotCode, mode: ShapeMode): boolean {
+    const { block, ipBase, pageAt } = code;
+    const region = form(code, mode);
+    if (region === undefined) return false;
+    const pages = otherPages(region, pageAt);
+    const cell = cache.reserve(cellsFor(region.blocks.size));
+    if (cell === 0) return false;
+    const index = handlers.reserve();
+    if (index === 0) {
+      table.release(cell);
+      return false;
     }
-    return undefined;
-  }
-
-  /** Pages beside the entry's that a region has code in: distance and guest-physical page. */
-  function otherPages({ blocks: parts }: Region, pageAt: (distance: number) => number): Map<number, number> {
-    const pages = new Map<number, number>();
-    const note = (offset: number) => {
-      const distance = Math.floor(offset / PAGE_SIZE);
-      if (distance !== 0) pages.set(distance, pageAt(distance));
+    const requested = {
+      block,
+      ip: ipBase + BigInt(block.start),
+      sources: region.sources,
+      instructions: countInstructions(region),
+      pages,
+      cell,
+      index,
+      generation: handlers.generation,
     };
-    for (const { instructions } of parts.values()) {
-      for (const { offset, instruction } of instructions) {
-        note(offset);
-        note(offset + instruction.length - 1);
-      }
+    const id = underWay.add(requested);
+    const interpreter = blocks.interpreterOf(block);
+    compiler.post({ id, mode, ...describeRegion(region), index, cell, checked: pages.size > 0, interpreter });
+    return true;
+  }
+
+  /** Gives back what was reserved for a region. */
+  function release({ cell, index, generation }: Requested): void {
+    if (generation === handlers.generation) handlers.release(index);
+    table.release(cell);
+  }
+
+  function install({ made }: RegionReply, requested: Requested): void {
+    const { block, cell, index, pages, sources, instructions } = requested;
+    if (made === undefined) {
+      refused.add(block);
+      release(requested);
+      return;
     }
-    return pages;
+    const dropped = () => {
+      stats['regions dropped']++;
+      release(requested);
+    };
+    // Code may have changed since it was asked for, by the search for pages too, which sets accessed bits.
+    if (!blocks.replace(block, { sources, handler: index, instructions }, dropped)) {
+      stats['translations too late']++;
+      release(requested);
+      cool(block, requested.ip);
+      return;
+    }
+    handlers.place(index, made.module, made.imports);
+    table.trim(cell, made.cells);
+    table.enter(cell, { block, handler: index, pages, codeBytes: made.codeBytes });
+    stats.regions++;
+    stats['translated instructions'] += instructions;
+    stats['code bytes'] += made.codeBytes;
+  }
+
+  function collect(): void {
+    for (let reply = compiler.take(); reply !== undefined; reply = compiler.take()) {
+      const started = now();
+      install(reply, underWay.remove(reply.id));
+      stats['compile time: installing'] += now() - started;
+      stats['translator time: building'] += reply.times.building;
+      stats['translator time: encoding'] += reply.times.encoding;
+      stats['translator time: WebAssembly'] += reply.times.WebAssembly;
+    }
   }
 
   return {
-    stats,
-    translate(block, modeKey, ipBase, pageAt) {
+    collect,
+    stats: () => ({ ...stats, 'translations under way': underWay.size }),
+    translate(code) {
+      const { block, modeKey, ipBase } = code;
       const mode = blocks.modeOf(modeKey);
       if (block.region !== undefined || refused.has(block) || !block.translatable) return;
-      refused.add(block);
       if (mode.codeSize === 2 || !mode.flatSegments.slice(0, 4).every(Boolean)) return;
+      // What is part of a region that comes may be entered through that one soon.
+      if (underWay.full || underWay.includes(block)) {
+        stats['translations put off']++;
+        cool(block, ipBase + BigInt(block.start));
+        return;
+      }
       const started = now();
-      const low = Number(BigInt.asIntN(32, ipBase));
-      const region = formRegion(block.start, {
-        find(offset) {
-          const distance = Math.floor(offset / PAGE_SIZE);
-          if (Math.abs(distance) > REACH) return undefined;
-          const page = distance === 0 ? block.page : pageAt(distance);
-          const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
-          if (known === undefined) return undefined;
-          const { nextPage } = known.block;
-          return nextPage < 0 || nextPage === pageAt(distance + 1) ? known : undefined;
-        },
-        stopsAt: ({ block: { region: other } }) => other !== undefined && other.instructions > REPEATED,
-        targets: (code) => code.targets.map((target) => (target - low) | 0),
-        translatable: (instruction) => translatable(instruction, modeKey, mode),
-      });
+      if (!request(code, mode)) refused.add(block);
       stats['compile time: forming'] += now() - started;
-      if (region === undefined) return;
-      const pages = otherPages(region, pageAt);
-      const cell = cache.reserve(cellsFor(region.blocks.size));
-      if (cell === 0) return;
-      const interpreter = blocks.interpreterOf(block);
-      const made = compile(region, mode, interpreter, cell, pages.size > 0);
-      if (made === undefined) {
-        table.release(cell);
-        return;
-      }
-      const { index: handler, codeBytes } = made.installed;
-      const dropped = () => {
-        stats['regions dropped']++;
-        handlers.release(handler);
-        table.release(cell);
-      };
-      let instructions = 0;
-      for (const part of region.blocks.values()) instructions += part.instructions.length;
-      table.trim(cell, made.cells);
-      table.enter(cell, { block, handler, pages, codeBytes });
-      refused.delete(block);
-      // The search for pages may have set accessed bits, and so changed the code that the region was made of.
-      if (!blocks.replace(block, { sources: region.sources, handler, instructions }, dropped)) {
-        dropped();
-        return;
-      }
-      stats.regions++;
-      stats['translated instructions'] += instructions;
-      stats['code bytes'] += codeBytes;
+      collect();
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
-import { SELF } from '../interpreter/handlers.ts';
+import { SELF } from '../interpreter/function-module.ts';
 import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import { CELL } from './cell.ts';

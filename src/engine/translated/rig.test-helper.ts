@@ -1,5 +1,6 @@
 /** A vCPU of the translating engine with RAM, a device, descriptors and page tables around it, for tests. */
 import { writeFlags } from '../../cpu/flags.ts';
+import type { CompilerPort } from '../../cpu/translator/compiler.ts';
 import { CR0, CR4, EFER, NO_FAULT, SEGMENT } from '../../isa/state.ts';
 import { createArena } from '../../memory/arena.ts';
 import { createFramePool } from '../../memory/frame-pool.ts';
@@ -34,6 +35,7 @@ export const ENGINES = [
 
 export interface RigOptions {
   readonly translation?: Translation | undefined;
+  readonly compiler?: CompilerPort | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
   readonly instructionSet?: InstructionSet;
 }
@@ -74,6 +76,7 @@ export function createRig(options: RigOptions = {}) {
     map,
     instructionSet: options.instructionSet ?? x86,
     translation: options.translation,
+    compiler: options.compiler,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: { read: () => 0, write() {} },

@@ -9,25 +9,24 @@ import {
   takeDebugTrap,
 } from '../../cpu/debug.ts';
 import { MODE_SINGLE } from '../../cpu/interpreter/block-writer.ts';
-import { type Block, createBlockCache } from '../../cpu/interpreter/blocks.ts';
-import { CODE_INDEX_BYTES, indexCode } from '../../cpu/interpreter/code-index.ts';
+import { type Block, createBlockCache, modeKeyOf } from '../../cpu/interpreter/blocks.ts';
+import { CODE_INDEX_BYTES, coolCode, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
 import {
   coolEntries,
+  coolEntry,
   JUMP_CACHE,
   JUMP_CACHE_BYTES,
   jumpCacheOffset,
-  jumpCacheRoutines,
 } from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
-import { buildRuntime, runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
+import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
 import { type CodeLimits, createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
-import { translatorHelpers } from '../../cpu/translator/flags.ts';
+import { type CompilerPort, compileHere, createCompiler } from '../../cpu/translator/compiler.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
-import { regionHelpers } from '../../cpu/translator/region-check.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
 import type { Sample } from '../../cpu/translator/verified-writer.ts';
@@ -40,11 +39,11 @@ import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../i
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
-import { TLB_AREA_BYTES, tlbRoutines } from '../../memory/tlb.ts';
-import { memoryHelpers } from '../../memory/translate.ts';
+import { TLB_AREA_BYTES } from '../../memory/tlb.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
+import { vcpuHelpers } from './helpers.ts';
 import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
@@ -135,6 +134,8 @@ export interface VcpuOptions {
   readonly environment: VcpuEnvironment;
   /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation | undefined;
+  /** Where regions are compiled; absent: in this thread, as always where translated code is verified. */
+  readonly compiler?: CompilerPort | undefined;
   /** Host time in milliseconds, for statistics. */
   hostNow?(): number;
 }
@@ -182,15 +183,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const verified = verify && createVerifiedCode(arena, verify);
   const delivers = environment.onException === undefined && instructionSet.delivers === true;
   const counts = createRunCounts({ counters: openCounters(buffer, cpu), translates, delivers });
-  const plainHelpers = [
-    ...memoryHelpers,
-    ...tlbRoutines,
-    ...jumpCacheRoutines,
-    ...runtimeHelpers(threshold, delivers),
-    ...translatorHelpers,
-    ...regionHelpers,
-    ...instructionSet.helpers,
-  ];
+  const plainHelpers = vcpuHelpers(instructionSet, threshold, delivers);
   const helpers = verified?.helpers(plainHelpers) ?? plainHelpers;
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
@@ -216,7 +209,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
     ...(verified && { begin: verified.beginHandler }),
-    now: hostNow,
   });
   /** What stood at addresses may have moved. */
   const mappingsChanged = () => runtime.forgetJumps(cpu, 0);
@@ -252,16 +244,27 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   });
   // What differs from run to run could not be compared.
   const plain = new Set([...(instructionSet.plain ?? [])].filter(({ unrecorded }) => !verify || unrecorded !== true));
+  /** Visits to a block, whatever they come by, count from 0 again. */
+  function cool(block: Block, ip: bigint): void {
+    blocks.cool(block);
+    const { record, page, start } = block;
+    coolEntry(data, state.jumpCache, ip, record);
+    coolCode(data, state.codeIndex, { host: map.readable(page) + start, modeKey: modeKeyOf(block), record });
+  }
+  const compileInThread = () =>
+    compileHere(createCompiler({ decode, helpers, begin: verified?.beginRegion, now: hostNow }));
   const translator = options.translation
-    ? createTranslator(
+    ? createTranslator({
         blocks,
-        verified?.watch(handlers) ?? handlers,
-        regions,
-        codeCache,
+        handlers: verified?.watch(handlers) ?? handlers,
+        table: regions,
+        cache: codeCache,
+        // What is verified knows where the vCPU has its log.
+        compiler: (verified === undefined && options.compiler) || compileInThread(),
         plain,
-        hostNow,
-        verified?.beginRegion,
-      )
+        cool,
+        now: hostNow,
+      })
     : undefined;
   const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
@@ -443,7 +446,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     if (exit === EXIT.hot) {
       const base = state.rip - BigInt(found.block.start);
-      translator?.translate(found.block, state.modeKey, base, (distance) => pageNear(base, distance));
+      const pageAt = (distance: number) => pageNear(base, distance);
+      translator?.translate({ block: found.block, modeKey: state.modeKey, ipBase: base, pageAt });
     } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
     return 0;
   }
@@ -613,6 +617,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     run(count, exact = false) {
       const end = retired + count;
       stopping = false;
+      translator?.collect();
       while (retired < end) {
         if (stopping) return 'stopped';
         if (state.debugPending !== 0) deliverTrap(false);
@@ -681,7 +686,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     stats: () => ({
       ...blocks.stats,
       ...handlers.stats,
-      ...(translator === undefined ? {} : { ...translator.stats, 'regions evicted': codeCache.evicted }),
+      ...(translator === undefined ? {} : { ...translator.stats(), 'regions evicted': codeCache.evicted }),
       'regions live': regions.size,
       'live code bytes': regions.codeBytes,
       ...counts.stats(),

@@ -2,7 +2,7 @@
 import type { InterpreterBuilder } from '../../cpu/interpreter/builder.ts';
 import type { Handlers } from '../../cpu/interpreter/handlers.ts';
 import { LOG, LOG_BYTES, LoggedInterpreterBuilder, loggedWalk, logStore } from '../../cpu/interpreter/store-log.ts';
-import type { WriterFactory } from '../../cpu/translator/translator.ts';
+import type { WriterFactory } from '../../cpu/translator/compiler.ts';
 import { type Sample, VerifiedRegionWriter } from '../../cpu/translator/verified-writer.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import type { Arena } from '../../memory/arena.ts';
@@ -28,10 +28,9 @@ export function createVerifiedCode(arena: Arena, sample: Sample): VerifiedCode {
     beginRegion: (...args) => new VerifiedRegionWriter(log, sample, ...args),
     watch: (handlers) => ({
       ...handlers,
-      install(builder, mostFrame) {
-        const installed = handlers.install(builder, mostFrame);
-        if (installed.index !== 0) isRegion[installed.index] = 1;
-        return installed;
+      place(index, module, imports) {
+        handlers.place(index, module, imports);
+        isRegion[index] = 1;
       },
       release(index) {
         isRegion[index] = 0;

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import type { CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
+import { createTranslatorLink, openCompiler } from './translator-link.ts';
+
+/** The thread that compiles regions, as the command line starts it. */
+async function withTranslator(use: (compiler: CompilerPort, worker: Worker, words: Int32Array) => Promise<void>) {
+  const { machine, translator } = createTranslatorLink();
+  const worker = new Worker(new URL('translator-worker.ts', import.meta.url), {
+    workerData: translator,
+    transferList: [translator.port],
+  });
+  try {
+    await use(openCompiler(machine), worker, new Int32Array(machine.words));
+  } finally {
+    await worker.terminate();
+    machine.port.close();
+  }
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+async function reply(compiler: CompilerPort): Promise<RegionReply> {
+  for (;;) {
+    const taken = compiler.take();
+    if (taken !== undefined) return taken;
+    await turn();
+  }
+}
+
+/** One block of 64-bit code that jumps to its own start. */
+const request = (id: number, code: readonly number[]): RegionRequest => ({
+  id,
+  mode: { codeSize: 8, stackSize: 8, protected: true, flatSegments: [true, true, true, true, true, true] },
+  blocks: [{ offset: 0x100, length: code.length, ending: 'jump', successors: [0x100] }],
+  code: Uint8Array.from(code),
+  index: 20,
+  cell: 0x1_0000,
+  checked: false,
+  interpreter: 10,
+});
+const SPIN = [0xeb, 0xfe];
+
+test('requests are answered in their order', async () => {
+  await withTranslator(async (compiler) => {
+    assert.equal(compiler.take(), undefined);
+    for (const id of [7, 8, 9]) compiler.post(request(id, SPIN));
+    for (const id of [7, 8, 9]) {
+      const { id: answered, made } = await reply(compiler);
+      assert.equal(answered, id);
+      assert.ok(made?.module instanceof WebAssembly.Module);
+    }
+    assert.equal(compiler.take(), undefined);
+  });
+});
+
+test('a request wakes the translator', async () => {
+  await withTranslator(async (compiler, _worker, words) => {
+    compiler.post(request(1, SPIN));
+    await reply(compiler);
+    while (Atomics.load(words, 2) === 0) await turn();
+    compiler.post(request(2, SPIN));
+    assert.equal((await reply(compiler)).id, 2);
+  });
+});
+
+test('what the translator throws is told', async () => {
+  await withTranslator(async (compiler, worker) => {
+    const failed = once(worker, 'message');
+    compiler.post(request(1, [0x06]));
+    const [message] = await failed;
+    assert.equal(message.kind, 'failed');
+    assert.match(message.error.message, /Virts met a defect of its own: code of a region is undefined/);
+    assert.equal(compiler.take(), undefined);
+  });
+});
