@@ -56,10 +56,13 @@ export function coolEntries(buffer: SharedArrayBuffer, jumpCache: number, record
   }
 }
 
-/** Counts visits to the block with a record from 0 again, as far as they come by one address. */
+/**
+ * Counts visits to the block with a record anew, as far as they come by one address. The next one does not count yet: with
+ * the lowest threshold it would ask for a translation again, and never run.
+ */
 export function coolEntry(data: DataView, jumpCache: number, address: bigint, record: number): void {
   const entry = jumpCache + jumpCacheOffset(address);
-  if (data.getUint32(entry + JUMP_CACHE.record, true) === record) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
+  if (data.getUint32(entry + JUMP_CACHE.record, true) === record) data.setInt32(entry + JUMP_CACHE.heat, -1, true);
 }
 
 /** Host address of the entry for an address. */

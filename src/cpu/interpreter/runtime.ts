@@ -101,7 +101,7 @@ function fillLink(b: Builder, cpu: Value, link: Value, threshold: number): void 
   const key = b.loadHost('i64.load', cpu, offsets.modeKey);
   const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
   const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
-  const hot = b.geU(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
+  const hot = b.geS(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
   const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
   b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
 }
