@@ -238,11 +238,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     // Links lead past the count of visits. What runs leaves, for its cells may be another region's from now on.
     mappingsChanged();
   });
-  /** Visits to a block, whatever they come by, count from 0 again. */
-  function cool(block: Block, ip: bigint): void {
+  /** Visits to a block, whatever they come by, count anew. */
+  function cool(block: Block, ip: bigint, heat: number): void {
     blocks.cool(block);
     const { record, page, start } = block;
-    coolEntry(data, state.jumpCache, ip, record);
+    coolEntry(data, state.jumpCache, ip, record, heat);
     coolCode(data, state.codeIndex, { host: map.readable(page) + start, modeKey: modeKeyOf(block), record });
   }
   const { plain = new Set() } = instructionSet;
