@@ -194,6 +194,21 @@ test('more code is hot than may be under way', () => {
   assert.equal(r.requests.length, extra);
 });
 
+test('all code is hot at once, and no reply comes', () => {
+  const { guest, requests, stat } = rig({ threshold: 1 });
+  guest.load(
+    AT.code,
+    `again: call one; call two; dec ecx; jnz again; hlt
+    one: test ecx, 1; jz even; inc rbx; even: ret
+    two: add rbx, 2; jmp over; nop; over: ret`,
+  );
+  guest.set({ rcx: 1000 });
+  assert.equal(guest.go(AT.code), 'halted');
+  assert.equal(guest.get('rbx'), 2500n);
+  assert.ok(requests.length > 1);
+  assert.ok(stat('translations put off') > 100);
+});
+
 test('regions are evicted while others are under way', () => {
   const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, regions: 2 } });
   const places = Array.from({ length: 8 }, (_, i) => 0x4_0000 + 0x1000 * i);

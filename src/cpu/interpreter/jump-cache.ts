@@ -56,13 +56,10 @@ export function coolEntries(buffer: SharedArrayBuffer, jumpCache: number, record
   }
 }
 
-/**
- * Counts visits to the block with a record anew, as far as they come by one address. The next one does not count yet: with
- * the lowest threshold it would ask for a translation again, and never run.
- */
-export function coolEntry(data: DataView, jumpCache: number, address: bigint, record: number): void {
+/** Counts visits to the block with a record from `heat` on again, as far as they come by one address. */
+export function coolEntry(data: DataView, jumpCache: number, address: bigint, record: number, heat: number): void {
   const entry = jumpCache + jumpCacheOffset(address);
-  if (data.getUint32(entry + JUMP_CACHE.record, true) === record) data.setInt32(entry + JUMP_CACHE.heat, -1, true);
+  if (data.getUint32(entry + JUMP_CACHE.record, true) === record) data.setInt32(entry + JUMP_CACHE.heat, heat, true);
 }
 
 /** Host address of the entry for an address. */

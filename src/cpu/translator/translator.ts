@@ -104,8 +104,8 @@ export interface TranslatorParts {
   readonly compiler: CompilerPort;
   /** Definitions that touch nothing but registers, flags and memory. */
   readonly plain: ReadonlySet<Definition>;
-  /** Counts visits to a block, which was asked for at an instruction pointer, from 0 again. */
-  cool(block: Block, ip: bigint): void;
+  /** Counts visits to a block anew; those at an instruction pointer, where it was asked for, from `heat` on. */
+  cool(block: Block, ip: bigint, heat: number): void;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
@@ -212,7 +212,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     if (!blocks.replace(block, { sources, handler: index, instructions }, dropped)) {
       stats['translations too late']++;
       release(requested);
-      cool(block, requested.ip);
+      cool(block, requested.ip, 0);
       return;
     }
     handlers.place(index, made.module, made.imports);
@@ -245,7 +245,8 @@ export function createTranslator(parts: TranslatorParts): Translator {
       // What is part of a region that comes may be entered through that one soon.
       if (underWay.full || underWay.includes(block)) {
         stats['translations put off']++;
-        cool(block, ipBase + BigInt(block.start));
+        // The visit that made it hot comes still, and must not do so again.
+        cool(block, ipBase + BigInt(block.start), -1);
         return;
       }
       const started = now();

@@ -244,11 +244,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   });
   // What differs from run to run could not be compared.
   const plain = new Set([...(instructionSet.plain ?? [])].filter(({ unrecorded }) => !verify || unrecorded !== true));
-  /** Visits to a block, whatever they come by, count from 0 again. */
-  function cool(block: Block, ip: bigint): void {
+  /** Visits to a block, whatever they come by, count anew. */
+  function cool(block: Block, ip: bigint, heat: number): void {
     blocks.cool(block);
     const { record, page, start } = block;
-    coolEntry(data, state.jumpCache, ip, record);
+    coolEntry(data, state.jumpCache, ip, record, heat);
     coolCode(data, state.codeIndex, { host: map.readable(page) + start, modeKey: modeKeyOf(block), record });
   }
   const compileInThread = () =>
