@@ -32,7 +32,7 @@ const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
 /** What accesses memory in a segment that may be overridden, without an operand that says so. */
 const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
 
-/** Linear pages around its own that a region may reach. */
+/** Linear pages around its own that a region may reach; copies of callees come from anywhere. */
 const REACH = 8;
 
 /**
@@ -170,9 +170,9 @@ export function createTranslator(
       const started = now();
       const low = Number(BigInt.asIntN(32, ipBase));
       const region = formRegion(block.start, {
-        find(offset) {
+        find(offset, copied) {
           const distance = Math.floor(offset / PAGE_SIZE);
-          if (Math.abs(distance) > REACH) return undefined;
+          if (!copied && Math.abs(distance) > REACH) return undefined;
           const page = distance === 0 ? block.page : pageAt(distance);
           const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
           if (known === undefined) return undefined;
