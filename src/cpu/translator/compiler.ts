@@ -8,6 +8,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { encodeModule, SELF } from '../interpreter/function-module.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
+import { offsetAt } from './inlining.ts';
 import type { RegionBlock, RegionInstruction } from './region.ts';
 import { analyseReducible, nodesInLoops } from './structure.ts';
 import { type RegionPlan, RegionWriter } from './writer.ts';
@@ -82,7 +83,7 @@ function decodeBlocks({ blocks, code, mode }: RegionRequest, decode: Decoder): R
     for (let from = 0; from < length; ) {
       const instruction = decode(bytes, from, mode);
       if (typeof instruction === 'string') throw new TypeError(`code of a region is ${instruction}`);
-      instructions.push({ instruction, offset: block.offset + from });
+      instructions.push({ instruction, offset: offsetAt(block.offset) + from });
       from += instruction.length;
     }
     return { ...block, bytes, instructions, end: block.offset + length };

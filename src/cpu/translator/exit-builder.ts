@@ -45,7 +45,7 @@ export abstract class ExitBuilder extends RegionBuilder {
   ) {
     super(signatures, helpers, loadedRegisters);
     this.#cell = cell;
-    this.#exit = this.variable('i32');
+    this.#exit = this.variable('i64');
     this.switchTarget = this.variable('i64');
   }
 
@@ -61,7 +61,7 @@ export abstract class ExitBuilder extends RegionBuilder {
 
   protected override coldExit(dirty: RegisterSet, code: ColdExitCode, offset: number, done: number): void {
     const atSwitch = offset === SWITCH;
-    if (!atSwitch) this.set(this.#exit, this.i32(packExit(code, offset, done)));
+    if (!atSwitch) this.set(this.#exit, this.i64(packExit(code, offset, done)));
     const key = `${atSwitch} ${dirty.registers} ${dirty.flags}`;
     let exit = this.#coldExits.get(key);
     if (exit === undefined) {
@@ -82,7 +82,7 @@ export abstract class ExitBuilder extends RegionBuilder {
     this.enclose(tail, () => {
       const { code, done, offset } = unpackExit(this, this.get(this.#exit));
       this.set(this.budget, this.sub(this.get(this.budget), done));
-      const ip = this.add(this.get(this.ipBase), this.extendS(offset));
+      const ip = this.add(this.get(this.ipBase), offset);
       this.#leaveAt(this.zeroExtend(ip, this.mode.codeSize), code);
     });
   }

@@ -60,7 +60,8 @@ export function flagsNeeded(
 
 /** Every place that a block goes on to, outside the region too. */
 function ways(block: RegionBlock): readonly number[] {
-  if (['dynamic', 'leaves', 'call', 'resumes', 'transfer', 'switch'].includes(block.ending)) return [-1];
+  if (block.ending === 'enters') return block.successors;
+  if (['dynamic', 'returns', 'leaves', 'call', 'resumes', 'transfer', 'switch'].includes(block.ending)) return [-1];
   const last = block.instructions.at(-1);
   const operand = last?.instruction.operands[0];
   if (block.ending === 'falls' || operand?.kind !== 'relative') return [block.end];

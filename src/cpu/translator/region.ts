@@ -1,6 +1,9 @@
 /** Finds what to translate together: blocks that were executed and can be reached from a hot one by direct jumps. */
 import type { Instruction } from '../../isa/instruction.ts';
+import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { Block, KnownCode } from '../interpreter/blocks.ts';
+import { CELL_PAGES } from './cell.ts';
+import { type Copies, createCopies, isReturn, offsetAt, shiftAt } from './inlining.ts';
 import { resumes, transfers } from './system.ts';
 
 /** Most blocks and instructions in a region. */
@@ -15,13 +18,16 @@ export interface RegionInstruction {
 
 /**
  * Why a block ends: a relative jump, a call, a return or jump to an address that is computed, what cannot be translated,
- * a change of what may be done (`resumes`) or of the mode (`transfer`, see `system.ts`), or just because what follows is a
+ * a call of code that is part of the region and the return from there (`enters`, `returns`, see `inlining.ts`), a change of
+ * what may be done (`resumes`) or of the mode (`transfer`, see `system.ts`), or just because what follows is a
  * block of its own. `switch` is no code of the guest: see `SWITCH`.
  */
 export type BlockEnding =
   | 'jump'
   | 'conditional'
   | 'call'
+  | 'enters'
+  | 'returns'
   | 'dynamic'
   | 'leaves'
   | 'resumes'
@@ -35,29 +41,29 @@ export type BlockEnding =
  */
 export const SWITCH = Number.NEGATIVE_INFINITY;
 
-/** A run of instructions with one entry. */
+/** A run of instructions with one entry. Where it lies, ends and goes on are places, see `inlining.ts`. */
 export interface RegionBlock {
   readonly offset: number;
   readonly instructions: readonly RegionInstruction[];
   /** The bytes of these. */
   readonly bytes: Uint8Array;
-  /** Offset after the last instruction. */
+  /** Place after the last instruction. */
   readonly end: number;
   readonly ending: BlockEnding;
-  /** Blocks that it may go on to, by offset; what leaves the region is not listed. */
+  /** Blocks that it may go on to, by place; what leaves the region is not listed. */
   readonly successors: readonly number[];
 }
 
 export interface Region {
-  /** By offset, the entry first. */
+  /** By place, the entry first. */
   readonly blocks: ReadonlyMap<number, RegionBlock>;
   /** The interpreter's blocks that it was made from. */
   readonly sources: ReadonlySet<Block>;
 }
 
 export interface RegionSource {
-  /** What was executed from an offset on, in straight line. */
-  find(offset: number): KnownCode | undefined;
+  /** What was executed from an offset on, in straight line; `copied`: for a copy of a callee, which may be far away. */
+  find(offset: number, copied: boolean): KnownCode | undefined;
   translatable(instruction: Instruction): boolean;
   /** Whether what follows is to be left to a region that begins there already. */
   stopsAt(code: KnownCode): boolean;
@@ -86,12 +92,12 @@ function ended(taken: readonly RegionInstruction[], end: number): Cut {
   return { instructions: taken, end, ending: 'conditional', successors: [target, end] };
 }
 
-/** Cuts what is known into one block, which ends before any other block of `starts`. */
-function cut(code: KnownCode, source: RegionSource, starts: ReadonlySet<number>): Cut {
+/** Cuts what is known into one block, which ends before any other. */
+function cut(code: KnownCode, source: RegionSource, startsAt: (offset: number) => boolean): Cut {
   const taken: RegionInstruction[] = [];
   for (const item of code.instructions) {
     const { instruction, offset } = item;
-    if (taken.length > 0 && starts.has(offset)) {
+    if (taken.length > 0 && startsAt(offset)) {
       return { instructions: taken, end: offset, ending: 'falls', successors: [offset] };
     }
     if (!source.translatable(instruction)) {
@@ -116,38 +122,88 @@ function noteRests(rests: Map<number, KnownCode>, { block, instructions, bytes, 
   });
 }
 
+const nowhere = () => false;
+
 /** The region that is entered at offset `entry`; `undefined` where its first instruction cannot be translated. */
 export function formRegion(entry: number, source: RegionSource): Region | undefined {
   const known = new Map<number, KnownCode>();
   const rests = new Map<number, KnownCode>();
-  const nowhere = new Set<number>();
+  const callees = new Map<number, KnownCode | undefined>();
+  const find = (offset: number, copied: boolean): KnownCode | undefined => {
+    if (!copied) return source.find(offset, false);
+    if (!callees.has(offset)) callees.set(offset, source.find(offset, true));
+    return callees.get(offset);
+  };
+  const lookUp = (offset: number, copied: boolean): KnownCode | undefined => {
+    const own = find(offset, copied);
+    if (!copied && offset !== entry && own !== undefined && source.stopsAt(own)) return undefined;
+    const code = own ?? rests.get(offset);
+    if (code !== undefined) noteRests(rests, code);
+    return code;
+  };
+  const copies = createCopies(entry, (offset) => {
+    const code = lookUp(offset, true);
+    return code && cut(code, source, nowhere);
+  });
   const waiting = [entry];
   let count = 0;
-  for (let offset = waiting.shift(); offset !== undefined; offset = waiting.shift()) {
-    if (known.has(offset)) continue;
+  for (let place = waiting.shift(); place !== undefined; place = waiting.shift()) {
+    if (known.has(place)) continue;
     if (known.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
-    const own = source.find(offset);
-    const code = own ?? rests.get(offset);
+    const shift = shiftAt(place);
+    const code = lookUp(offsetAt(place), shift !== 0);
     if (code === undefined || code.instructions.length === 0) continue;
-    if (offset !== entry && own !== undefined && source.stopsAt(own)) continue;
-    noteRests(rests, code);
     const block = cut(code, source, nowhere);
     if (block.instructions.length === 0) continue;
     count += block.instructions.length;
-    known.set(offset, code);
-    waiting.push(...block.successors);
-    if (block.ending === 'dynamic') waiting.push(...source.targets(code));
+    known.set(place, code);
+    const callee =
+      block.ending === 'call' ? relativeTarget(block.instructions[block.instructions.length - 1]) : undefined;
+    if (callee !== undefined) {
+      const fits = (offsets: readonly number[]) => fewPages([...known.keys()].map(offsetAt), offsets);
+      const copy = copies.make(block.end + shift, callee, REGION_INSTRUCTIONS - count, fits);
+      if (copy !== undefined) waiting.push(copy);
+    }
+    waiting.push(...block.successors.map((offset) => offset + shift));
+    if (block.ending === 'dynamic' && shift === 0) waiting.push(...source.targets(code));
   }
   if (!known.has(entry)) return undefined;
-  const starts = new Set(known.keys());
+  return { blocks: connect(known, source, copies), sources: new Set([...known.values()].map(({ block }) => block)) };
+}
+
+/** Whether what a region has and what is to come in lies in few enough pages. */
+function fewPages(there: readonly number[], coming: readonly number[]): boolean {
+  const pages = new Set([...there, ...coming].map((offset) => Math.floor(offset / PAGE_SIZE)));
+  pages.delete(0);
+  return pages.size <= CELL_PAGES;
+}
+
+/** The blocks of a region, each with what it goes on to. */
+function connect(
+  known: ReadonlyMap<number, KnownCode>,
+  source: RegionSource,
+  copies: Copies,
+): Map<number, RegionBlock> {
   const blocks = new Map<number, RegionBlock>();
   const targets = new Set<number>();
-  for (const [offset, code] of known) {
-    const block = cut(code, source, starts);
-    const computed = block.ending === 'dynamic' ? source.targets(code).filter((next) => starts.has(next)) : [];
-    for (const target of computed) targets.add(target);
-    const successors = computed.length > 0 ? [SWITCH] : block.successors.filter((next) => starts.has(next));
-    blocks.set(offset, { ...block, bytes: code.bytes.subarray(0, block.end - offset), offset, successors });
+  for (const [place, code] of known) {
+    const shift = shiftAt(place);
+    const block = cut(code, source, (offset) => known.has(offset + shift));
+    const end = block.end + shift;
+    const bytes = code.bytes.subarray(0, end - place);
+    const copy = block.ending === 'call' ? copies.known(end) : undefined;
+    const back = isReturn(block.instructions) ? copies.returnOf(place) : undefined;
+    if (copy !== undefined && known.has(copy)) {
+      blocks.set(place, { ...block, bytes, offset: place, end, ending: 'enters', successors: [copy] });
+    } else if (back !== undefined && known.has(back)) {
+      blocks.set(place, { ...block, bytes, offset: place, end, ending: 'returns', successors: [back] });
+    } else {
+      const jumps = block.ending === 'dynamic' && shift === 0;
+      const computed = jumps ? source.targets(code).filter((next) => known.has(next)) : [];
+      for (const target of computed) targets.add(target);
+      const there = block.successors.map((offset) => offset + shift).filter((next) => known.has(next));
+      blocks.set(place, { ...block, bytes, offset: place, end, successors: computed.length > 0 ? [SWITCH] : there });
+    }
   }
   if (targets.size > 0) {
     blocks.set(SWITCH, {
@@ -159,5 +215,5 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
       successors: [...targets].sort((a, b) => a - b),
     });
   }
-  return { blocks, sources: new Set([...known.values()].map(({ block }) => block)) };
+  return blocks;
 }

@@ -41,7 +41,7 @@ const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
 /** What accesses memory in a segment that may be overridden, without an operand that says so. */
 const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
 
-/** Linear pages around its own that a region may reach. */
+/** Linear pages around its own that a region may reach; copies of callees come from anywhere. */
 const REACH = 8;
 
 /**
@@ -147,9 +147,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
   function form({ block, modeKey, ipBase, pageAt }: HotCode, mode: ShapeMode): Region | undefined {
     const low = Number(BigInt.asIntN(32, ipBase));
     return formRegion(block.start, {
-      find(offset) {
+      find(offset, copied) {
         const distance = Math.floor(offset / PAGE_SIZE);
-        if (Math.abs(distance) > REACH) return undefined;
+        if (!copied && Math.abs(distance) > REACH) return undefined;
         const page = distance === 0 ? block.page : pageAt(distance);
         const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
         if (known === undefined) return undefined;

@@ -10,6 +10,7 @@ import type { ShapeMode } from '../interpreter/shape.ts';
 import { CELL } from './cell.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
 import { ExitBuilder } from './exit-builder.ts';
+import { offsetAt, shiftAt } from './inlining.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
@@ -161,13 +162,17 @@ export class RegionWriter extends ExitBuilder {
     }
     this.spend(block.instructions.length);
     const { ending } = this;
-    const target = ending?.kind === 'branch' ? ending.target : block.end;
+    const target = ending?.kind === 'branch' ? ending.target + shiftAt(block.offset) : block.end;
     if (block.ending === 'conditional' && ending?.kind === 'branch' && ending.condition !== undefined) {
       this.plainIf(
         ending.condition,
         () => this.#go(node, target),
         () => this.#go(node, block.end),
       );
+      return;
+    }
+    if (block.ending === 'enters') {
+      this.#go(node, block.successors[0]);
       return;
     }
     if (block.ending === 'falls' || block.ending === 'jump') {
@@ -182,8 +187,12 @@ export class RegionWriter extends ExitBuilder {
       this.#resume(node, block.end);
       return;
     }
-    const ip = ending?.kind === 'left' ? ending.ip : this.ipAt(target);
-    const itself = ending?.kind === 'branch' && target === this.#plan.blocks[0].offset;
+    const ip = ending?.kind === 'left' ? ending.ip : this.#ipOf(target);
+    const itself = ending?.kind === 'branch' && ending.target === this.#plan.blocks[0].offset;
+    if (block.ending === 'returns') {
+      this.#returnInside(node, ip);
+      return;
+    }
     if (this.#isCall(node)) this.#call(node, ip, itself);
     else if (block.successors.includes(SWITCH)) {
       this.set(this.switchTarget, ip);
@@ -277,14 +286,28 @@ export class RegionWriter extends ExitBuilder {
     else this.#tree(target, follows);
   }
   #ipOf(offset: number): Value {
-    return offset === SWITCH ? this.get(this.switchTarget) : this.ipAt(offset);
+    return offset === SWITCH ? this.get(this.switchTarget) : this.ipAt(offsetAt(offset));
   }
   /** Leaves for the run loop, to go on at an offset. */
   #interrupt(offset: number): void {
     this.settle();
-    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, offset, 0));
+    this.site((dirty) => this.coldExit(dirty, EXIT.dispatch, offsetAt(offset), 0));
   }
 
+  /** Goes on behind the call of a copied callee, if that is where its return leads. */
+  #returnInside(node: number, ip: Value): void {
+    const effects = this.#effects[node];
+    const [after] = this.#plan.blocks[node].successors;
+    this.plainIf(
+      this.eq(ip, this.#ipOf(after)),
+      () => this.#go(node, after),
+      () => {
+        this.resumeBlock(effects);
+        this.#return(ip);
+      },
+      'likely',
+    );
+  }
   /** Leaves for whoever called this function. */
   #return(ip: Value): void {
     this.storeState(ip);
@@ -309,7 +332,7 @@ export class RegionWriter extends ExitBuilder {
     this.storeHost('i32.store', cpu, left, offsets.depth);
     if (itself) this.storeHost('i64.store', cpu, this.get(this.ipBase), offsets.ipBase);
     const exit = itself ? this.call(SELF, cpu, this.param(1)) : this.#callThroughLink(ip);
-    const expected = this.ipAt(after);
+    const expected = this.#ipOf(after);
     const arrived = this.eq(this.loadHost('i64.load', cpu, offsets.rip), expected);
     this.leaveIf(this.or(exit, this.eqz(arrived)), () => {
       this.outside({ kind: 'guest', exit });
