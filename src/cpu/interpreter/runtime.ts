@@ -50,10 +50,15 @@ const dispatch = (threshold: number): Helper =>
       b.storeHost('i32.store', entry, heat, JUMP_CACHE.heat);
       b.if(b.eq(heat, b.i32(threshold)), () => b.return(b.i32(EXIT.hot)));
     }
-    b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), offsets.ipBase);
-    const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
-    b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
+    enterRecord(b, cpu, entry);
   });
+
+/** Goes to the code of an entry of the jump cache. */
+function enterRecord(b: Builder, cpu: Value, entry: Value): void {
+  b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+  const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
+  b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
+}
 
 /**
  * Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do.
@@ -91,29 +96,38 @@ const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, e
 });
 
 /**
- * A link gets what the jump cache has for `rip`, if it is of another generation and the code there is hot enough that it need
- * not be counted any more.
+ * A link of another generation gets what the jump cache has for `rip`, if the code there is hot enough that it need not be
+ * counted any more. The jump cache's entry, and whether it is of that kind (i32).
  */
-function fillLink(b: Builder, cpu: Value, link: Value, threshold: number): void {
+function fillLink(b: Builder, cpu: Value, link: Value, threshold: number): { at: Value; hot: Value } {
   const { offsets } = VCPU;
   const address = b.loadHost('i64.load', cpu, offsets.rip);
-  const entry = jumpCacheEntry(b, cpu, address);
+  const entry = b.variable('i32', jumpCacheEntry(b, cpu, address));
   const key = b.loadHost('i64.load', cpu, offsets.modeKey);
-  const known = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), address);
-  const current = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.key), key);
-  const hot = b.geS(b.loadHost('i32.load', entry, JUMP_CACHE.heat), b.i32(threshold));
+  const known = b.eq(b.loadHost('i64.load', b.get(entry), JUMP_CACHE.address), address);
+  const current = b.eq(b.loadHost('i64.load', b.get(entry), JUMP_CACHE.key), key);
+  const warm = b.geS(b.loadHost('i32.load', b.get(entry), JUMP_CACHE.heat), b.i32(threshold));
+  const hot = b.variable('i32', b.and(b.and(known, current), warm));
   const old = b.ne(b.loadHost('i64.load', link, JUMP_CACHE.key), key);
-  b.if(b.and(b.and(known, current), b.and(hot, old)), () => b.copyHost(link, entry, b.i32(JUMP_CACHE.entrySize)));
+  b.if(b.and(b.get(hot), old), () => b.copyHost(link, b.get(entry), b.i32(JUMP_CACHE.entrySize)));
+  return { at: b.get(entry), hot: b.get(hot) };
 }
 
 /** `noteLink` (cpu, link): fills a link. */
 const noteLink = (threshold: number): Helper =>
-  routine('noteLink', ['i32'], undefined, (b, cpu, link) => fillLink(b, cpu, link, threshold));
+  routine('noteLink', ['i32'], undefined, (b, cpu, link) => void fillLink(b, cpu, link, threshold));
 
-/** `dispatchFrom` (cpu, link): as `dispatch`; fills a link before. */
+/**
+ * `dispatchFrom` (cpu, link): as `dispatch`; fills a link before. A jump or call with several targets comes here each time
+ * that its link has another one: so what the jump cache knows, and what is hot already, is gone to at once.
+ */
 const dispatchFrom = (threshold: number): Helper =>
   routine('dispatchFrom', ['i32'], 'i32', (b, cpu, link) => {
-    fillLink(b, cpu, link, threshold);
+    const { offsets } = VCPU;
+    const entry = fillLink(b, cpu, link, threshold);
+    const spent = b.leS(b.loadHost('i32.load', cpu, offsets.budget), b.i32(0));
+    const quiet = b.eqz(b.or(spent, b.loadHost('i32.load', cpu, offsets.poll)));
+    b.if(b.and(entry.hot, quiet), () => enterRecord(b, cpu, entry.at));
     b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
   });
 

@@ -342,10 +342,11 @@ export class RegionWriter extends ExitBuilder {
     this.storeHost('i32.store', cpu, depth, offsets.depth);
     this.set(this.budget, this.loadHost('i32.load', cpu, offsets.budget));
     const moved = this.or(
-      this.ne(this.modeAndGeneration(), this.get(this.#key)),
-      this.ne(this.epochAndRights(), this.get(this.#rights)),
+      this.xor(this.modeAndGeneration(), this.get(this.#key)),
+      this.xor(this.epochAndRights(), this.get(this.#rights)),
     );
-    this.leaveIf(this.or(moved, this.spent()), () => this.return(this.i32(EXIT.dispatch)));
+    for (const reason of [() => this.ne(moved, this.i64(0)), () => this.spent()])
+      this.leaveIf(reason(), () => this.return(this.i32(EXIT.dispatch)));
     const later = this.hole();
     const target = this.#index.get(after) as number;
     this.#returns.push({
