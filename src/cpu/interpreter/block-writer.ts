@@ -28,6 +28,15 @@ export interface CodePosition {
   nextPage(): number;
 }
 
+/** What is known of an instruction without a look at all of its operands. */
+export interface KnownInstruction {
+  /** The instruction, or another of the same form: displacements, immediates and relative targets may be others. */
+  readonly instruction: Instruction;
+  readonly offset: number;
+  /** Offset that a relative jump or call leads to; `undefined` for other instructions. */
+  readonly target: number | undefined;
+}
+
 /** A block's records, as they stand in memory. */
 export interface WrittenBlock {
   /** Address of the first record. */
@@ -51,11 +60,18 @@ export interface BlockWriterOptions {
   separates(offset: number): boolean;
 }
 
+export interface BlockWriterParts extends BlockWriterOptions {
+  /** Record of the block that begins at an offset of the page at hand, if one like that at `position` may go on there; or 0. */
+  recordAt(position: CodePosition, offset: number): number;
+}
+
 export interface BlockWriter {
   /** Whether there is room for another block, whatever its size: `clear` first if not. */
   hasRoom(): boolean;
   /** Writes the block at a position; `undefined`: the fetch of its first instruction faults (the fault fields are set). */
   write(position: CodePosition, mode: ShapeMode): WrittenBlock | undefined;
+  /** The instruction at `at` of some bytes of code, its offsets moved by `origin`; `undefined` where there is none. */
+  know(code: Uint8Array, at: number, mode: ShapeMode, origin: number): KnownInstruction | undefined;
   /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
   joinPages(page: number, offset: number, nextPage: number): Uint8Array;
   /** No record is used any more. */
@@ -84,8 +100,8 @@ function isLast({ encoding: { definition, operands } }: Instruction): boolean {
   return ends === true && !conditional;
 }
 
-export function createBlockWriter(options: BlockWriterOptions): BlockWriter {
-  const { buffer, area, map, decode, formLength, handlers, separates } = options;
+export function createBlockWriter(options: BlockWriterParts): BlockWriter {
+  const { buffer, area, map, decode, formLength, handlers, separates, recordAt } = options;
   const data = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
   const writer = createRecordWriter(data);
@@ -189,12 +205,20 @@ export function createBlockWriter(options: BlockWriterOptions): BlockWriter {
     const host = map.readable(d.position.page);
     const code = bytes.subarray(host, host + PAGE_SIZE);
     const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;
-    const known = templatesOf(d.mode);
+    const forms = templatesOf(d.mode);
     while (d.count < limit && d.offset < PAGE_SIZE) {
-      if (d.count > 0 && separates(d.offset)) break;
-      const template = known.find(code, d.offset);
+      if (d.count > 0) {
+        if (separates(d.offset)) break;
+        const known = recordAt(d.position, d.offset);
+        if (known !== 0) {
+          data.setUint32(d.at + RECORD.link, known, true);
+          special(d, 'continue', 0, d.count + 1);
+          return true;
+        }
+      }
+      const template = forms.find(code, d.offset);
       if (template !== undefined && !passesLimit(d, d.offset, template.length)) {
-        emitKnown(d, template, known, code);
+        emitKnown(d, template, forms, code);
         if (template.last) return true;
         continue;
       }
@@ -232,6 +256,22 @@ export function createBlockWriter(options: BlockWriterOptions): BlockWriter {
       next = draft.at;
       const records = (draft.at - record) / RECORD_SIZE;
       return { record, records, end: Math.max(draft.offset, draft.looked), nextPage: draft.nextPage };
+    },
+    know(code, at, mode, origin) {
+      const offset = origin + at;
+      const forms = templatesOf(mode);
+      const template = code.length < PAGE_SIZE ? undefined : forms.find(code, at);
+      if (template !== undefined) {
+        template.instruction ??= decode(code, at, mode) as Instruction;
+        const { instruction, length, links } = template;
+        const target = links === undefined ? undefined : offset + length + forms.relative(template, code, at);
+        return { instruction, offset, target };
+      }
+      const instruction = decode(code, at, mode);
+      if (typeof instruction === 'string') return undefined;
+      const operand = instruction.operands[0];
+      const target = operand?.kind === 'relative' ? offset + instruction.length + operand.value : undefined;
+      return { instruction, offset, target };
     },
     joinPages,
     clear() {

@@ -2,11 +2,16 @@
  * The block cache: guest code decoded into records, found by guest-physical page, offset and mode. Links between blocks
  * stay inside a page, so that they hold whatever the page's linear address is.
  */
-import type { Instruction } from '../../isa/instruction.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import { PAGE_FLAG } from '../../memory/physical-map.ts';
 import { keyCodeSize, keyFlat, keyProtected, keyStackSize, MODE } from '../mode.ts';
-import { type BlockWriterOptions, type CodePosition, createBlockWriter, MODE_SINGLE } from './block-writer.ts';
+import {
+  type BlockWriterOptions,
+  type CodePosition,
+  createBlockWriter,
+  type KnownInstruction,
+  MODE_SINGLE,
+} from './block-writer.ts';
 import { isComputedJump } from './builder.ts';
 import { JUMP_TARGETS, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import type { ShapeMode } from './shape.ts';
@@ -57,7 +62,7 @@ interface BlockRegion {
 /** What a block was decoded from. */
 export interface KnownCode {
   readonly block: Block;
-  readonly instructions: readonly { readonly instruction: Instruction; readonly offset: number }[];
+  readonly instructions: readonly KnownInstruction[];
   /** The bytes of these instructions. */
   readonly bytes: Uint8Array;
   /** Low halves of the addresses that a computed jump at its end went to. */
@@ -116,10 +121,16 @@ function shapeMode(key: number): ShapeMode {
 }
 
 export function createBlockCache(options: BlockCacheOptions): BlockCache {
-  const { buffer, map, decode, handlers } = options;
+  const { buffer, map, handlers } = options;
   const data = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
-  const writer = createBlockWriter(options);
+  const writer = createBlockWriter({
+    ...options,
+    recordAt({ page, modeKey, limit }, offset) {
+      const block = pages.get(page)?.blocks.get(blockKey(offset, modeKey));
+      return block?.linkable && block.limit === limit ? block.record : 0;
+    },
+  });
   const pages = new Map<number, CodePage>();
   const modes = new Map<number, ShapeMode>();
   const stats = { blocks: 0, instructions: 0, invalidated: 0, flushes: 0 };
@@ -283,16 +294,16 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const crosses = block.nextPage >= 0;
       const code = crosses ? writer.joinPages(page, offset, block.nextPage) : bytes.subarray(host, host + PAGE_SIZE);
       const mode = modeOf(key);
-      const instructions: { instruction: Instruction; offset: number }[] = [];
+      const instructions: KnownInstruction[] = [];
       const origin = distance * PAGE_SIZE + (crosses ? offset : 0);
       const end = crosses ? 1 : block.end;
       const start = crosses ? 0 : offset;
       let at = start;
       while (at < end) {
-        const instruction = decode(code, at, mode);
-        if (typeof instruction === 'string') break;
-        instructions.push({ instruction, offset: origin + at });
-        at += instruction.length;
+        const known = writer.know(code, at, mode, origin);
+        if (known === undefined) break;
+        instructions.push(known);
+        at += known.instruction.length;
       }
       return { block, instructions, bytes: code.slice(start, at), targets: notedTargets(block, instructions) };
     },

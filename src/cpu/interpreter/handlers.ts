@@ -8,12 +8,13 @@ import { InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
 import { encodeModule } from './function-module.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
-import { BLOCK_LIMIT } from './record.ts';
+import { BLOCK_LIMIT, RECORD } from './record.ts';
 import type { Shape } from './shape.ts';
 
 /** Handlers that no instruction has. */
 export const SPECIAL = [
   'end',
+  'continue',
   'leave',
   'stale',
   'undefined',
@@ -102,11 +103,23 @@ function fillStale(b: InterpreterBuilder): void {
   fillLeave(b, EXIT.lookup);
 }
 
+/** Goes on in another block, which begins here. Blocks after one another must not add up to more than one may overdraw. */
+function fillContinue(b: InterpreterBuilder): void {
+  b.spendBefore();
+  const quiet = b.and(b.gtS(b.field('budget'), b.i32(0)), b.eqz(b.field('poll')));
+  b.leaveIf(quiet, () => b.continueWith(b.loadHost('i32.load', b.record, RECORD.link)));
+  b.setField('rip', b.currentIp());
+  b.return(b.i32(EXIT.dispatch));
+}
+
 function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>): void {
   switch (special) {
     case 'end':
     case 'leave':
       fillLeave(b, EXIT.dispatch);
+      break;
+    case 'continue':
+      fillContinue(b);
       break;
     case 'stale':
       fillStale(b);

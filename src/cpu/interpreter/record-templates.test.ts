@@ -52,6 +52,7 @@ function createRig() {
       formLength: createFormReader(encodings),
       handlers,
       separates: () => false,
+      recordAt: () => 0,
     });
   return {
     decoded: () => decoded,

@@ -25,6 +25,8 @@ export interface Template {
   readonly mask: number;
   /** For a jump to a relative target: whether it may be linked to one in its page; else `undefined`. */
   readonly links: boolean | undefined;
+  /** An instruction of this form, once one was asked for. */
+  instruction: Instruction | undefined;
 }
 
 /** The templates of one mode. */
@@ -33,6 +35,8 @@ export interface RecordTemplates {
   find(code: Uint8Array, at: number): Template | undefined;
   /** Writes the record of an instruction of a known form. Its `count` is that of `RECORD.count`. */
   write(template: Template, record: number, code: Uint8Array, at: number, count: number): void;
+  /** Displacement of a relative target of the instruction at `at`, which is of the form of a template with such a one. */
+  relative(template: Template, code: Uint8Array, at: number): number;
   /** Learns from a record that was written, to zeroed memory, for the instruction at `at`. `last`: it ends its block. */
   learn(code: Uint8Array, at: number, record: number, instruction: Instruction, shape: Shape, last: boolean): void;
 }
@@ -169,6 +173,7 @@ export function createRecordTemplates(
       words[word + RECORD.displacement / 4] = constant;
       words[word + RECORD.link / 4] = links && target >= 0 && target < PAGE_SIZE ? 0 : LINK_OUTSIDE;
     },
+    relative: ({ formBytes, immediateBytes }, code, at) => signed(code, at + formBytes, immediateBytes),
     learn(code, at, record, instruction, shape, last) {
       const { length, displacementBytes, immediateBytes } = instruction;
       const constants = constantsOf(instruction, shape);
@@ -180,7 +185,17 @@ export function createRecordTemplates(
       const image = known?.image ?? count * WORDS;
       images.set(words.subarray(record >> 2, (record >> 2) + WORDS), image);
       const computedJump = isComputedJump(instruction.encoding);
-      insert({ length, last, computedJump, image, formBytes, displacementBytes, immediateBytes, ...constants });
+      insert({
+        length,
+        last,
+        computedJump,
+        image,
+        formBytes,
+        displacementBytes,
+        immediateBytes,
+        ...constants,
+        instruction: undefined,
+      });
     },
   };
 }

@@ -41,7 +41,7 @@ export const RECORD = {
   displacement: 24,
   /** i32: immediate. */
   immediate: 28,
-  /** u32, jumps: record of the target in this page, 0 not yet known, 1 outside this page. */
+  /** u32, jumps: record of the target in this page, 0 not yet known, 1 outside this page; ends: record to go on at. */
   link: 28,
   /** u32, jumps to an address that is computed: where its last targets are noted, or 0. */
   targets: 28,

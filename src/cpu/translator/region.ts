@@ -1,6 +1,7 @@
 /** Finds what to translate together: blocks that were executed and can be reached from a hot one by direct jumps. */
 import type { Instruction } from '../../isa/instruction.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
+import type { KnownInstruction } from '../interpreter/block-writer.ts';
 import type { Block, KnownCode } from '../interpreter/blocks.ts';
 import { CELL_PAGES } from './cell.ts';
 import { type Copies, createCopies, isReturn, offsetAt, shiftAt } from './inlining.ts';
@@ -71,21 +72,17 @@ export interface RegionSource {
   targets(code: KnownCode): readonly number[];
 }
 
-/** Offset that a relative jump or call leads to; `undefined` for other instructions. */
-export function relativeTarget({ instruction, offset }: RegionInstruction): number | undefined {
-  const operand = instruction.operands[0];
-  return operand?.kind === 'relative' ? offset + instruction.length + operand.value : undefined;
-}
+type Cut = Omit<RegionBlock, 'offset' | 'bytes' | 'instructions'> & {
+  readonly instructions: readonly KnownInstruction[];
+};
 
-type Cut = Omit<RegionBlock, 'offset' | 'bytes'>;
-
-function ended(taken: readonly RegionInstruction[], end: number): Cut {
+function ended(taken: readonly KnownInstruction[], end: number): Cut {
   const last = taken[taken.length - 1];
   const { definition } = last.instruction.encoding;
   const { name } = definition;
   if (resumes(definition)) return { instructions: taken, end, ending: 'resumes', successors: [end] };
   if (transfers(definition)) return { instructions: taken, end, ending: 'transfer', successors: [] };
-  const target = relativeTarget(last);
+  const { target } = last;
   if (name === 'call') return { instructions: taken, end, ending: 'call', successors: [end] };
   if (target === undefined) return { instructions: taken, end, ending: 'dynamic', successors: [] };
   if (name === 'jmp') return { instructions: taken, end, ending: 'jump', successors: [target] };
@@ -94,7 +91,7 @@ function ended(taken: readonly RegionInstruction[], end: number): Cut {
 
 /** Cuts what is known into one block, which ends before any other. */
 function cut(code: KnownCode, source: RegionSource, startsAt: (offset: number) => boolean): Cut {
-  const taken: RegionInstruction[] = [];
+  const taken: KnownInstruction[] = [];
   for (const item of code.instructions) {
     const { instruction, offset } = item;
     if (taken.length > 0 && startsAt(offset)) {
@@ -157,8 +154,7 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
     if (block.instructions.length === 0) continue;
     count += block.instructions.length;
     known.set(place, code);
-    const callee =
-      block.ending === 'call' ? relativeTarget(block.instructions[block.instructions.length - 1]) : undefined;
+    const callee = block.ending === 'call' ? block.instructions[block.instructions.length - 1].target : undefined;
     if (callee !== undefined) {
       const fits = (offsets: readonly number[]) => fewPages([...known.keys()].map(offsetAt), offsets);
       const copy = copies.make(block.end + shift, callee, REGION_INSTRUCTIONS - count, fits);

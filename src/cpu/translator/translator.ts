@@ -104,8 +104,8 @@ export interface TranslatorParts {
   readonly compiler: CompilerPort;
   /** Definitions that touch nothing but registers, flags and memory. */
   readonly plain: ReadonlySet<Definition>;
-  /** Counts visits to a block anew; those at an instruction pointer, where it was asked for, from `heat` on. */
-  cool(block: Block, ip: bigint, heat: number): void;
+  /** Counts visits to a block anew. `soon`: those at the instruction pointer where it was asked for need not be many. */
+  cool(block: Block, ip: bigint, soon: boolean): void;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
@@ -128,8 +128,10 @@ export function createTranslator(parts: TranslatorParts): Translator {
   /** Blocks that no region can be entered at. */
   const refused = new WeakSet<Block>();
   const underWay = createUnderWay();
+  /** Which instructions can be translated: those of one form and mode, of which there may be many, are one object here. */
+  const answers = new WeakMap<Instruction, boolean>();
 
-  function translatable(instruction: Instruction, modeKey: number, mode: ShapeMode): boolean {
+  function isTranslatable(instruction: Instruction, modeKey: number, mode: ShapeMode): boolean {
     const { definition } = instruction.encoding;
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
@@ -142,6 +144,15 @@ export function createTranslator(parts: TranslatorParts): Translator {
     if (unit === 'mmx' || unit === 'x87') return false;
     if (unit !== undefined && keyUnitFault(modeKey, unit) !== undefined) return false;
     return flatOperands(instruction, mode);
+  }
+
+  function translatable(instruction: Instruction, modeKey: number, mode: ShapeMode): boolean {
+    let answer = answers.get(instruction);
+    if (answer === undefined) {
+      answer = isTranslatable(instruction, modeKey, mode);
+      answers.set(instruction, answer);
+    }
+    return answer;
   }
 
   function form({ block, modeKey, ipBase, pageAt }: HotCode, mode: ShapeMode): Region | undefined {
@@ -212,7 +223,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     if (!blocks.replace(block, { sources, handler: index, instructions }, dropped)) {
       stats['translations too late']++;
       release(requested);
-      cool(block, requested.ip, 0);
+      cool(block, requested.ip, false);
       return;
     }
     handlers.place(index, made.module, made.imports);
@@ -245,8 +256,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
       // What is part of a region that comes may be entered through that one soon.
       if (underWay.full || underWay.includes(block)) {
         stats['translations put off']++;
-        // The visit that made it hot comes still, and must not do so again.
-        cool(block, ipBase + BigInt(block.start), -1);
+        cool(block, ipBase + BigInt(block.start), true);
         return;
       }
       const started = now();

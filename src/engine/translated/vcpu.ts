@@ -52,7 +52,10 @@ import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
 
 /** Bytes for records of decoded code. */
-const RECORD_AREA = 64 * 1024 * 1024;
+const RECORD_AREA = 128 * 1024 * 1024;
+
+/** Share of the threshold that code keeps which was hot when it could not be translated. */
+const NEARLY_HOT = 7 / 8;
 
 /** Limit of a code segment that has none. */
 const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
@@ -244,10 +247,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   });
   // What differs from run to run could not be compared.
   const plain = new Set([...(instructionSet.plain ?? [])].filter(({ unrecorded }) => !verify || unrecorded !== true));
-  /** Visits to a block, whatever they come by, count anew. */
-  function cool(block: Block, ip: bigint, heat: number): void {
+  /** Visits to a block, whatever they come by, count anew; where it is to ask soon, its address begins near the threshold. */
+  function cool(block: Block, ip: bigint, soon: boolean): void {
     blocks.cool(block);
     const { record, page, start } = block;
+    // The visit that made it hot comes still, and must not do so again.
+    const heat = soon ? Math.floor(threshold * NEARLY_HOT) - 1 : 0;
     coolEntry(data, state.jumpCache, ip, record, heat);
     coolCode(data, state.codeIndex, { host: map.readable(page) + start, modeKey: modeKeyOf(block), record });
   }
