@@ -179,6 +179,21 @@ test('what was refused is not asked for again, and what was reserved for it is f
   }
 });
 
+test('code that finds no room for its cells asks again when others have gone', () => {
+  // Room for two regions, each of one block.
+  const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, cellBytes: 64 * 6 } });
+  const places = [0, 1, 2].map((i) => AT.code + 0x400 * i);
+  for (const at of places) {
+    r.loop(at);
+    r.run(at);
+  }
+  assert.equal(r.requests.length, 2);
+  r.refuse();
+  r.run(places[2]);
+  r.run(places[2]);
+  assert.equal(r.requests.length, 2);
+});
+
 test('more code is hot than may be under way', () => {
   const r = rig();
   const extra = 3;

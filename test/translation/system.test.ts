@@ -33,6 +33,23 @@ for (const [engine, translation] of [...ENGINES, VERIFIED]) {
     assert.deepEqual([guest.readQuad(USER_PAGE), gpr[0]], [5n, 6n], 'what came before is done');
   });
 
+  test(`a control register that there is not faults with the flags of the path that led to it (${engine})`, () => {
+    const guest = createGuest({ translation });
+    guest.load(AT.handler, 'add qword [rsp], 12; iretq');
+    guest.gate64(6, AT.handler);
+    // MOV RAX, CR1; what follows overwrites all flags.
+    const fault = 'db 0x0f, 0x20, 0xc8; add rdx, 1; jmp next; next: dec ecx; jnz again; hlt';
+    guest.load(AT.code, `again: test ecx, r8d; jz even; lea rbx, [rbx+1]; even: ${fault}`);
+    guest.set({ rcx: ROUNDS, r8: 3 });
+    assert.equal(guest.go(AT.code), 'halted');
+    const zero = EFLAGS.zf | EFLAGS.pf;
+    const odd = (value: number) => (value === 3 ? EFLAGS.pf : 0);
+    assert.deepEqual(
+      guest.caught.map(({ flags }) => flags & (EFLAGS.zf | EFLAGS.pf | EFLAGS.sf | EFLAGS.cf | EFLAGS.of)),
+      Array.from({ length: ROUNDS }, (_, i) => (ROUNDS - i) & 3).map((value) => (value === 0 ? zero : odd(value))),
+    );
+  });
+
   test(`an interrupt that waits comes behind the instruction after STI (${engine})`, () => {
     let writes = 0;
     let taken = false;

@@ -5,14 +5,15 @@ import type { Graph, Structure } from './structure.ts';
 
 const ALL = 'oszapc';
 
-/** Instructions without a memory operand that cannot fault and do not show the flags to anybody. */
+/** Instructions on general registers and constants that cannot fault and do not show the flags to anybody. */
 const QUIET =
   /^(mov|movzx|movsx|movsxd|lea|add|sub|adc|sbb|and|or|xor|not|neg|inc|dec|cmp|test|imul|mul|shl|shr|sar|rol|ror|nop|jmp|j[a-z]+|set[a-z]+|cmov[a-z]+|cdq|cdqe|cqo|cwde|bswap|bt|bsf|bsr|popcnt|tzcnt|lzcnt|endbr64)$/;
 
 function mayFault(instruction: Instruction): boolean {
   const { name } = instruction.encoding.definition;
   if (name === 'lea' || name === 'nop') return false;
-  return instruction.operands.some((o) => o.kind === 'memory') || !QUIET.test(name);
+  // MOV is also what reads control registers.
+  return instruction.operands.some((o) => o.kind === 'memory' || o.kind === 'index') || !QUIET.test(name);
 }
 
 /** Whether the flags on entry to a run of instructions are needed in it; `undefined`: they pass through. */

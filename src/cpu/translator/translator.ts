@@ -173,18 +173,18 @@ export function createTranslator(parts: TranslatorParts): Translator {
     });
   }
 
-  /** Asks for a region. `false`: there is none at this block, or no room for it. */
-  function request(code: HotCode, mode: ShapeMode): boolean {
+  /** Asks for a region. There may be none at this block, or no room for it until others go. */
+  function request(code: HotCode, mode: ShapeMode): 'asked' | 'none' | 'no room' {
     const { block, ipBase, pageAt } = code;
     const region = form(code, mode);
-    if (region === undefined) return false;
+    if (region === undefined) return 'none';
     const pages = otherPages(region, pageAt);
     const cell = cache.reserve(cellsFor(region.blocks.size));
-    if (cell === 0) return false;
+    if (cell === 0) return 'no room';
     const index = handlers.reserve();
     if (index === 0) {
       table.release(cell);
-      return false;
+      return 'no room';
     }
     const requested = {
       block,
@@ -199,7 +199,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     const id = underWay.add(requested);
     const interpreter = blocks.interpreterOf(block);
     compiler.post({ id, mode, ...describeRegion(region), index, cell, checked: pages.size > 0, interpreter });
-    return true;
+    return 'asked';
   }
 
   /** Gives back what was reserved for a region. */
@@ -251,18 +251,21 @@ export function createTranslator(parts: TranslatorParts): Translator {
     translate(code) {
       const { block, modeKey, ipBase } = code;
       const mode = blocks.modeOf(modeKey);
+      collect();
       if (block.region !== undefined || refused.has(block) || !block.translatable) return;
       if (mode.codeSize === 2 || !mode.flatSegments.slice(0, 4).every(Boolean)) return;
       // What is part of a region that comes may be entered through that one soon.
-      if (underWay.full || underWay.includes(block)) {
+      let outcome: ReturnType<typeof request> = 'no room';
+      if (!underWay.full && !underWay.includes(block)) {
+        const started = now();
+        outcome = request(code, mode);
+        stats['compile time: forming'] += now() - started;
+      }
+      if (outcome === 'none') refused.add(block);
+      else if (outcome === 'no room') {
         stats['translations put off']++;
         cool(block, ipBase + BigInt(block.start), true);
-        return;
-      }
-      const started = now();
-      if (!request(code, mode)) refused.add(block);
-      stats['compile time: forming'] += now() - started;
-      collect();
+      } else collect();
     },
   };
 }

@@ -178,7 +178,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let hit = false;
   /** A debugger steps: breakpoints do not count. */
   let stepping = false;
-  let brake: { at: number; handler: number; invalidated: number } | undefined;
+  let brake: { at: number; handler: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
   const translates = threshold > 0;
@@ -289,15 +289,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.eventsWait = 1;
     if (!running || brake !== undefined || state.current === 0) return;
     const at = state.current + RECORD_SIZE + RECORD.handler;
-    brake = { at, handler: data.getUint16(at, true), invalidated: blocks.stats.invalidated };
+    brake = { at, handler: data.getUint16(at, true) };
     data.setUint16(at, handlers.special.leave, true);
   }
   function releaseBrake(): void {
     if (brake === undefined) return;
-    // Code that was overwritten meanwhile stays retired.
-    const now = data.getUint16(brake.at, true);
-    const alive = now === handlers.special.leave && blocks.stats.invalidated === brake.invalidated;
-    if (now === handlers.special.leave) data.setUint16(brake.at, alive ? brake.handler : handlers.special.stale, true);
+    // A block that went meanwhile has other handlers in its records, which stay.
+    if (data.getUint16(brake.at, true) === handlers.special.leave) data.setUint16(brake.at, brake.handler, true);
     brake = undefined;
   }
 

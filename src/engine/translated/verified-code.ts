@@ -28,6 +28,9 @@ export function createVerifiedCode(arena: Arena, sample: Sample): VerifiedCode {
     beginRegion: (...args) => new VerifiedRegionWriter(log, sample, ...args),
     watch: (handlers) => ({
       ...handlers,
+      get generation() {
+        return handlers.generation;
+      },
       place(index, module, imports) {
         handlers.place(index, module, imports);
         isRegion[index] = 1;
