@@ -145,8 +145,14 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
     const fault = unit === undefined ? undefined : keyUnitFault(d.position.modeKey, unit);
     d.count++;
     if (fault !== undefined) {
-      special(d, fault === 6 ? 'undefined' : 'deviceMissing', length);
-      d.offset += length;
+      writer.special(
+        d.at,
+        handlers.special[fault === 6 ? 'undefined' : 'deviceMissing'],
+        d.offset,
+        d.offset + length,
+        d.count,
+      );
+      advance(d, length);
       return;
     }
     const shape = shapeOf(instruction, d.mode);
@@ -182,7 +188,7 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
     if (d.nextPage < 0) return false;
     const joined = joinPages(d.position.page, d.offset, d.nextPage);
     const result = decode(joined, 0, d.mode);
-    if (typeof result !== 'string' && !passesLimit(d, d.offset, result.length)) emit(d, result);
+    if (typeof result !== 'string' && !passesLimit(d, result.length)) emit(d, result);
     else {
       emitFault(d, result === 'undefined' ? 'undefined' : 'tooLong', 1);
       d.looked = d.offset + MAX_LENGTH;
@@ -190,8 +196,8 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
     return true;
   }
 
-  /** Whether an instruction passes the limit of CS. */
-  const passesLimit = ({ position }: Draft, offset: number, length: number): boolean =>
+  /** Whether the next instruction passes the limit of CS. */
+  const passesLimit = ({ position, offset }: Draft, length: number): boolean =>
     position.ip + (offset - position.offset) + length - 1 > position.limit;
 
   /** Writes what cannot be executed and ends the block. */
@@ -217,7 +223,7 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
         }
       }
       const template = forms.find(code, d.offset);
-      if (template !== undefined && !passesLimit(d, d.offset, template.length)) {
+      if (template !== undefined && !passesLimit(d, template.length)) {
         emitKnown(d, template, forms, code);
         if (template.last) return true;
         continue;
@@ -234,7 +240,7 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
         return true;
       }
       // An instruction past the limit of CS faults by itself, as the first of its block.
-      if (passesLimit(d, d.offset, result.length)) {
+      if (passesLimit(d, result.length)) {
         if (d.count > 0) break;
         emitFault(d, 'tooLong', result.length);
         return true;

@@ -95,7 +95,7 @@ export interface BlockCache {
   restore(block: Block): void;
   /** Jumps that go straight to a block count from 0 again, so that it can become hot once more. */
   cool(block: Block): void;
-  readonly stats: { blocks: number; instructions: number; invalidated: number; flushes: number };
+  readonly stats: Readonly<Record<'blocks' | 'instructions' | 'invalidated' | 'flushes', number>>;
 }
 
 export interface BlockCacheOptions extends BlockWriterOptions {
@@ -133,7 +133,14 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
   });
   const pages = new Map<number, CodePage>();
   const modes = new Map<number, ShapeMode>();
-  const stats = { blocks: 0, instructions: 0, invalidated: 0, flushes: 0 };
+  const stats = {
+    blocks: 0,
+    invalidated: 0,
+    flushes: 0,
+    get instructions() {
+      return writer.instructions;
+    },
+  };
 
   const blockKey = (offset: number, modeKey: number) => (modeKey & BLOCK_MODE) * PAGE_SIZE + offset;
 
@@ -195,7 +202,6 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     codePage(position.page).blocks.set(key, block);
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
-    stats.instructions = writer.instructions;
     return block;
   }
 

@@ -186,19 +186,19 @@ function connect(
     const shift = shiftAt(place);
     const block = cut(code, source, (offset) => known.has(offset + shift));
     const end = block.end + shift;
-    const bytes = code.bytes.subarray(0, end - place);
+    const common = { ...block, bytes: code.bytes.subarray(0, end - place), offset: place, end };
     const copy = block.ending === 'call' ? copies.known(end) : undefined;
     const back = isReturn(block.instructions) ? copies.returnOf(place) : undefined;
     if (copy !== undefined && known.has(copy)) {
-      blocks.set(place, { ...block, bytes, offset: place, end, ending: 'enters', successors: [copy] });
+      blocks.set(place, { ...common, ending: 'enters', successors: [copy] });
     } else if (back !== undefined && known.has(back)) {
-      blocks.set(place, { ...block, bytes, offset: place, end, ending: 'returns', successors: [back] });
+      blocks.set(place, { ...common, ending: 'returns', successors: [back] });
     } else {
       const jumps = block.ending === 'dynamic' && shift === 0;
       const computed = jumps ? source.targets(code).filter((next) => known.has(next)) : [];
       for (const target of computed) targets.add(target);
       const there = block.successors.map((offset) => offset + shift).filter((next) => known.has(next));
-      blocks.set(place, { ...block, bytes, offset: place, end, successors: computed.length > 0 ? [SWITCH] : there });
+      blocks.set(place, { ...common, successors: computed.length > 0 ? [SWITCH] : there });
     }
   }
   if (targets.size > 0) {

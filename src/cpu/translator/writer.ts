@@ -10,7 +10,7 @@ import type { ShapeMode } from '../interpreter/shape.ts';
 import { CELL } from './cell.ts';
 import { type BlockEffects, solveFlow } from './data-flow.ts';
 import { ExitBuilder } from './exit-builder.ts';
-import { offsetAt, shiftAt } from './inlining.ts';
+import { isReturn, offsetAt, shiftAt } from './inlining.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
@@ -119,6 +119,7 @@ export class RegionWriter extends ExitBuilder {
     this.set(this.#key, this.modeAndGeneration());
     this.set(this.#rights, this.epochAndRights());
   }
+
   /** A node and all that it dominates; `follows`: reached only from what was built last. */
   #tree(node: number, follows: boolean): void {
     if (!this.#plan.structure.isHeader[node]) {
@@ -197,7 +198,7 @@ export class RegionWriter extends ExitBuilder {
     else if (block.successors.includes(SWITCH)) {
       this.set(this.switchTarget, ip);
       this.#go(node, SWITCH);
-    } else if (this.#isReturn(node)) this.#return(ip);
+    } else if (isReturn(block.instructions)) this.#return(ip);
     else this.jumpTo(ip);
   }
   /** Goes on where the last computed jump leads: found by bisection among the blocks that such jumps went to before. */
@@ -256,10 +257,6 @@ export class RegionWriter extends ExitBuilder {
   /** A call that comes back into the region. */
   #isCall(node: number): boolean {
     return this.#plan.blocks[node].ending === 'call' && this.#plan.graph.successors[node].length > 0;
-  }
-  #isReturn(node: number): boolean {
-    const last = this.#plan.blocks[node].instructions.at(-1);
-    return last?.instruction.encoding.definition.name === 'ret';
   }
 
   /** Continues at an offset: in the region, or out of it. */
