@@ -43,9 +43,36 @@ const INDEX_SHIFT = 32 - Math.log2(JUMP_CACHE.entries);
 const MIX = 0x9e37_79b1;
 
 /** Byte offset in the jump cache of the entry for an address. */
-export function jumpCacheOffset(address: bigint): number {
+function jumpCacheOffset(address: bigint): number {
   const low = Number(BigInt.asUintN(32, address ^ (address >> 32n)));
   return (Math.imul(low, MIX) >>> INDEX_SHIFT) << ENTRY_SHIFT;
+}
+
+/** What the jump cache has of the code at an address. */
+export interface JumpEntry {
+  readonly address: bigint;
+  readonly modeKey: number;
+  readonly generation: number;
+  readonly record: number;
+  readonly ipBase: bigint;
+  /** Host addresses, as in `JUMP_CACHE`. */
+  readonly page: number;
+  readonly nextPage: number;
+}
+
+/** Enters code in the jump cache. */
+export function enterJump(data: DataView, jumpCache: number, code: JumpEntry): void {
+  const entry = jumpCache + jumpCacheOffset(code.address);
+  // Another block's visits are none of this one's.
+  const known = data.getUint32(entry + JUMP_CACHE.record, true) === code.record;
+  if (!known) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
+  data.setBigUint64(entry + JUMP_CACHE.address, code.address, true);
+  data.setUint32(entry + JUMP_CACHE.key, code.modeKey, true);
+  data.setUint32(entry + JUMP_CACHE.key + 4, code.generation, true);
+  data.setUint32(entry + JUMP_CACHE.record, code.record, true);
+  data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, code.ipBase), true);
+  data.setUint32(entry + JUMP_CACHE.page, code.page, true);
+  data.setUint32(entry + JUMP_CACHE.nextPage, code.nextPage, true);
 }
 
 /** Counts visits to the blocks with some records from 0 again. */

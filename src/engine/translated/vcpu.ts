@@ -13,14 +13,8 @@ import { type Block, createBlockCache, modeKeyOf } from '../../cpu/interpreter/b
 import { CODE_INDEX_BYTES, coolCode, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import {
-  coolEntries,
-  coolEntry,
-  JUMP_CACHE,
-  JUMP_CACHE_BYTES,
-  jumpCacheOffset,
-} from '../../cpu/interpreter/jump-cache.ts';
-import { BLOCK_LIMIT, RECORD, RECORD_SIZE } from '../../cpu/interpreter/record.ts';
+import { coolEntries, coolEntry, enterJump, JUMP_CACHE_BYTES } from '../../cpu/interpreter/jump-cache.ts';
+import { BLOCK_LIMIT, RECORD } from '../../cpu/interpreter/record.ts';
 import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
@@ -40,6 +34,7 @@ import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
 import { TLB_AREA_BYTES } from '../../memory/tlb.ts';
+import { createBrake } from './brake.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
@@ -178,7 +173,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let hit = false;
   /** A debugger steps: breakpoints do not count. */
   let stepping = false;
-  let brake: { at: number; handler: number } | undefined;
 
   const threshold = options.translation?.threshold ?? 0;
   const translates = threshold > 0;
@@ -236,6 +230,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     separates: breakpoints.separates,
   });
+  const brake = createBrake(data, handlers.special.leave);
   const stackBytes = translates ? stackBudget(memory, cpu + VCPU.offsets.scratch) : 0;
   const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
   const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
@@ -287,16 +282,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function signal(): void {
     state.poll = 1;
     state.eventsWait = 1;
-    if (!running || brake !== undefined || state.current === 0) return;
-    const at = state.current + RECORD_SIZE + RECORD.handler;
-    brake = { at, handler: data.getUint16(at, true) };
-    data.setUint16(at, handlers.special.leave, true);
-  }
-  function releaseBrake(): void {
-    if (brake === undefined) return;
-    // A block that went meanwhile has other handlers in its records, which stay.
-    if (data.getUint16(brake.at, true) === handlers.special.leave) data.setUint16(brake.at, brake.handler, true);
-    brake = undefined;
+    if (running && state.current !== 0) brake.set(state.current);
   }
 
   function modeChanged(): void {
@@ -365,7 +351,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const linearIp = (): bigint => linearAt(state.rip);
 
   /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set, or `hit`. */
-  function findBlock(): { block: Block; page: number } | undefined {
+  function findBlock(): Block | undefined {
     const linear = linearIp();
     hit = !stepping && breakpoints.at(linear);
     if (hit) return undefined;
@@ -380,24 +366,23 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     const block = blocks.find(at);
     if (block === undefined) return undefined;
-    const entry = state.jumpCache + jumpCacheOffset(state.rip);
-    data.setBigUint64(entry + JUMP_CACHE.address, state.rip, true);
-    data.setUint32(entry + JUMP_CACHE.key, state.modeKey, true);
-    data.setUint32(entry + JUMP_CACHE.key + 4, state.jumpGeneration, true);
-    // Another block's visits are none of this one's.
-    const known = data.getUint32(entry + JUMP_CACHE.record, true) === block.record;
-    if (!known) data.setUint32(entry + JUMP_CACHE.heat, 0, true);
-    data.setUint32(entry + JUMP_CACHE.record, block.record, true);
-    data.setUint32(entry + JUMP_CACHE.page, map.readable(at.page), true);
+    const page = map.readable(at.page);
     // A page without a frame has an address that no page has.
     const nextPage = block.nextPage < 0 ? 0 : map.readable(block.nextPage) || 1;
-    data.setUint32(entry + JUMP_CACHE.nextPage, nextPage, true);
-    data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, state.rip - BigInt(at.offset)), true);
-    if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1) {
-      const host = map.readable(at.page) + at.offset;
-      indexCode(data, state.codeIndex, { host, nextPage, modeKey: state.modeKey, record: block.record });
-    }
-    return { block, page: at.page };
+    const { modeKey } = state;
+    const { record } = block;
+    enterJump(data, state.jumpCache, {
+      address: state.rip,
+      modeKey,
+      generation: state.jumpGeneration,
+      record,
+      ipBase: state.rip - BigInt(at.offset),
+      page,
+      nextPage,
+    });
+    if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1)
+      indexCode(data, state.codeIndex, { host: page + at.offset, nextPage, modeKey, record });
+    return block;
   }
 
   function raiseFault(): void {
@@ -439,7 +424,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     const from = exit === EXIT.link ? state.current : 0;
     state.current = 0;
     // No instruction is under way: its brake is not needed, and must not be taken for a handler.
-    releaseBrake();
+    brake.release();
     const { flushes } = blocks.stats;
     const found = findBlock();
     if (hit) return EXIT.poll;
@@ -448,10 +433,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       return state.activity === ACTIVITY.running ? 0 : EXIT.poll;
     }
     if (exit === EXIT.hot) {
-      const base = state.rip - BigInt(found.block.start);
+      const base = state.rip - BigInt(found.start);
       const pageAt = (distance: number) => pageNear(base, distance);
-      translator?.translate({ block: found.block, modeKey: state.modeKey, ipBase: base, pageAt });
-    } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found.block);
+      translator?.translate({ block: found, modeKey: state.modeKey, ipBase: base, pageAt });
+    } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found);
     return 0;
   }
 
@@ -459,9 +444,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function interpretNext(): { handler: number; record: number } | undefined {
     const found = findBlock();
     if (found === undefined) return undefined;
-    const { block } = found;
-    state.ipBase = BigInt.asUintN(64, state.rip - BigInt(block.start));
-    return { handler: blocks.interpreterOf(block), record: block.record };
+    state.ipBase = BigInt.asUintN(64, state.rip - BigInt(found.start));
+    return { handler: blocks.interpreterOf(found), record: found.record };
   }
 
   const verification =
@@ -502,7 +486,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     for (;;) {
       let exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
       start = undefined;
-      releaseBrake();
+      brake.release();
       if (exit === EXIT.verify && verification !== undefined) {
         exit = verification.check();
         if (exit === EXIT.dispatch) continue;
