@@ -17,6 +17,8 @@ export interface MachineOptions {
   readonly append: string;
   /** Guest RAM in bytes, a multiple of 4 KiB. */
   readonly memory: number;
+  /** vCPUs. */
+  readonly cpus: number;
   /** When code is translated to WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation;
   /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */

@@ -29,6 +29,7 @@ export interface WorkerOptions {
   readonly initrd: Uint8Array | undefined;
   readonly append: string;
   readonly memory: number;
+  readonly cpus: number;
   readonly translation: Translation | undefined;
   /** To the thread that compiles regions; absent: this one does it. */
   readonly translator: TranslatorLink | undefined;
@@ -64,6 +65,7 @@ function flushOutput(): void {
 function create(): Machine {
   const machine: Machine = createMachine({
     memory: options.memory,
+    cpus: options.cpus,
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
     clock: 'real',

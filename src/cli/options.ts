@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { MOST_VCPUS } from '../vm/processors.ts';
 
 const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 const MIN_MEMORY = 2 ** 20;
@@ -16,6 +17,13 @@ export function parseMemory(text: string): number {
   if (bytes < MIN_MEMORY || bytes > MAX_MEMORY) throw new InvalidArgumentError('It must be from 1M to 3584M.');
   if (bytes % 4096 !== 0) throw new InvalidArgumentError('It must be a multiple of 4K.');
   return bytes;
+}
+
+/** Reads a number of vCPUs. */
+export function parseCpus(text: string): number {
+  const cpus = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (cpus < 1 || cpus > MOST_VCPUS) throw new InvalidArgumentError(`It takes a number from 1 to ${MOST_VCPUS}.`);
+  return cpus;
 }
 
 /** How often code runs before it is translated. */

@@ -5,7 +5,7 @@ import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
-import { DEFAULT_TRANSLATE, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';
+import { DEFAULT_TRANSLATE, parseCpus, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';
 import { type RunOptions, run } from './run.ts';
 
 const DEFAULT_GDB_PORT = 1234;
@@ -57,6 +57,7 @@ function withMachineOptions(command: Command): Command {
         .argParser(parseMemory)
         .default(DEFAULT_MEMORY, '512M'),
     )
+    .addOption(new Option('--cpus <number>', 'number of vCPUs').argParser(parseCpus).default(1))
     .addOption(
       new Option('--translate <times>', 'how often code runs before it is translated; off: interpret everything')
         .argParser(parseTranslate)

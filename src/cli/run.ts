@@ -15,6 +15,7 @@ import { attach } from './terminal.ts';
 export interface RunOptions extends BootOptions {
   /** Bytes. */
   readonly memory: number;
+  readonly cpus: number;
   readonly translate: Translate;
   readonly verifyTranslation?: boolean;
   readonly reboot: boolean;
@@ -115,6 +116,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
       const machineOptions: MachineOptions = {
         ...boot,
         memory: options.memory,
+        cpus: options.cpus,
         reboot: options.reboot,
         ...translation,
         ...(log === undefined ? {} : { debugLog: log.write }),

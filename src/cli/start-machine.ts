@@ -139,6 +139,7 @@ function startWorkers(options: MachineOptions): Handles & { readonly input: Shar
     initrd: options.initrd?.bytes,
     append: options.append,
     memory: options.memory,
+    cpus: options.cpus,
     translation: options.translation,
     translator: link?.machine,
     reboot: options.reboot,

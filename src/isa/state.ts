@@ -116,7 +116,7 @@ export const FPR_STRIDE = 16;
  * Segment attributes hold bits 8–23 of a descriptor's high doubleword shifted to 0: type 0–3, S 4, DPL 5–6, P 7, AVL 12,
  * L 13, D/B 14, G 15; bit 16 marks a segment register that a null selector made unusable.
  */
-export const VCPU = struct('vcpu', 2, {
+export const VCPU = struct('vcpu', 3, {
   gpr: ['u64', 16],
   rip: 'u64',
   /** Always 0: the base of an address that has none. */
@@ -198,6 +198,10 @@ export const VCPU = struct('vcpu', 2, {
   interruptShadow: 'u32',
   nmiBlocked: 'u32',
   nmiPending: 'u32',
+  /** Not 0: an INIT arrived. */
+  initPending: 'u32',
+  /** A start-up IPI arrived: its vector + 1, or 0. */
+  startPending: 'u32',
   /** Debug conditions met by the current instruction, as bits of DR6. */
   debugPending: 'u32',
 

@@ -13,6 +13,7 @@ function smallArena(): Arena {
   let next = 64;
   return {
     buffer,
+    end: buffer.byteLength,
     allocate(size, align = 64) {
       const at = Math.ceil(next / align) * align;
       next = at + size;

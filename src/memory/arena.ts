@@ -4,18 +4,21 @@ import { ARENA_SIZE, ARENA_START } from './layout.ts';
 
 export interface Arena {
   readonly buffer: SharedArrayBuffer;
+  /** Where it ends and frames begin. */
+  readonly end: number;
   /** Address of `size` zeroed bytes, aligned to `align` (a power of two). */
   allocate(size: number, align?: number): number;
 }
 
-/** Throws VirtsError 'no-space' when the arena is used up. */
-export function createArena(buffer: SharedArrayBuffer): Arena {
+/** An arena up to the address `end`. Throws VirtsError 'no-space' when it is used up. */
+export function createArena(buffer: SharedArrayBuffer, end = ARENA_SIZE): Arena {
   let next = ARENA_START;
   return {
     buffer,
+    end,
     allocate(size, align = 64) {
       const at = Math.ceil(next / align) * align;
-      if (at + size > ARENA_SIZE) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });
+      if (at + size > end) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });
       next = at + size;
       return at;
     },

@@ -4,12 +4,11 @@
  */
 import { VirtsError } from '../base/errors.ts';
 import type { Arena } from './arena.ts';
-import { FRAMES_START, MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
+import { MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
 
 /** Frames in a cluster. */
 export const CLUSTER_FRAMES = 512;
 
-const FIRST_FRAME = FRAMES_START / PAGE_SIZE;
 const FRAME_END = MEMORY_SIZE / PAGE_SIZE;
 
 export interface FramePool {
@@ -34,8 +33,8 @@ export function createFramePool(arena: Arena): FramePool {
   const counts = new Int32Array(buffer, arena.allocate(FRAME_END * 4), FRAME_END);
   const bytes = new Uint8Array(buffer);
   const free: number[] = [];
-  const zeroFrame = FIRST_FRAME;
-  let next = Math.ceil((FIRST_FRAME + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
+  const zeroFrame = arena.end / PAGE_SIZE;
+  let next = Math.ceil((zeroFrame + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
   let used = 0;
 
   function take(frame: number): number {

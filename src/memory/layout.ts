@@ -8,9 +8,8 @@ export const WASM_PAGES = MEMORY_SIZE / 65536;
 
 /** Address 0 is never handed out, so that 0 can mean "none". */
 export const ARENA_START = 65536;
-/** Everything that is not a frame: state blocks, maps, TLBs, records. Frames follow. */
+/** What a machine with one vCPU needs for all that is not a frame: state blocks, maps, TLBs, records. Frames follow. */
 export const ARENA_SIZE = 0xc00_0000;
-export const FRAMES_START = ARENA_SIZE;
 
 /** Creates the shared memory. Only touched pages cost host memory. */
 export function createSharedMemory(): WebAssembly.Memory {

@@ -42,8 +42,12 @@ export interface PhysicalMap extends GuestMemory {
   /** Entries: pages from guest-physical address 0 up that may be RAM. */
   readonly pages: number;
   entry(page: number): number;
-  setFlag(page: number, flag: number): void;
-  clearFlag(page: number, flag: number): void;
+  /** Tells that the vCPU `holder` (0 to 7) has code decoded from a page: writes to it must be seen from now on. */
+  holdCode(page: number, holder: number): void;
+  /** Tells that it has none any more. */
+  releaseCode(page: number, holder: number): void;
+  /** Bytes of a page are about to change: tells those that hold code of it. */
+  writeCode(page: number, from: number, to: number): void;
   /** Makes a RAM page private, dirty and free of code; returns the host address of its frame, or 0 if it is no RAM. */
   makeWritable(page: number): number;
   /** Host address of a RAM page for reading, or 0 if it is no RAM. */
@@ -53,8 +57,8 @@ export interface PhysicalMap extends GuestMemory {
 }
 
 export interface MapEvents {
-  /** Bytes of a page from which code was translated are about to change. */
-  codeWritten(page: number, from: number, to: number): void;
+  /** Bytes of a page from which a vCPU has decoded code are about to change. */
+  codeWritten(holder: number, page: number, from: number, to: number): void;
   /** Write grants for the frame at a host address no longer hold; where the page moved away from it, no grant does. */
   revoked(host: number, moved: boolean): void;
 }
@@ -64,6 +68,8 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
   const pages = size / PAGE_SIZE;
   const base = arena.allocate(pages * 4, PAGE_SIZE);
   const entries = new Uint32Array(arena.buffer, base, pages);
+  /** A bit for each vCPU that has code of a page. */
+  const holders = new Uint8Array(arena.buffer, arena.allocate(pages), pages);
   const bytes = new Uint8Array(arena.buffer);
   const zeroEntry = (pool.zeroFrame * PAGE_SIZE + PAGE_STATE.zero) >>> 0;
   entries.fill(zeroEntry);
@@ -87,13 +93,22 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     base,
     pages,
     entry: (page) => (page < pages ? (entries[page] as number) : 0),
-    setFlag(page, flag) {
-      if (((entries[page] as number) & flag) === flag) return;
-      entries[page] = (entries[page] as number) | flag;
+    holdCode(page, holder) {
+      holders[page] |= 1 << holder;
+      if (((entries[page] as number) & PAGE_FLAG.code) !== 0) return;
+      entries[page] = (entries[page] as number) | PAGE_FLAG.code;
       events.revoked(frameOf(page) * PAGE_SIZE, false);
     },
-    clearFlag(page, flag) {
-      entries[page] = (entries[page] as number) & ~flag;
+    releaseCode(page, holder) {
+      holders[page] &= ~(1 << holder);
+      if (holders[page] === 0) entries[page] = (entries[page] as number) & ~PAGE_FLAG.code;
+    },
+    writeCode(page, from, to) {
+      if (((entries[page] as number) & PAGE_FLAG.code) === 0) return;
+      const held = holders[page] as number;
+      for (let holder = 0; held >>> holder !== 0; holder++) {
+        if (((held >>> holder) & 1) !== 0) events.codeWritten(holder, page, from, to);
+      }
     },
     makeWritable(page) {
       if (page >= pages || stateOf(page) === PAGE_STATE.device) return 0;
@@ -122,8 +137,7 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
         const take = Math.min(PAGE_SIZE - offset, address + length - at);
         const host = access === 'read' ? map.readable(page) : map.makeWritable(page);
         if (host === 0) return undefined;
-        if (access === 'write' && (entries[page] as number) & PAGE_FLAG.code)
-          events.codeWritten(page, offset, offset + take);
+        if (access === 'write') map.writeCode(page, offset, offset + take);
         spans.push(bytes.subarray(host + offset, host + offset + take));
         at += take;
       }

@@ -50,7 +50,7 @@ for (const [name, other] of [
     for (let start = 1; start < 3; start++) {
       assert.notEqual(finish(machine)?.reason, 'debug-exit');
       machine.reset();
-      assert.equal(machine.vcpu.state.rip, BigInt(ENTRY));
+      assert.equal(machine.vcpus[0]!.state.rip, BigInt(ENTRY));
     }
     assert.deepEqual(finish(machine), { reason: 'debug-exit', status: 19 });
   });
@@ -79,7 +79,7 @@ test('a machine that waits for its timer is idle, and goes on when the time has 
   assert.deepEqual(machine.advance(1e6), progress, 'too early');
   host = until;
   assert.deepEqual(finish(machine), { reason: 'halted' });
-  assert.equal(machine.vcpu.state.gpr[1], 2n);
+  assert.equal(machine.vcpus[0]!.state.gpr[1], 2n);
 });
 
 test('a counted clock skips idle time', () => {
@@ -113,12 +113,12 @@ for (const clock of [1, 'real'] as const) {
   test(`an instruction at a breakpoint is not executed (clock ${clock})`, () => {
     const { machine } = bootTiny(GUESTS.onStart(1, [], GUESTS.debugExit(3)), { clock });
     const at = BigInt(ENTRY + 6);
-    machine.vcpu.setBreakpoints(new Set([at]));
-    assert.deepEqual(machine.advance(1e6), { kind: 'breakpoint' });
-    assert.equal(machine.vcpu.state.rip, at);
-    assert.deepEqual(machine.advance(1e6), { kind: 'breakpoint' });
-    assert.deepEqual(machine.step(false), { kind: 'stepped' });
-    assert.equal(machine.vcpu.state.rip, at + 7n);
+    machine.vcpus[0]!.setBreakpoints(new Set([at]));
+    assert.deepEqual(machine.advance(1e6), { kind: 'breakpoint', vcpu: 0 });
+    assert.equal(machine.vcpus[0]!.state.rip, at);
+    assert.deepEqual(machine.advance(1e6), { kind: 'breakpoint', vcpu: 0 });
+    assert.deepEqual(machine.step(0, false), { kind: 'stepped' });
+    assert.equal(machine.vcpus[0]!.state.rip, at + 7n);
     assert.deepEqual(finish(machine), { reason: 'debug-exit', status: 7 });
   });
 }
@@ -131,7 +131,7 @@ test('a snapshot goes on where it was taken', () => {
   const { machine: other } = bootTiny(GUESTS.halt);
   other.restore(snapshot);
   assert.equal(other.now(), machine.now());
-  assert.equal(other.vcpu.state.gpr[1], machine.vcpu.state.gpr[1]);
+  assert.equal(other.vcpus[0]!.state.gpr[1], machine.vcpus[0]!.state.gpr[1]);
   assert.deepEqual(finish(other), { reason: 'debug-exit', status: 9 });
   assert.equal(other.memory.spans(SCRATCH, 4, 'read')?.[0]?.[0], 0);
 });

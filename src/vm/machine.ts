@@ -1,24 +1,27 @@
 /**
- * A machine: memory, one vCPU, the board. Whoever owns it calls `advance` again and again from one thread; between calls
- * it stands at an instruction boundary and can be saved, inspected or thrown away.
+ * A machine: memory, vCPUs, the board. Whoever owns it calls `advance` again and again from one thread; between calls
+ * every vCPU stands at an instruction boundary, and the machine can be saved, inspected or thrown away.
  */
 import { VirtsError } from '../base/errors.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
-import { x86 } from '../engine/translated/instruction-set.ts';
-import { ACTIVITY, createVcpu, type RunResult, type Translation, type Vcpu } from '../engine/translated/vcpu.ts';
+import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
+import { EFLAGS } from '../isa/state.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
 import { createTimers, type MachineTimers } from '../machine/timers.ts';
+import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import { createArena } from '../memory/arena.ts';
 import { createFramePool } from '../memory/frame-pool.ts';
-import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
+import { createSharedMemory, MEMORY_SIZE, PAGE_SIZE } from '../memory/layout.ts';
 import { createPhysicalMap, type PhysicalMap } from '../memory/physical-map.ts';
 import { readContainer, type Section, writeContainer } from '../snapshot/container.ts';
 import { restoreMachine, saveMachine } from './machine-snapshot.ts';
 import { createPacer } from './pacer.ts';
+import { arenaShares, createProcessors, MOST_VCPUS } from './processors.ts';
+import { createTurns } from './turns.ts';
 
 /** TSC ticks a nanosecond: the TSC counts nanoseconds. */
 export const TSC_FREQUENCY = 1_000_000_000;
@@ -26,6 +29,8 @@ export const TSC_FREQUENCY = 1_000_000_000;
 export interface MachineOptions {
   /** Guest RAM in bytes, a multiple of 4 KiB. */
   readonly memory: number;
+  /** vCPUs, 1 to `MOST_VCPUS`; 1 if absent. */
+  readonly cpus?: number | undefined;
   /**
    * `real`: the host's time. A number: each instruction takes so many nanoseconds and idle time is skipped, so that a run
    * repeats exactly; a multiple of 1/1024.
@@ -65,29 +70,35 @@ export interface Ended {
   readonly end: MachineEnd;
 }
 
-/** What an `advance` left: more to do at once, a wait, the end, or an instruction at a breakpoint that comes next. */
-export type Progress = { readonly kind: 'running' } | { readonly kind: 'breakpoint' } | Idle | Ended;
+/** What an `advance` left: more to do at once, a wait, the end, or a vCPU whose next instruction is at a breakpoint. */
+export type Progress =
+  | { readonly kind: 'running' }
+  | { readonly kind: 'breakpoint'; readonly vcpu: number }
+  | Idle
+  | Ended;
 
 /** What a `step` left: it is done, or the vCPU is halted and nothing wakes it yet, or the machine is at its end. */
 export type StepProgress = { readonly kind: 'stepped' } | Idle | Ended;
 
 export interface Machine {
-  readonly vcpu: Vcpu;
+  readonly vcpus: readonly Vcpu[];
   readonly board: Board;
   readonly memory: PhysicalMap;
-  /** Loads what boots and puts the vCPU at its entry. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
+  /** Loads what boots and puts the first vCPU at its entry; the others wait to be started. @throws VirtsError `bad-input`, `no-space`, `unsupported`. */
   boot(request: KernelRequest): void;
   /** Machine time in nanoseconds. */
   now(): number;
+  /** Instructions that the vCPUs have retired since the machine started. */
+  retired(): number;
   /** Runs guest code for about `ns` nanoseconds of host time, or until there is nothing to run. */
   advance(ns: number): Progress;
   /** Runs `count` instructions, to the end of a step of a repeated one, or fewer to the end. Counted clock only. */
   advanceInstructions(count: number): Progress;
   /**
-   * Executes one instruction for a debugger, at a breakpoint or not; interrupts that wait are delivered first with
-   * `interrupts`, and to a halted vCPU. After `idle`, call it again when that time has come.
+   * Executes one instruction of a vCPU for a debugger, at a breakpoint or not; interrupts that wait are delivered first
+   * with `interrupts`, and to a halted vCPU. After `idle`, call it again when that time has come.
    */
-  step(interrupts: boolean): StepProgress;
+  step(vcpu: number, interrupts: boolean): StepProgress;
   /** Machine time stands still until `continue`; nothing is to be run meanwhile. */
   pause(): void;
   continue(): void;
@@ -104,28 +115,73 @@ export interface Machine {
 /** Times in one call that a counted clock skips to a timer. */
 const MOST_SKIPS = 100_000;
 
-/** Bytes of RAM that the frame pool can back. */
+/** Bytes of RAM that the hole for devices leaves below 4 GiB. */
 const MOST_MEMORY = 3584 * 1024 * 1024;
+/** Frames come in clusters of 2 MiB, and the first holds the zero frame. */
+const ZERO_CLUSTER = 2 * 1024 * 1024;
 
-function checkMemory(size: number): void {
-  if (size % PAGE_SIZE === 0 && size > 0 && size <= MOST_MEMORY) return;
-  throw new VirtsError('usage', 'The memory size must be a multiple of 4 KiB, and at most 3584 MiB.', { size });
+function check({ memory, cpus = 1 }: MachineOptions): void {
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > MOST_VCPUS) {
+    throw new VirtsError('usage', `A machine has 1 to ${MOST_VCPUS} vCPUs.`, { cpus });
+  }
+  const room = MEMORY_SIZE - arenaShares(cpus).arena - ZERO_CLUSTER;
+  const most = Math.min(MOST_MEMORY, room);
+  if (memory % PAGE_SIZE === 0 && memory > 0 && memory <= most) return;
+  const limit = `${Math.floor(most / 2 ** 20)} MiB`;
+  throw new VirtsError('usage', `The memory size must be a multiple of 4 KiB, and at most ${limit}.`, { size: memory });
+}
+
+/** A vCPU that nothing wakes by itself: halted with interrupts off, or waiting for another to start it. */
+function isDeaf(vcpu: Vcpu): boolean {
+  const { state } = vcpu;
+  if (vcpu.awake()) return false;
+  return state.activity !== ACTIVITY.halted || ((state.eflags & EFLAGS.if) === 0 && state.nmiPending === 0);
+}
+
+/** Adds figures up by name. */
+function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const figures of all)
+    for (const [name, value] of Object.entries(figures)) sums[name] = (sums[name] ?? 0) + value;
+  return sums;
 }
 
 export function createMachine(options: MachineOptions): Machine {
-  checkMemory(options.memory);
+  check(options);
+  const { cpus = 1 } = options;
   const log = options.log ?? (() => {});
   const memory = createSharedMemory();
-  const arena = createArena(memory.buffer);
+  const arena = createArena(memory.buffer, arenaShares(cpus).arena);
   const pool = createFramePool(arena);
-  const map = createPhysicalMap(arena, pool, options.memory, {
-    codeWritten: (page, from, to) => vcpu.codeWritten(page, from, to),
-    revoked: (host, moved) => vcpu.revoked(host, moved),
+  const random64 = () => {
+    const bytes = new Uint8Array(8);
+    options.random(bytes);
+    return new DataView(bytes.buffer).getBigUint64(0, true);
+  };
+  const processors = createProcessors({
+    count: cpus,
+    memory,
+    arena,
+    translation: options.translation,
+    compiler: options.compiler,
+    clock: {
+      ticks: () => clock.now(),
+      frequency: TSC_FREQUENCY,
+      ticksToNs: (ticks) => ticks,
+      epochNs: BigInt(options.epoch) * 1_000_000n,
+    },
+    random: random64,
+    hostNow: () => options.hostNow(),
+    log,
+    ...(options.onException && { onException: (v, e, rip) => options.onException?.(v, e, rip) }),
+    woken() {
+      turnOver = true;
+      processors.running?.stop();
+    },
   });
-  // The board reads the clock before there is a vCPU.
-  let retired = () => 0;
-  const counted =
-    options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired: () => retired() });
+  const { vcpus, retired } = processors;
+  const map = createPhysicalMap(arena, pool, options.memory, processors.events);
+  const counted = options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired });
   const clock = counted ?? realClock(() => options.hostNow());
   const alarms = createTimers(clock);
   /** Machine time at which the run under way comes back by itself. */
@@ -139,7 +195,7 @@ export function createMachine(options: MachineOptions): Machine {
         ...timer,
         arm(deadline) {
           timer.arm(deadline);
-          if (deadline < runEnd) vcpu.stop();
+          if (deadline < runEnd) processors.running?.stop();
         },
       };
     },
@@ -149,128 +205,117 @@ export function createMachine(options: MachineOptions): Machine {
 
   const finish = (reached: MachineEnd) => {
     end ??= reached;
-    vcpu.stop();
-  };
-  const tscToNs = (ticks: bigint) => Number(BigInt.asIntN(64, ticks - vcpu.state.tscOffset));
-  const random64 = () => {
-    const bytes = new Uint8Array(8);
-    options.random(bytes);
-    return new DataView(bytes.buffer).getBigUint64(0, true);
+    processors.running?.stop();
   };
   const board = createBoard({
     arena,
     memory: map,
     timers,
     wall: { epoch: options.epoch },
-    description: STANDARD_BOARD,
+    description: { ...STANDARD_BOARD, vcpus: cpus },
     random: (bytes) => options.random(bytes),
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
-    tscToNs,
+    tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - (vcpus[number]?.state.tscOffset ?? 0n))),
     log,
     powerOff: () => finish({ reason: 'power-off' }),
     reset: () => finish({ reason: 'reset' }),
     debugExit: (status) => finish({ reason: 'debug-exit', status }),
-    vcpus: [
-      {
-        interrupt: () => vcpu.signal(),
-        nmi: () => vcpu.nmi(),
-        smi: () => {},
-        init: () => {},
-        startup: () => {},
-      },
-    ],
+    vcpus: processors.signals,
   });
-  const vcpu = createVcpu({
-    memory,
-    arena,
-    map,
-    instructionSet: x86,
-    translation: options.translation,
-    compiler: options.compiler,
-    hostNow: () => options.hostNow() / 1e6,
-    environment: {
-      topology: { apicId: 0, count: 1 },
-      ports: board.ports,
-      mmio: board.mmio,
-      interrupts: board.interrupts[0],
-      apic: board.localApics[0],
-      clock: {
-        ticks: () => clock.now(),
-        frequency: TSC_FREQUENCY,
-        ticksToNs: (ticks) => ticks,
-        epochNs: BigInt(options.epoch) * 1_000_000n,
-      },
-      random: random64,
-      hypercall: () => -1000n,
-      log,
-      onException: options.onException && ((v, e) => options.onException?.(v, e, vcpu.state.rip)),
-    },
-  });
-  retired = vcpu.retired;
+  processors.create(map, board);
+  const turns = createTurns(vcpus);
   const pacer = createPacer();
-  resetVcpu(vcpu.state);
-  vcpu.stateReplaced();
+  /** What the vCPU that runs did gave another something to do. */
+  let turnOver = false;
+  resetProcessors();
+
+  /** All vCPUs as after power-on. */
+  function resetProcessors(): void {
+    for (const [number, { state }] of vcpus.entries()) resetVcpu(state, { bootstrap: number === 0 });
+  }
+  function processorsReplaced(): void {
+    for (const vcpu of vcpus) {
+      vcpu.state.instructions = BigInt(vcpu.retired());
+      vcpu.memoryReplaced();
+      vcpu.stateReplaced();
+    }
+  }
 
   function boot(next: KernelRequest): void {
     request = next;
     board.reset();
-    resetVcpu(vcpu.state);
+    resetProcessors();
     const entry = bootKernel(map, board.description, next);
-    applyEntryState(vcpu.state, entry);
-    vcpu.state.instructions = BigInt(vcpu.retired());
-    vcpu.memoryReplaced();
-    vcpu.stateReplaced();
+    applyEntryState(vcpus[0].state, entry);
+    processorsReplaced();
   }
 
-  /** What the vCPU's state means after it came back. */
+  /** What the state of the vCPUs means after one came back. */
   function progress(): { readonly kind: 'running' } | Idle | Ended {
     if (end !== undefined) return { kind: 'ended', end };
-    const { state } = vcpu;
-    if (state.activity === ACTIVITY.shutdown) return { kind: 'ended', end: { reason: 'triple-fault' } };
-    if (state.activity === ACTIVITY.running) return { kind: 'running' };
-    const deaf = (state.eflags & 0x200) === 0 && state.nmiPending === 0;
-    if (deaf) return { kind: 'ended', end: { reason: 'halted' } };
-    // Times are whole nanoseconds: nothing is due between two.
-    return { kind: 'idle', until: Math.ceil(timers.next()) };
+    if (vcpus.some(({ state }) => state.activity === ACTIVITY.shutdown))
+      return { kind: 'ended', end: { reason: 'triple-fault' } };
+    if (vcpus.some(({ state }) => state.activity === ACTIVITY.running)) return { kind: 'running' };
+    if (vcpus.every(isDeaf)) return { kind: 'ended', end: { reason: 'halted' } };
+    return untilTimer();
   }
+  // Times are whole nanoseconds: nothing is due between two.
+  const untilTimer = (): Idle => ({ kind: 'idle', until: Math.ceil(timers.next()) });
 
-  /** `time`: when `count` instructions will have run, in machine time. */
-  function runUntil(time: number, count: number, exact: boolean): RunResult {
+  /** Runs a vCPU. `time`: when `count` instructions will have run, in machine time. */
+  function runUntil(vcpu: Vcpu, time: number, count: number, exact: boolean): RunResult {
+    processors.running = vcpu;
     runEnd = time;
+    turnOver = false;
+    const before = vcpu.retired();
     const result = vcpu.run(count, exact);
     runEnd = Number.NEGATIVE_INFINITY;
+    processors.running = undefined;
+    turns.ran(vcpu.retired() - before);
+    if (turnOver) turns.yield();
     return result;
   }
 
+  function breakpointAt(vcpu: Vcpu): Progress {
+    return { kind: 'breakpoint', vcpu: vcpus.indexOf(vcpu) };
+  }
+
+  /** Runs the vCPU whose turn it is for some of `ns` nanoseconds of host time. */
   function advance(ns: number): Progress {
     timers.run();
     if (counted !== undefined) return advanceInstructions(pacer.instructions(ns));
+    const vcpu = turns.next();
+    if (vcpu === undefined || end !== undefined) return progress();
     const until = Math.min(ns, Math.max(0, timers.next() - clock.now()));
     const before = vcpu.retired();
     const started = options.hostNow();
-    const result = runUntil(clock.now() + until, pacer.instructions(until), false);
+    const count = Math.min(pacer.instructions(until), turns.left());
+    const result = runUntil(vcpu, clock.now() + until, count, false);
     pacer.measured(vcpu.retired() - before, options.hostNow() - started);
     timers.run();
-    if (end === undefined && result === 'breakpoint') return { kind: 'breakpoint' };
-    return end === undefined && vcpu.interruptsWait() ? { kind: 'running' } : progress();
+    if (end === undefined && result === 'breakpoint') return breakpointAt(vcpu);
+    return end === undefined && turns.next() !== undefined ? { kind: 'running' } : progress();
   }
 
   /** Counted clock: stops exactly where a timer is due, so that interrupts come at the same instruction every time. */
   function advanceInstructions(count: number): Progress {
     if (counted === undefined) throw new VirtsError('internal', 'Only a counted clock runs a number of instructions.');
     const rate = options.clock as number;
-    const target = vcpu.retired() + count;
+    const target = retired() + count;
     let skips = 0;
-    while (vcpu.retired() < target) {
+    while (retired() < target) {
       timers.run();
-      const now = counted.exact();
-      const due = Math.ceil((Math.ceil(timers.next()) - now) / rate);
-      const length = Math.max(1, Math.min(target - vcpu.retired(), due));
-      const result = runUntil(now + length * rate, length, true);
+      const vcpu = turns.next();
+      if (vcpu !== undefined) {
+        const now = counted.exact();
+        const due = Math.ceil((Math.ceil(timers.next()) - now) / rate);
+        const length = Math.max(1, Math.min(target - retired(), due, turns.left()));
+        if (runUntil(vcpu, now + length * rate, length, true) === 'breakpoint' && end === undefined)
+          return breakpointAt(vcpu);
+      }
       const state = progress();
-      if (state.kind !== 'ended' && result === 'breakpoint') return { kind: 'breakpoint' };
       if (state.kind === 'ended') return state;
-      if (state.kind === 'idle' && !vcpu.interruptsWait()) {
+      if (state.kind === 'idle' && turns.next() === undefined) {
         // Timers that wake nobody must not keep the caller for ever.
         if (state.until === Number.POSITIVE_INFINITY || ++skips > MOST_SKIPS) return state;
         counted.skipTo(state.until);
@@ -279,22 +324,28 @@ export function createMachine(options: MachineOptions): Machine {
     return { kind: 'running' };
   }
 
-  function step(interrupts: boolean): StepProgress {
+  function step(number: number, interrupts: boolean): StepProgress {
     timers.run();
+    const vcpu = vcpus[number];
+    processors.running = vcpu;
     const done = vcpu.step(interrupts);
+    processors.running = undefined;
     const after = progress();
     if (after.kind === 'ended') return after;
-    if (done || after.kind !== 'idle') return { kind: 'stepped' };
-    if (counted !== undefined && after.until !== Number.POSITIVE_INFINITY) counted.skipTo(after.until);
-    return after;
+    if (done) return { kind: 'stepped' };
+    // The others stand still: only a timer or input wakes it.
+    const idle = untilTimer();
+    if (counted !== undefined && idle.until !== Number.POSITIVE_INFINITY) counted.skipTo(idle.until);
+    return idle;
   }
 
   return {
-    vcpu,
+    vcpus,
     board,
     memory: map,
     boot,
     now: () => clock.now(),
+    retired,
     advance,
     advanceInstructions,
     step,
@@ -306,14 +357,14 @@ export function createMachine(options: MachineOptions): Machine {
       end = undefined;
       boot(request);
     },
-    save: () => writeContainer(saveMachine({ vcpu, board, map, clock })),
+    save: () => writeContainer(saveMachine({ vcpus, turns, board, map, clock })),
     restore(snapshot) {
       const sections: Section[] = readContainer(snapshot);
-      restoreMachine({ vcpu, board, map, clock }, sections);
+      restoreMachine({ vcpus, turns, board, map, clock }, sections);
     },
     stats: () => ({
-      ...vcpu.stats(),
-      'instructions retired': vcpu.retired(),
+      ...sumOf(vcpus.map((vcpu) => vcpu.stats())),
+      'instructions retired': retired(),
       'resident guest memory (KiB)': map.resident() * 4,
     }),
   };

@@ -46,7 +46,7 @@ export function guestSession({ machine, output }: SeededMachine): GuestSession {
   function feed(): void {
     if (waiting.length === 0) return;
     const taken = machine.input(waiting);
-    if (taken > 0) inputs.push({ at: machine.vcpu.retired(), bytes: waiting.slice(0, taken) });
+    if (taken > 0) inputs.push({ at: machine.retired(), bytes: waiting.slice(0, taken) });
     waiting = waiting.slice(taken);
   }
 
@@ -60,10 +60,10 @@ export function guestSession({ machine, output }: SeededMachine): GuestSession {
 
   /** Runs until `done`, at most the longest wait. */
   function run(what: string, done: (end: MachineEnd | undefined) => boolean): void {
-    const limit = machine.vcpu.retired() + LIMIT;
+    const limit = machine.retired() + LIMIT;
     for (let end: MachineEnd | undefined; !done(end); ) {
       assert.equal(end, undefined, `the machine ended (${end?.reason}) before ${what}:\n${output().slice(-2000)}`);
-      assert.ok(machine.vcpu.retired() < limit, `${what} did not come:\n${output().slice(-2000)}`);
+      assert.ok(machine.retired() < limit, `${what} did not come:\n${output().slice(-2000)}`);
       end = step();
     }
   }

@@ -8,10 +8,9 @@ import type { Input } from './guest-session.ts';
  * end of the machine.
  */
 export function replayTo({ machine }: SeededMachine, inputs: readonly Input[], to: number): MachineEnd | undefined {
-  const { vcpu } = machine;
-  const later = inputs.filter((input) => input.at >= vcpu.retired() && input.at < to);
+  const later = inputs.filter((input) => input.at >= machine.retired() && input.at < to);
   for (const at of [...later.map((input) => input.at), to]) {
-    const progress = at > vcpu.retired() ? machine.advanceInstructions(at - vcpu.retired()) : undefined;
+    const progress = at > machine.retired() ? machine.advanceInstructions(at - machine.retired()) : undefined;
     if (progress?.kind === 'ended') return progress.end;
     const input = later.find((one) => one.at === at);
     if (input !== undefined) machine.input(input.bytes);

@@ -30,6 +30,6 @@ if (import.meta.main) {
     stored.map(({ at, text }) => ({ at, bytes: Buffer.from(text, 'latin1') })),
     LIMIT,
   );
-  const result: Resumed = { output: resumed.output(), end, instructions: resumed.machine.vcpu.retired() };
+  const result: Resumed = { output: resumed.output(), end, instructions: resumed.machine.retired() };
   process.stdout.write(JSON.stringify(result));
 }

@@ -39,7 +39,7 @@ function runReference(): Reference {
   for (const line of COMMANDS) session.command(line);
   session.type('poweroff -f\n');
   const end = session.end();
-  return { output: guest.output(), end, instructions: guest.machine.vcpu.retired(), inputs: session.inputs };
+  return { output: guest.output(), end, instructions: guest.machine.retired(), inputs: session.inputs };
 }
 
 /** One point in each of `count` equal parts of `total`, by a linear congruential generator. */

@@ -163,7 +163,7 @@ export function createWorld(
   const arena = createArena(memory.buffer as unknown as SharedArrayBuffer);
   const holder: { vcpu?: ReturnType<typeof createVcpu> } = {};
   const map = createPhysicalMap(arena, createFramePool(arena), PHYSICAL.size, {
-    codeWritten: (page, from, to) => holder.vcpu?.codeWritten(page, from, to),
+    codeWritten: (_, page, from, to) => holder.vcpu?.codeWritten(page, from, to),
     revoked: (host, moved) => holder.vcpu?.revoked(host, moved),
   });
   const vcpu = createVcpu({

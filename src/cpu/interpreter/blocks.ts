@@ -3,7 +3,6 @@
  * stay inside a page, so that they hold whatever the page's linear address is.
  */
 import { PAGE_SIZE } from '../../memory/layout.ts';
-import { PAGE_FLAG } from '../../memory/physical-map.ts';
 import { keyCodeSize, keyFlat, keyProtected, keyStackSize, MODE } from '../mode.ts';
 import {
   type BlockWriterOptions,
@@ -99,6 +98,8 @@ export interface BlockCache {
 }
 
 export interface BlockCacheOptions extends BlockWriterOptions {
+  /** Number of the vCPU whose cache it is. */
+  readonly holder: number;
   /** Addresses that were looked up before may now lead elsewhere. */
   forgetJumps(): void;
   /** Records have become exits: whatever leads to them finds that out by itself, but not what runs already. */
@@ -160,7 +161,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       entry = { blocks: new Map(), entering: new Set() };
       pages.set(page, entry);
     }
-    map.setFlag(page, PAGE_FLAG.code);
+    map.holdCode(page, options.holder);
     return entry;
   }
 
@@ -251,7 +252,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const entry = pages.get(page);
       if (entry === undefined || entry.blocks.size + entry.entering.size > 0) continue;
       pages.delete(page);
-      map.clearFlag(page, PAGE_FLAG.code);
+      map.releaseCode(page, options.holder);
     }
   }
 
@@ -334,7 +335,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     },
     cool: coolJumpsTo,
     clear() {
-      for (const page of pages.keys()) map.clearFlag(page, PAGE_FLAG.code);
+      for (const page of pages.keys()) map.releaseCode(page, options.holder);
       for (const { blocks } of pages.values()) for (const block of blocks.values()) dropRegion(block);
       pages.clear();
       writer.clear();

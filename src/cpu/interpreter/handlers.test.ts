@@ -78,6 +78,7 @@ test('when handlers are full, all blocks are forgotten with them', () => {
   const blocks = createBlockCache({
     buffer: arena.buffer,
     area: { base, size: 1 << 20 },
+    holder: 0,
     map,
     decode,
     formLength: createFormReader(encodings),

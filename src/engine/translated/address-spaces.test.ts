@@ -128,7 +128,7 @@ for (const [engine, translation] of ENGINES) {
     raised('STAC', [0x0f, 0x01, 0xcb]);
     raised('CLAC', [0x0f, 0x01, 0xca]);
     const before = rig.state.epoch;
-    rig.map.setFlag(0x55, 8);
+    rig.map.holdCode(0x55, 0);
     assert.ok(rig.state.epoch > before, 'code in a page');
   });
 }

@@ -15,7 +15,7 @@ function machine() {
   const memory = createSharedMemory();
   const arena = createArena(memory.buffer);
   const map = createPhysicalMap(arena, createFramePool(arena), 1 << 20, {
-    codeWritten: (a, b, c) => vcpu.codeWritten(a, b, c),
+    codeWritten: (_, a, b, c) => vcpu.codeWritten(a, b, c),
     revoked: (a, b) => vcpu.revoked(a, b),
   });
   const stubs = Object.fromEntries(

@@ -3,7 +3,7 @@ import { type AccessSize, raise } from '../../cpu/context.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import { writeGuest } from '../../memory/guest-memory.ts';
-import { PAGE_FLAG, type PhysicalMap } from '../../memory/physical-map.ts';
+import type { PhysicalMap } from '../../memory/physical-map.ts';
 import type { MemoryBus } from './environment.ts';
 
 /** Routines of the runtime module that reach guest memory. */
@@ -30,7 +30,7 @@ function piece(address: number, limit: number): 1 | 2 | 4 {
 }
 
 /** Imports of the runtime module for pages that cannot be reached in place. */
-export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio: MemoryBus, codeWritten: CodeWritten) {
+export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio: MemoryBus) {
   const data = new DataView(buffer);
   const put = { 1: 'setUint8', 2: 'setUint16', 4: 'setUint32' } as const;
   const get = { 1: 'getUint8', 2: 'getUint16', 4: 'getUint32' } as const;
@@ -46,7 +46,7 @@ export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio:
       const number = page >>> 0;
       const host = map.makeWritable(number);
       const from = offset & 4095;
-      if (host !== 0 && (map.entry(number) & PAGE_FLAG.code) !== 0) codeWritten(number, from, from + size);
+      if (host !== 0) map.writeCode(number, from, from + size);
       return host | 0;
     },
     fetchPage(_cpu: number, page: number): number {
@@ -67,8 +67,6 @@ export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio:
     },
   };
 }
-
-export type CodeWritten = (page: number, from: number, to: number) => void;
 
 export function createGuestAccess(
   state: VcpuState,

@@ -63,7 +63,7 @@ export function createRig(options: RigOptions = {}) {
   const memory = createSharedMemory();
   const arena = createArena(memory.buffer);
   const map = createPhysicalMap(arena, createFramePool(arena), PLACE.device, {
-    codeWritten: (page, from, to) => vcpu.codeWritten(page, from, to),
+    codeWritten: (_, page, from, to) => vcpu.codeWritten(page, from, to),
     revoked: (host, moved) => vcpu.revoked(host, moved),
   });
   /** Accesses to the device, as `r 400000 4` and `w 400000 4 11223344`. */

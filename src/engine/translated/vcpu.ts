@@ -30,6 +30,7 @@ import { openCounters, VCPU_BYTES } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { createFormReader } from '../../isa/form.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
+import { ACTIVITY, initVcpu, startVcpu } from '../../machine/vcpu-reset.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
@@ -46,7 +47,7 @@ import { createTlb, type TlbRoutines } from './tlb.ts';
 import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
 
-/** Bytes for records of decoded code. */
+/** Bytes for records of decoded code, where nothing else is said. */
 const RECORD_AREA = 128 * 1024 * 1024;
 
 /** Share of the threshold that code keeps which was hot when it could not be translated. */
@@ -60,9 +61,6 @@ const MOST = 1 << 30;
 
 /** Values of `VcpuState.interruptShadow`. */
 const SHADOW = { none: 0, sti: 1, stackSegment: 2 } as const;
-
-/** Values of `VcpuState.activity`. */
-export const ACTIVITY = { running: 0, halted: 1, waitForStart: 2, shutdown: 3 } as const;
 
 /**
  * Why `run` came back: the count is used up, the vCPU is not running (see `state.activity`), somebody asked, or the next
@@ -91,6 +89,12 @@ export interface Vcpu {
   stop(): void;
   /** A non-maskable interrupt arrives. */
   nmi(): void;
+  /** An INIT arrives, its local APIC being reset already. */
+  init(): void;
+  /** A start-up IPI arrives. */
+  start(vector: number): void;
+  /** Whether it would run code now: it does already, or an interrupt, an NMI or a start waits. */
+  awake(): boolean;
   /** Whether an interrupt or NMI would be taken now. */
   interruptsWait(): boolean;
   /** After registers were set from outside (reset, restore, debugger). */
@@ -130,6 +134,8 @@ export interface VcpuOptions {
   readonly map: PhysicalMap;
   readonly instructionSet: InstructionSet;
   readonly environment: VcpuEnvironment;
+  /** Bytes for records of decoded code; 128 MiB if absent. */
+  readonly recordBytes?: number | undefined;
   /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation | undefined;
   /** Where regions are compiled; absent: in this thread, as always where translated code is verified. */
@@ -147,7 +153,7 @@ interface Runtime extends MemoryRoutines, TlbRoutines {
 }
 
 export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
-  const { memory, arena, map, instructionSet, environment, hostNow = () => 0 } = options;
+  const { memory, arena, map, instructionSet, environment, recordBytes = RECORD_AREA, hostNow = () => 0 } = options;
   const { buffer } = memory;
   const data = new DataView(buffer);
   const cpu = arena.allocate(VCPU_BYTES, PAGE_SIZE);
@@ -187,7 +193,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const imports: Record<string, unknown> = {
     memory,
     table,
-    ...memoryImports(buffer, map, environment.mmio, (page, from, to) => blocks.invalidate(page, from, to)),
+    ...memoryImports(buffer, map, environment.mmio),
     watchAccess(_cpu: number, linear: bigint, flags: number): void {
       const write = (flags & MEMORY_ACCESS.write) !== 0;
       state.debugPending |= dataBreakpoints(state, BigInt.asUintN(64, linear), flags & 0xff, write);
@@ -216,7 +222,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const decode = createDecoder(encodings);
   const blocks = createBlockCache({
     buffer,
-    area: { base: arena.allocate(RECORD_AREA, PAGE_SIZE), size: RECORD_AREA },
+    area: { base: arena.allocate(recordBytes, PAGE_SIZE), size: recordBytes },
+    holder: environment.topology.apicId,
     map,
     decode,
     formLength: createFormReader(encodings),
@@ -520,6 +527,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.modeKey = value ? state.modeKey | MODE_SINGLE : state.modeKey & ~MODE_SINGLE;
   }
 
+  /** Whether this is a boundary at which interrupts are taken. */
+  const mayInterrupt = () =>
+    state.activity === ACTIVITY.halted || (state.activity === ACTIVITY.running && state.interruptShadow === 0);
+
   /** Delivers an NMI or interrupt that may be delivered now. */
   function deliverPending(): void {
     if (state.nmiPending !== 0 && state.nmiBlocked === 0) {
@@ -581,6 +592,25 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     (state.nmiPending !== 0 && state.nmiBlocked === 0) ||
     ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending());
 
+  /** Takes what the local APICs of others sent to start it anew (SDM vol. 3A 8.4.4.1). */
+  function takeStart(): void {
+    if (state.initPending !== 0) {
+      state.initPending = 0;
+      initVcpu(state, { bootstrap: false });
+      restart();
+    }
+    if (state.startPending !== 0) {
+      const vector = state.startPending - 1;
+      state.startPending = 0;
+      startVcpu(state, vector);
+      restart();
+    }
+  }
+  function restart(): void {
+    tlb.flush('all');
+    modeChanged();
+  }
+
   /** Runs up to `count` instructions, or fewer where something has to be looked at first. */
   function slice(count: number, exact: boolean): void {
     state.poll = 0;
@@ -607,8 +637,9 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       translator?.collect();
       while (retired < end) {
         if (stopping) return 'stopped';
+        takeStart();
         if (state.debugPending !== 0) deliverTrap(false);
-        if (state.activity === ACTIVITY.halted || state.interruptShadow === 0) deliverPending();
+        if (mayInterrupt()) deliverPending();
         if (state.activity !== ACTIVITY.running) return 'inactive';
         // Debug conditions must not be looked at for an instruction that does not begin.
         hit = breakpoints.at(linearIp());
@@ -621,10 +652,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       return 'count';
     },
     step(interrupts) {
+      takeStart();
       if (state.debugPending !== 0 && deliverTrap(false)) return true;
       const halted = state.activity === ACTIVITY.halted;
       const { rip } = state;
-      if (halted || (interrupts && state.interruptShadow === 0)) {
+      if (halted || (interrupts && mayInterrupt())) {
         if (interruptsWait()) {
           deliverPending();
           if (state.rip !== rip) return true;
@@ -658,11 +690,24 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.nmiPending = 1;
       signal();
     },
+    init() {
+      // A start that came before it is void.
+      state.startPending = 0;
+      state.initPending = 1;
+      signal();
+    },
+    start(vector) {
+      state.startPending = vector + 1;
+      signal();
+    },
+    awake: () =>
+      state.activity === ACTIVITY.running ||
+      state.initPending !== 0 ||
+      (state.activity === ACTIVITY.waitForStart ? state.startPending !== 0 : interruptsWait()),
     interruptsWait,
     stateReplaced() {
       retired = Number(state.instructions);
-      tlb.flush('all');
-      modeChanged();
+      restart();
     },
     memoryReplaced() {
       blocks.clear();

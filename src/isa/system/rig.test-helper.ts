@@ -47,7 +47,7 @@ export function createRig() {
   const memory = createSharedMemory();
   const arena = createArena(memory.buffer);
   const map = createPhysicalMap(arena, createFramePool(arena), 1 << 20, {
-    codeWritten: (page, from, to) => vcpu.codeWritten(page, from, to),
+    codeWritten: (_, page, from, to) => vcpu.codeWritten(page, from, to),
     revoked: (host, moved) => vcpu.revoked(host, moved),
   });
   const ports: string[] = [];

@@ -48,7 +48,7 @@ const PROGRAM = [0x90, 0xb8, 5, 0, 0, 0, 0x40, 0x40, 0xa0, 0, 0, 0x20, 0, 0xe6, 
 test('it stands still before the first instruction until it is resumed', () => {
   const { target, events, machine, wakes } = start(PROGRAM);
   assert.equal(pump(target).kind, 'stopped');
-  assert.equal(machine.vcpu.retired(), 0);
+  assert.equal(machine.retired(), 0);
   assert.equal(target.vcpus[0]!.state.rip, entry(0));
   assert.deepEqual(events, []);
   target.resume();
@@ -111,7 +111,7 @@ test('a listener may let it go on, step by step', () => {
   // The loop hears of a stop but is woken at once.
   for (let slice = 0; slice < 10; slice++) target.advance(1e6);
   assert.deepEqual(seen, [entry(1), entry(6), entry(7)]);
-  assert.equal(machine.vcpu.retired(), 3);
+  assert.equal(machine.retired(), 3);
 });
 
 test('machine time passes only while it runs', async () => {

@@ -2,6 +2,7 @@
  * A machine as a debugger's target. It stands between the machine and the loop that runs it: the loop calls `advance` from
  * turns of its own event loop, and what the debugger asked for decides what that does.
  */
+import { ACTIVITY } from '../../machine/vcpu-reset.ts';
 import type { Ended, Machine, MachineEnd, Progress } from '../machine.ts';
 import { createDebugMemory } from './debug-memory.ts';
 import type { DebugTarget, DebugVcpu, StopEvent } from './target.ts';
@@ -35,16 +36,17 @@ const STOPPED: TargetProgress = { kind: 'stopped' };
 
 type Mode =
   | { readonly kind: 'stopped' | 'running' | 'killed' }
-  | { readonly kind: 'stepping'; readonly interrupts: boolean };
+  | { readonly kind: 'stepping'; readonly vcpu: number; readonly interrupts: boolean };
 
 export function createMachineTarget(machine: Machine, options: MachineTargetOptions): MachineTarget {
-  const { vcpu } = machine;
   const listeners = new Set<(event: StopEvent) => void>();
-  const debugVcpu: DebugVcpu = {
-    state: vcpu.state,
-    registersChanged: () => vcpu.stateReplaced(),
-    ...createDebugMemory(vcpu.state, machine.memory),
-  };
+  const vcpus = machine.vcpus.map(
+    (vcpu): DebugVcpu => ({
+      state: vcpu.state,
+      registersChanged: () => vcpu.stateReplaced(),
+      ...createDebugMemory(vcpu.state, machine.memory),
+    }),
+  );
   let mode: Mode = { kind: 'running' };
   /** The debugger has seen the triple fault that the machine stands at. */
   let shutdownTold = false;
@@ -73,22 +75,23 @@ export function createMachineTarget(machine: Machine, options: MachineTargetOpti
     const { end } = progress;
     if (end.reason === 'triple-fault' && !shutdownTold && listeners.size > 0) {
       shutdownTold = true;
-      return stopFor({ reason: 'shutdown', vcpu: debugVcpu });
+      const shut = vcpus.find(({ state }) => state.activity === ACTIVITY.shutdown);
+      return stopFor({ reason: 'shutdown', vcpu: shut ?? vcpus[0] });
     }
     if (!options.restarts(end)) stopFor({ reason: 'ended', status: options.exitStatus(end) });
     return progress;
   }
 
-  function step(interrupts: boolean): TargetProgress {
-    const progress = machine.step(interrupts);
+  function step(number: number, interrupts: boolean): TargetProgress {
+    const progress = machine.step(number, interrupts);
     if (progress.kind === 'ended') return endReached(progress);
-    return progress.kind === 'idle' ? progress : stopFor({ reason: 'step', vcpu: debugVcpu });
+    return progress.kind === 'idle' ? progress : stopFor({ reason: 'step', vcpu: vcpus[number] });
   }
 
   function run(ns: number): TargetProgress {
     const progress = machine.advance(ns);
     if (progress.kind === 'ended') return endReached(progress);
-    return progress.kind === 'breakpoint' ? stopFor({ reason: 'breakpoint', vcpu: debugVcpu }) : progress;
+    return progress.kind === 'breakpoint' ? stopFor({ reason: 'breakpoint', vcpu: vcpus[progress.vcpu] }) : progress;
   }
 
   function startOver(): void {
@@ -98,16 +101,16 @@ export function createMachineTarget(machine: Machine, options: MachineTargetOpti
 
   if (options.wait) hold();
   return {
-    vcpus: [debugVcpu],
+    vcpus,
     now: () => machine.now(),
     advance(ns) {
-      if (mode.kind === 'stepping') return step(mode.interrupts);
+      if (mode.kind === 'stepping') return step(mode.vcpu, mode.interrupts);
       return mode.kind === 'running' ? run(ns) : { kind: mode.kind };
     },
     restart() {
       startOver();
       // The instruction that was stepped reset the machine.
-      if (mode.kind === 'stepping') stopFor({ reason: 'step', vcpu: debugVcpu });
+      if (mode.kind === 'stepping') stopFor({ reason: 'step', vcpu: vcpus[mode.vcpu] });
     },
     input: (bytes) => (mode.kind === 'stopped' ? 0 : machine.input(bytes)),
     // Whoever calls this runs between two calls of `advance`, when the vCPU is at an instruction boundary.
@@ -115,8 +118,10 @@ export function createMachineTarget(machine: Machine, options: MachineTargetOpti
       hold();
     },
     resume: () => go({ kind: 'running' }),
-    step: (_, { interrupts }) => go({ kind: 'stepping', interrupts }),
-    setBreakpoints: (addresses) => vcpu.setBreakpoints(addresses),
+    step: (vcpu, { interrupts }) => go({ kind: 'stepping', vcpu: vcpus.indexOf(vcpu), interrupts }),
+    setBreakpoints(addresses) {
+      for (const vcpu of machine.vcpus) vcpu.setBreakpoints(addresses);
+    },
     onStop(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
