@@ -11,7 +11,8 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import { createTimers, type MachineTimers } from '../machine/timers.ts';
+import { createStructMemory } from '../machine/struct-memory.ts';
+import { createTimers } from '../machine/timers.ts';
 import { createArena } from '../memory/arena.ts';
 import { createFramePool } from '../memory/frame-pool.ts';
 import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
@@ -127,23 +128,16 @@ export function createMachine(options: MachineOptions): Machine {
   const counted =
     options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired: () => retired() });
   const clock = counted ?? realClock(() => options.hostNow());
-  const alarms = createTimers(clock);
+  const structs = createStructMemory(arena);
   /** Machine time at which the run under way comes back by itself. */
   let runEnd = Number.NEGATIVE_INFINITY;
-  /** An alarm set by the guest for a time before that ends the run: it may be due after a few instructions. */
-  const timers: MachineTimers = {
-    ...alarms,
-    timer(fire) {
-      const timer = alarms.timer(fire);
-      return {
-        ...timer,
-        arm(deadline) {
-          timer.arm(deadline);
-          if (deadline < runEnd) vcpu.stop();
-        },
-      };
+  const timers = createTimers(clock, {
+    place: structs.place,
+    // An alarm set by the guest for a time before that ends the run: it may be due after a few instructions.
+    armed(deadline) {
+      if (deadline < runEnd) vcpu.stop();
     },
-  };
+  });
   let end: MachineEnd | undefined;
   let request: KernelRequest | undefined;
 
@@ -158,7 +152,7 @@ export function createMachine(options: MachineOptions): Machine {
     return new DataView(bytes.buffer).getBigUint64(0, true);
   };
   const board = createBoard({
-    arena,
+    structs,
     memory: map,
     timers,
     wall: { epoch: options.epoch },
