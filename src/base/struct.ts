@@ -111,7 +111,12 @@ export function struct<const F extends Fields>(name: string, version: number, fi
   };
 }
 
-/** A struct that owns its bytes, for tests and for single-threaded use. */
-export function allocate<F extends Fields>(schema: StructSchema<F>): StructView<F> {
-  return schema.view(new ArrayBuffer(schema.size), 0);
+/** A struct that owns its bytes, for tests and for single-threaded use. `initial` writes what it holds if not zeros. */
+export function allocate<F extends Fields>(
+  schema: StructSchema<F>,
+  initial?: (state: StructView<F>) => void,
+): StructView<F> {
+  const view = schema.view(new ArrayBuffer(schema.size), 0);
+  initial?.(view);
+  return view;
 }

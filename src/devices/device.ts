@@ -37,8 +37,15 @@ export interface Line {
   set(level: boolean): void;
 }
 
-/** Where a device's state lives. The board hands out shared memory; tests hand out a fresh buffer. */
-export type Place = <F extends Fields>(schema: StructSchema<F>) => StructView<F>;
+/**
+ * Gives a struct its memory: shared memory on a board, a buffer of its own in tests. All threads of a machine make the
+ * same structs in the same order and get the same memory. The first of them finds zeros there, and what `initial` writes;
+ * for the others it stays as it is.
+ */
+export type Place = <F extends Fields>(
+  schema: StructSchema<F>,
+  initial?: (state: StructView<F>) => void,
+) => StructView<F>;
 
 /** Says once that a guest did something malformed or unknown; `--debug-log` shows it. */
 export type GuestLog = (message: string) => void;

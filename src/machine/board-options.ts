@@ -1,12 +1,13 @@
 /** What a board is made of and connected to. */
-import type { TimerService, WallClock } from '../base/clock.ts';
+import type { WallClock } from '../base/clock.ts';
 import type { GuestLog, Place } from '../devices/device.ts';
 import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { BoardDescription } from '../firmware/board-description.ts';
-import type { Arena } from '../memory/arena.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { ConsoleOptions } from './pci-devices.ts';
+import type { StructMemory } from './struct-memory.ts';
+import type { MachineTimers } from './timers.ts';
 
 export interface SerialPortOptions {
   readonly backend: SerialBackend;
@@ -16,10 +17,10 @@ export interface SerialPortOptions {
 
 export interface BoardOptions {
   /** Where the devices' structs lie. */
-  readonly arena: Arena;
+  readonly structs: StructMemory;
   readonly memory: GuestMemory;
   /** Machine time; its owner fires the timers. */
-  readonly timers: TimerService;
+  readonly timers: MachineTimers;
   readonly wall: WallClock;
   /** `STANDARD_BOARD` unless given. */
   readonly description?: BoardDescription;

@@ -5,11 +5,11 @@ import { flatMemory } from '../memory/guest-memory.ts';
 import { type Board, createBoard } from './board.ts';
 import type { BoardOptions } from './board-options.ts';
 import { countedClock } from './clock.ts';
+import { createStructMemory } from './struct-memory.ts';
 import { createTimers } from './timers.ts';
 
-/** Memory for structs, without the hundreds of mebibytes of a machine's. */
-function smallArena(): Arena {
-  const buffer = new SharedArrayBuffer(1 << 20);
+/** Memory for structs, without the hundreds of mebibytes of a machine's; `buffer` is that of another thread's arena. */
+export function smallArena(buffer = new SharedArrayBuffer(1 << 20)): Arena {
   let next = 64;
   return {
     buffer,
@@ -28,15 +28,15 @@ export const EPOCH = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 export function boardRig(options: Partial<BoardOptions> = {}) {
   const clock = countedClock({ nsPerInstruction: 1 });
-  const timers = createTimers(clock);
+  const vcpus = options.description?.vcpus ?? STANDARD_BOARD.vcpus;
+  const timers = createTimers(clock, { vcpus });
   const memory = flatMemory(MEMORY_SIZE);
   const asked: string[] = [];
   const said: string[] = [];
   const output: number[] = [];
   const consoleOutput: number[] = [];
-  const vcpus = options.description?.vcpus ?? STANDARD_BOARD.vcpus;
   const board: Board = createBoard({
-    arena: smallArena(),
+    structs: createStructMemory(smallArena()),
     memory,
     timers,
     wall: { epoch: EPOCH },

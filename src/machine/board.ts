@@ -13,7 +13,7 @@ import type { BoardOptions, PartOptions } from './board-options.ts';
 import { type Bus, createMemoryBus, createPortBus } from './bus.ts';
 import { cmosPresets } from './cmos.ts';
 import { attachDebugPorts } from './debug-ports.ts';
-import { createDeviceMemory, restoreDevices, type SavedDevice, saveDevices } from './device-state.ts';
+import { restoreDevices, type SavedDevice, saveDevices } from './device-state.ts';
 import { onceEach } from './guest-log.ts';
 import { createInterruptCore, type InterruptCore } from './interrupt-core.ts';
 import type { VcpuInterrupts } from './interrupts.ts';
@@ -57,8 +57,8 @@ export function createBoard(options: BoardOptions): Board {
     throw new VirtsError('internal', `The board has ${description.vcpus} vCPUs, not ${options.vcpus.length}.`);
   }
   const log = onceEach(options.log);
-  const deviceMemory = createDeviceMemory(options.arena);
-  const parts: PartOptions = { ...options, description, log, place: deviceMemory.place };
+  const { structs } = options;
+  const parts: PartOptions = { ...options, description, log, place: structs.place };
   const ports = createPortBus(options.log);
   const mmio = createMemoryBus(options.log);
 
@@ -107,8 +107,8 @@ export function createBoard(options: BoardOptions): Board {
       for (const interrupts of core.interrupts) interrupts.nmi();
     },
     reset,
-    save: () => saveDevices(devices, deviceMemory),
-    restore: (saved) => restoreDevices(devices, deviceMemory, saved),
+    save: () => saveDevices(devices, structs),
+    restore: (saved) => restoreDevices(devices, structs, saved),
   };
 }
 

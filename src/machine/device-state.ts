@@ -1,7 +1,7 @@
 /** Saves and restores the structs of a set of devices. */
 import { VirtsError } from '../base/errors.ts';
-import type { Device, Place } from '../devices/device.ts';
-import type { Arena } from '../memory/arena.ts';
+import type { Device } from '../devices/device.ts';
+import type { StructMemory } from './struct-memory.ts';
 
 /** A device's registers as they lay in memory. */
 export interface SavedDevice {
@@ -11,32 +11,8 @@ export interface SavedDevice {
   readonly bytes: Uint8Array;
 }
 
-export interface DeviceMemory {
-  readonly place: Place;
-  /** Live view of the bytes of a struct that `place` gave. */
-  bytesOf(state: object): Uint8Array;
-}
-
-/** Places structs in shared memory. Its `place` throws VirtsError 'no-space' when that is used up. */
-export function createDeviceMemory(arena: Arena): DeviceMemory {
-  const bytes = new Map<object, Uint8Array>();
-  return {
-    place(schema) {
-      const at = arena.allocate(schema.size, 16);
-      const view = schema.view(arena.buffer, at);
-      bytes.set(view, new Uint8Array(arena.buffer, at, schema.size));
-      return view;
-    },
-    bytesOf(state) {
-      const found = bytes.get(state);
-      if (found === undefined) throw new VirtsError('internal', 'A device keeps its state outside the shared memory.');
-      return found;
-    },
-  };
-}
-
 /** Copies all structs, in order. No device may run meanwhile. */
-export function saveDevices(devices: readonly Device[], memory: DeviceMemory): SavedDevice[] {
+export function saveDevices(devices: readonly Device[], memory: StructMemory): SavedDevice[] {
   return devices.map(({ name, schema, state }) => {
     return { name, version: schema.version, bytes: memory.bytesOf(state).slice() };
   });
@@ -47,7 +23,7 @@ export function saveDevices(devices: readonly Device[], memory: DeviceMemory): S
  * devices, their versions or sizes differ, else because a device found its state damaged, and then the machine is of no
  * more use.
  */
-export function restoreDevices(devices: readonly Device[], memory: DeviceMemory, saved: readonly SavedDevice[]): void {
+export function restoreDevices(devices: readonly Device[], memory: StructMemory, saved: readonly SavedDevice[]): void {
   const byName = new Map(saved.map((one) => [one.name, one]));
   if (byName.size !== devices.length || saved.length !== devices.length) throw mismatch('has other devices', {});
   const pairs = devices.map((device) => {

@@ -32,7 +32,7 @@ export function createInterruptCore(parts: PartOptions): InterruptCore {
       id,
       bootstrap: id === 0,
       place,
-      timers,
+      timers: timers.of(id),
       bus,
       cpu,
       eoi: ioApic.eoi,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { smallArena } from './board.test-helper.ts';
+import { createStructMemory } from './struct-memory.ts';
 import { createTimers } from './timers.ts';
 
 function rig() {
@@ -95,4 +97,65 @@ test('a deadline that is no number counts as none', () => {
   timer('b').arm(9);
   assert.equal(timers.next(), 9);
   assert.equal(timers.run(10), 1);
+});
+
+/** The timers of one machine as each of its threads has them, and which thread fired what. */
+function threads(count: number, vcpus: number) {
+  const clock = { time: 0, now: () => clock.time };
+  const seen: string[] = [];
+  const told: string[] = [];
+  const { buffer } = smallArena();
+  const made = Array.from({ length: count }, (_, thread) => {
+    const { place } = createStructMemory(smallArena(buffer), { joins: thread > 0 });
+    const timers = createTimers(clock, { place, vcpus, armed: (at, vcpu) => told.push(`${thread}: ${vcpu} at ${at}`) });
+    const shared = ['a', 'b'].map((name) => timers.timer(() => seen.push(`${name}${thread}`)));
+    const own = Array.from({ length: vcpus }, (_, vcpu) => timers.of(vcpu).timer(() => seen.push(`${vcpu}${thread}`)));
+    return { timers, shared, own };
+  });
+  return { clock, seen, told, made };
+}
+
+test('a timer that one thread arms fires in whichever thread runs it, once', () => {
+  const { clock, made, seen } = threads(3, 1);
+  made[1].shared[0].arm(10);
+  made[2].shared[1].arm(5);
+  clock.time = 7;
+  assert.equal(made[0].timers.run(), 1);
+  assert.equal(made[1].timers.run(), 0);
+  made[0].shared[1].arm(8);
+  made[2].shared[1].cancel();
+  clock.time = 20;
+  assert.equal(made[2].timers.run(), 1);
+  assert.equal(made[0].timers.run(), 0);
+  assert.deepEqual(seen, ['b0', 'a2']);
+});
+
+test('a thread that makes its timers later finds the deadlines that there are', () => {
+  const { buffer } = smallArena();
+  const clock = { now: () => 100 };
+  const first = createTimers(clock, { place: createStructMemory(smallArena(buffer)).place });
+  first.timer(() => {}).arm(50);
+  const { place } = createStructMemory(smallArena(buffer), { joins: true });
+  let fired = 0;
+  const second = createTimers(clock, { place });
+  second.timer(() => fired++);
+  assert.equal(second.next(), 50);
+  assert.equal(second.run(), 1);
+  assert.equal(fired, 1);
+  assert.equal(first.next(), Number.POSITIVE_INFINITY);
+});
+
+test('each vCPU has an earliest deadline of its own, and whoever is to wake earlier is told', () => {
+  const { made, told } = threads(2, 2);
+  made[0].own[1].arm(50);
+  made[0].own[0].arm(70);
+  made[1].shared[0].arm(60);
+  made[1].own[1].arm(55);
+  made[1].own[1].arm(52);
+  made[0].own[1].arm(40);
+  const { timers } = made[0];
+  assert.deepEqual([timers.next(0), timers.next(1), timers.next()], [60, 40, 40]);
+  assert.deepEqual(told, ['0: 1 at 50', '0: 0 at 70', '1: 0 at 60', '1: 1 at 52', '0: 1 at 40']);
+  assert.equal(timers.run(60), 2);
+  assert.deepEqual([timers.next(0), timers.next(1)], [70, Number.POSITIVE_INFINITY]);
 });

@@ -11,7 +11,8 @@ import { EFLAGS } from '../isa/state.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import { createTimers, type MachineTimers } from '../machine/timers.ts';
+import { createStructMemory } from '../machine/struct-memory.ts';
+import { createTimers } from '../machine/timers.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import { createArena } from '../memory/arena.ts';
 import { createFramePool } from '../memory/frame-pool.ts';
@@ -183,23 +184,17 @@ export function createMachine(options: MachineOptions): Machine {
   const map = createPhysicalMap(arena, pool, options.memory, processors.events);
   const counted = options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired });
   const clock = counted ?? realClock(() => options.hostNow());
-  const alarms = createTimers(clock);
+  const structs = createStructMemory(arena);
   /** Machine time at which the run under way comes back by itself. */
   let runEnd = Number.NEGATIVE_INFINITY;
-  /** An alarm set by the guest for a time before that ends the run: it may be due after a few instructions. */
-  const timers: MachineTimers = {
-    ...alarms,
-    timer(fire) {
-      const timer = alarms.timer(fire);
-      return {
-        ...timer,
-        arm(deadline) {
-          timer.arm(deadline);
-          if (deadline < runEnd) processors.running?.stop();
-        },
-      };
+  const timers = createTimers(clock, {
+    place: structs.place,
+    vcpus: cpus,
+    // An alarm set by the guest for a time before that ends the run: it may be due after a few instructions.
+    armed(deadline) {
+      if (deadline < runEnd) processors.running?.stop();
     },
-  };
+  });
   let end: MachineEnd | undefined;
   let request: KernelRequest | undefined;
 
@@ -208,7 +203,7 @@ export function createMachine(options: MachineOptions): Machine {
     processors.running?.stop();
   };
   const board = createBoard({
-    arena,
+    structs,
     memory: map,
     timers,
     wall: { epoch: options.epoch },
