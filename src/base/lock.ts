@@ -12,6 +12,8 @@ export interface Lock {
    * Not to be called where a thread may not wait: in a browser's page.
    */
   acquire(): void;
+  /** Takes the lock if it is free. */
+  tryAcquire(): boolean;
   /** Throws VirtsError 'internal' if this thread does not hold it. */
   release(): void;
   /** The number of the thread that holds it now, or `undefined`. */
@@ -66,6 +68,7 @@ function sharedLock(word: Int32Array, self: number): Lock {
     acquire() {
       if (Atomics.compareExchange(word, 0, 0, me) !== 0) contend();
     },
+    tryAcquire: () => Atomics.compareExchange(word, 0, 0, me) === 0,
     release() {
       const seen = Atomics.compareExchange(word, 0, me, 0);
       if (seen === me) return;
@@ -86,6 +89,11 @@ function ownLock(self: number): Lock {
     acquire() {
       if (held) throw wrongUse('asks for a lock that it holds', self);
       held = true;
+    },
+    tryAcquire() {
+      if (held) return false;
+      held = true;
+      return true;
     },
     release() {
       if (!held) throw wrongUse('gives back a lock that it does not hold', self);

@@ -1,6 +1,6 @@
 /** A board for tests: devices on a buffer of its own, a clock that the test moves, and notes of what it asked for. */
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
-import type { Arena } from '../memory/arena.ts';
+import { type Arena, createArena } from '../memory/arena.ts';
 import { flatMemory } from '../memory/guest-memory.ts';
 import { type Board, createBoard } from './board.ts';
 import type { BoardOptions } from './board-options.ts';
@@ -8,19 +8,9 @@ import { countedClock } from './clock.ts';
 import { createStructMemory } from './struct-memory.ts';
 import { createTimers } from './timers.ts';
 
-/** Memory for structs, without the hundreds of mebibytes of a machine's; `buffer` is that of another thread's arena. */
-export function smallArena(buffer = new SharedArrayBuffer(1 << 20)): Arena {
-  let next = 64;
-  return {
-    buffer,
-    end: buffer.byteLength,
-    allocate(size, align = 64) {
-      const at = Math.ceil(next / align) * align;
-      next = at + size;
-      return at;
-    },
-  };
-}
+/** Memory for structs, without the hundreds of mebibytes of a machine's; `buffer` is that of thread 0's arena. */
+export const smallArena = (buffer = new SharedArrayBuffer(1 << 20), thread = 0): Arena =>
+  createArena(buffer, { end: buffer.byteLength, thread });
 
 export const MEMORY_SIZE = 4 * 1024 * 1024;
 /** 2026-01-02 03:04:05 UTC. */

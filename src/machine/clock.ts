@@ -4,6 +4,8 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { VirtsError } from '../base/errors.ts';
+import { allocate, struct } from '../base/struct.ts';
+import type { Place } from '../devices/device.ts';
 
 export interface MachineClock extends Clock {
   /** The time with the fraction of a nanosecond that `now` leaves out: what to save. */
@@ -15,18 +17,28 @@ export interface MachineClock extends Clock {
   continue(): void;
 }
 
+/** Machine time is the host's plus `offset`; while it is stopped, it is `stoppedAt`. */
+const REAL_CLOCK = struct('real-clock', 1, { offset: 'f64', stoppedAt: 'f64', stopped: 'u32' });
+
 /**
  * Time as it passes on the host, from 0 at the call. `hostNow` gives nanoseconds from any origin; should it step back, the
  * machine's time waits for it. It is the host's business that all threads of a machine see the same origin.
  */
-export function realClock(hostNow: () => number): MachineClock {
-  /** Machine time is the host's plus this. */
-  let offset = -hostNow();
+export function realClock(hostNow: () => number, place: Place = allocate): MachineClock {
+  const state = place(REAL_CLOCK, (fresh) => {
+    fresh.offset = -hostNow();
+  });
+  /** What this thread saw last, and under which offset. */
   let latest = 0;
-  let stopped = false;
+  let offset = state.offset;
 
   function exact(): number {
-    if (!stopped) latest = Math.max(latest, Math.floor(hostNow() + offset));
+    if (state.stopped !== 0) return state.stoppedAt;
+    if (state.offset !== offset) {
+      offset = state.offset;
+      latest = 0;
+    }
+    latest = Math.max(latest, Math.floor(hostNow() + offset));
     return latest;
   }
 
@@ -35,16 +47,18 @@ export function realClock(hostNow: () => number): MachineClock {
     exact,
     set(time) {
       latest = Math.floor(time);
+      state.stoppedAt = latest;
       offset = latest - hostNow();
+      state.offset = offset;
     },
     stop() {
-      exact();
-      stopped = true;
+      state.stoppedAt = exact();
+      state.stopped = 1;
     },
     continue() {
-      if (!stopped) return;
-      offset = latest - hostNow();
-      stopped = false;
+      if (state.stopped === 0) return;
+      state.offset = state.stoppedAt - hostNow();
+      state.stopped = 0;
     },
   };
 }

@@ -10,11 +10,6 @@ export interface StructMemory {
   bytesOf(state: object): Uint8Array;
 }
 
-export interface StructMemoryOptions {
-  /** Another thread has placed the same structs in the same memory: they keep what they hold. */
-  readonly joins?: boolean;
-}
-
 /** Bytes ahead of each struct, of which four name it. */
 const HEADER = 16;
 
@@ -26,10 +21,10 @@ function nameOf({ name, version, size }: StructSchema<Fields>): number {
 }
 
 /**
- * Places structs in the arena. Its `place` throws VirtsError 'no-space' when that is used up, and 'internal' where a
+ * Places structs in the arena; where another thread has made it, they keep what they hold. Its `place` throws VirtsError 'no-space' when that is used up, and 'internal' where a
  * thread that joins places another struct than the first thread did.
  */
-export function createStructMemory(arena: Arena, { joins = false }: StructMemoryOptions = {}): StructMemory {
+export function createStructMemory(arena: Arena): StructMemory {
   const bytes = new Map<object, Uint8Array>();
   return {
     place(schema, initial) {
@@ -38,7 +33,7 @@ export function createStructMemory(arena: Arena, { joins = false }: StructMemory
       const name = new Uint32Array(arena.buffer, header, 1);
       const expected = nameOf(schema);
       const view = schema.view(arena.buffer, at);
-      if (!joins) {
+      if (arena.thread === 0) {
         initial?.(view);
         name[0] = expected;
       } else if (name[0] !== expected) {

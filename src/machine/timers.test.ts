@@ -106,7 +106,7 @@ function threads(count: number, vcpus: number) {
   const told: string[] = [];
   const { buffer } = smallArena();
   const made = Array.from({ length: count }, (_, thread) => {
-    const { place } = createStructMemory(smallArena(buffer), { joins: thread > 0 });
+    const { place } = createStructMemory(smallArena(buffer, thread));
     const timers = createTimers(clock, { place, vcpus, armed: (at, vcpu) => told.push(`${thread}: ${vcpu} at ${at}`) });
     const shared = ['a', 'b'].map((name) => timers.timer(() => seen.push(`${name}${thread}`)));
     const own = Array.from({ length: vcpus }, (_, vcpu) => timers.of(vcpu).timer(() => seen.push(`${vcpu}${thread}`)));
@@ -135,7 +135,7 @@ test('a thread that makes its timers later finds the deadlines that there are', 
   const clock = { now: () => 100 };
   const first = createTimers(clock, { place: createStructMemory(smallArena(buffer)).place });
   first.timer(() => {}).arm(50);
-  const { place } = createStructMemory(smallArena(buffer), { joins: true });
+  const { place } = createStructMemory(smallArena(buffer, 1));
   let fired = 0;
   const second = createTimers(clock, { place });
   second.timer(() => fired++);

@@ -2,20 +2,34 @@
 import { VirtsError } from '../base/errors.ts';
 import { ARENA_SIZE, ARENA_START } from './layout.ts';
 
+/**
+ * All threads of a machine ask for the same things in the same order, and so get the same addresses. The first of them
+ * finds zeros; what it puts there is what the others find.
+ */
 export interface Arena {
   readonly buffer: SharedArrayBuffer;
   /** Where it ends and frames begin. */
   readonly end: number;
-  /** Address of `size` zeroed bytes, aligned to `align` (a power of two). */
+  /** Number of the thread that uses it; 0 is the one that everything is made by. */
+  readonly thread: number;
+  /** Address of `size` bytes, aligned to `align` (a power of two). */
   allocate(size: number, align?: number): number;
 }
 
-/** An arena up to the address `end`. Throws VirtsError 'no-space' when it is used up. */
-export function createArena(buffer: SharedArrayBuffer, end = ARENA_SIZE): Arena {
+export interface ArenaOptions {
+  /** Address of its end; `ARENA_SIZE` if absent. */
+  readonly end?: number;
+  /** 0 if absent. */
+  readonly thread?: number;
+}
+
+/** Throws VirtsError 'no-space' when the arena is used up. */
+export function createArena(buffer: SharedArrayBuffer, { end = ARENA_SIZE, thread = 0 }: ArenaOptions = {}): Arena {
   let next = ARENA_START;
   return {
     buffer,
     end,
+    thread,
     allocate(size, align = 64) {
       const at = Math.ceil(next / align) * align;
       if (at + size > end) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });

@@ -3,6 +3,7 @@
  * that neighbouring guest pages usually lie side by side.
  */
 import { VirtsError } from '../base/errors.ts';
+import { createLock, locked } from '../base/lock.ts';
 import type { Arena } from './arena.ts';
 import { MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
 
@@ -27,48 +28,64 @@ export interface FramePool {
   references(frame: number): number;
 }
 
+/** Words that the threads of a machine share: the lock, the first frame of the list of free ones or 0, what was never used. */
+const WORD = { lock: 0, free: 1, next: 2, used: 3, count: 4 } as const;
+
 /** A pool over the part of the shared memory above the arena. A frame is named by its page number in that memory. */
 export function createFramePool(arena: Arena): FramePool {
   const { buffer } = arena;
   const counts = new Int32Array(buffer, arena.allocate(FRAME_END * 4), FRAME_END);
+  const words = new Int32Array(buffer, arena.allocate(WORD.count * 4), WORD.count);
+  const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
   const bytes = new Uint8Array(buffer);
-  const free: number[] = [];
+  const data = new DataView(buffer);
   const zeroFrame = arena.end / PAGE_SIZE;
-  let next = Math.ceil((zeroFrame + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
-  let used = 0;
+  if (arena.thread === 0) words[WORD.next] = Math.ceil((zeroFrame + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
 
-  function take(frame: number): number {
-    Atomics.store(counts, frame, 1);
-    used++;
+  /** Puts a frame on the list of free ones, whose links lie in the frames themselves. */
+  function push(frame: number): void {
+    data.setUint32(frame * PAGE_SIZE, words[WORD.free], true);
+    words[WORD.free] = frame;
+  }
+  function pop(): number {
+    const frame = words[WORD.free];
+    if (frame !== 0) words[WORD.free] = data.getUint32(frame * PAGE_SIZE, true);
     return frame;
   }
+
+  /** A frame and whether it was used before. */
+  function find(hint: number): { frame: number; reused: boolean } {
+    const next = words[WORD.next];
+    const frame = hint === next ? 0 : pop();
+    if (frame !== 0) return { frame, reused: true };
+    if (next >= FRAME_END) throw new VirtsError('no-space', 'all memory for guest RAM is in use');
+    words[WORD.next] = next + 1;
+    return { frame: next, reused: false };
+  }
+
   return {
     buffer,
     zeroFrame,
     get used() {
-      return used;
+      return words[WORD.used];
     },
-    allocate(hint = 0) {
-      if (hint >= next && hint < FRAME_END && hint < next + CLUSTER_FRAMES) {
-        for (let frame = next; frame < hint; frame++) free.push(frame);
-        next = hint + 1;
-        return take(hint);
-      }
-      const reused = free.pop();
-      if (reused !== undefined) {
-        bytes.fill(0, reused * PAGE_SIZE, (reused + 1) * PAGE_SIZE);
-        return take(reused);
-      }
-      if (next >= FRAME_END) throw new VirtsError('no-space', 'all memory for guest RAM is in use');
-      return take(next++);
-    },
+    allocate: (hint = 0) =>
+      locked(lock, () => {
+        const { frame, reused } = find(hint);
+        if (reused) bytes.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
+        Atomics.store(counts, frame, 1);
+        words[WORD.used]++;
+        return frame;
+      }),
     share(frame) {
       Atomics.add(counts, frame, 1);
     },
     release(frame) {
       if (Atomics.sub(counts, frame, 1) > 1) return;
-      used--;
-      free.push(frame);
+      locked(lock, () => {
+        words[WORD.used]--;
+        push(frame);
+      });
     },
     references: (frame) => Atomics.load(counts, frame),
   };

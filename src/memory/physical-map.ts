@@ -2,6 +2,7 @@
  * The guest-physical map: for each 4 KiB page of guest-physical memory, what is behind it. One 32-bit entry a page: the
  * frame's address in the upper 20 bits, its state and flags below.
  */
+import { createLock, locked } from '../base/lock.ts';
 import type { Arena } from './arena.ts';
 import type { FramePool } from './frame-pool.ts';
 import type { GuestMemory, Span } from './guest-memory.ts';
@@ -42,7 +43,10 @@ export interface PhysicalMap extends GuestMemory {
   /** Entries: pages from guest-physical address 0 up that may be RAM. */
   readonly pages: number;
   entry(page: number): number;
-  /** Tells that the vCPU `holder` (0 to 7) has code decoded from a page: writes to it must be seen from now on. */
+  /**
+   * Tells that the vCPU `holder` (0 to 7) is about to decode code from a page: writes to it that come after are seen, and
+   * those before have reached it.
+   */
   holdCode(page: number, holder: number): void;
   /** Tells that it has none any more. */
   releaseCode(page: number, holder: number): void;
@@ -59,73 +63,103 @@ export interface PhysicalMap extends GuestMemory {
 export interface MapEvents {
   /** Bytes of a page from which a vCPU has decoded code are about to change. */
   codeWritten(holder: number, page: number, from: number, to: number): void;
-  /** Write grants for the frame at a host address no longer hold; where the page moved away from it, no grant does. */
+  /**
+   * Write grants for the frame at a host address no longer hold; where the page moved away from it, no grant does. Called
+   * inside `exclusively`.
+   */
   revoked(host: number, moved: boolean): void;
+  /**
+   * Runs `work` while no other thread executes guest code, each having finished the accesses that it began. Absent where
+   * one thread does all.
+   */
+  exclusively?(work: () => void): void;
 }
 
-/** A map of `size` bytes of RAM from address 0, all zero pages. */
+/**
+ * A map of `size` bytes of RAM from address 0, all zero pages.
+ *
+ * Entries change while other threads read them. What gives rights is one compare-and-exchange; what takes rights away is
+ * done exclusively, for a thread may hold them in its TLB.
+ */
 export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, events: MapEvents): PhysicalMap {
+  const { exclusively = (work: () => void) => work() } = events;
   const pages = size / PAGE_SIZE;
   const base = arena.allocate(pages * 4, PAGE_SIZE);
   const entries = new Uint32Array(arena.buffer, base, pages);
-  /** A bit for each vCPU that has code of a page. */
+  /** A bit for each vCPU that has code of a page; changed, with the entry's flag, under the lock. */
   const holders = new Uint8Array(arena.buffer, arena.allocate(pages), pages);
+  const holding = createLock(new Int32Array(arena.buffer, arena.allocate(4), 1), arena.thread);
   const bytes = new Uint8Array(arena.buffer);
   const zeroEntry = (pool.zeroFrame * PAGE_SIZE + PAGE_STATE.zero) >>> 0;
-  entries.fill(zeroEntry);
+  if (arena.thread === 0) entries.fill(zeroEntry);
 
-  const stateOf = (page: number) => (entries[page] as number) & STATE_MASK;
-  const frameOf = (page: number) => (entries[page] as number) >>> 12;
+  const stateOf = (entry: number) => entry & STATE_MASK;
+  const hostOf = (entry: number) => (entry & ~(PAGE_SIZE - 1)) >>> 0;
 
-  function ownFrame(page: number): number {
-    const before = page > 0 && stateOf(page - 1) === PAGE_STATE.private ? frameOf(page - 1) + 1 : 0;
-    const frame = pool.allocate(before);
-    if (stateOf(page) === PAGE_STATE.shared) {
-      const old = frameOf(page);
-      bytes.copyWithin(frame * PAGE_SIZE, old * PAGE_SIZE, (old + 1) * PAGE_SIZE);
-      pool.release(old);
+  /** The entry of a page with a frame of its own, a copy of the one before. */
+  function ownFrame(page: number, before: number): number {
+    const neighbour = page > 0 ? entries[page - 1] : 0;
+    const frame = pool.allocate(stateOf(neighbour) === PAGE_STATE.private ? (neighbour >>> 12) + 1 : 0);
+    if (stateOf(before) === PAGE_STATE.shared) {
+      bytes.copyWithin(frame * PAGE_SIZE, hostOf(before), hostOf(before) + PAGE_SIZE);
     }
-    return frame;
+    return (frame * PAGE_SIZE + PAGE_STATE.private + PAGE_FLAG.dirty + (before & PAGE_FLAG.code)) >>> 0;
+  }
+
+  /** Gives a page a frame of its own, unless it has changed since `before`. */
+  function replace(page: number, before: number): void {
+    const own = ownFrame(page, before);
+    const replaced = Atomics.compareExchange(entries, page, before, own) === before;
+    if (!replaced) pool.release(own >>> 12);
+    else if (stateOf(before) === PAGE_STATE.shared) pool.release(before >>> 12);
+    if (replaced && (before & PAGE_FLAG.seen) !== 0) events.revoked(hostOf(before), true);
   }
 
   const map: PhysicalMap = {
     size,
     base,
     pages,
-    entry: (page) => (page < pages ? (entries[page] as number) : 0),
+    entry: (page) => (page < pages ? entries[page] : 0),
     holdCode(page, holder) {
-      holders[page] |= 1 << holder;
-      if (((entries[page] as number) & PAGE_FLAG.code) !== 0) return;
-      entries[page] = (entries[page] as number) | PAGE_FLAG.code;
-      events.revoked(frameOf(page) * PAGE_SIZE, false);
+      const fresh = locked(holding, () => {
+        holders[page] |= 1 << holder;
+        return (Atomics.or(entries, page, PAGE_FLAG.code) & PAGE_FLAG.code) === 0;
+      });
+      if (fresh) exclusively(() => events.revoked(hostOf(entries[page]), false));
     },
     releaseCode(page, holder) {
-      holders[page] &= ~(1 << holder);
-      if (holders[page] === 0) entries[page] = (entries[page] as number) & ~PAGE_FLAG.code;
+      locked(holding, () => {
+        holders[page] &= ~(1 << holder);
+        if (holders[page] === 0) Atomics.and(entries, page, ~PAGE_FLAG.code);
+      });
     },
     writeCode(page, from, to) {
-      if (((entries[page] as number) & PAGE_FLAG.code) === 0) return;
-      const held = holders[page] as number;
+      if ((entries[page] & PAGE_FLAG.code) === 0) return;
+      const held = holders[page];
       for (let holder = 0; held >>> holder !== 0; holder++) {
         if (((held >>> holder) & 1) !== 0) events.codeWritten(holder, page, from, to);
       }
     },
     makeWritable(page) {
-      if (page >= pages || stateOf(page) === PAGE_STATE.device) return 0;
-      if (stateOf(page) !== PAGE_STATE.private) {
-        const before = entries[page] as number;
-        entries[page] = (ownFrame(page) * PAGE_SIZE + PAGE_STATE.private + (before & PAGE_FLAG.code)) >>> 0;
-        if ((before & PAGE_FLAG.seen) !== 0) events.revoked((before & ~(PAGE_SIZE - 1)) >>> 0, true);
+      if (page >= pages) return 0;
+      for (;;) {
+        const entry = Atomics.load(entries, page);
+        if (stateOf(entry) === PAGE_STATE.device) return 0;
+        if (stateOf(entry) === PAGE_STATE.private) {
+          if ((entry & PAGE_FLAG.dirty) === 0) Atomics.or(entries, page, PAGE_FLAG.dirty);
+          return hostOf(entry);
+        }
+        if (stateOf(entry) === PAGE_STATE.zero && (entry & PAGE_FLAG.seen) === 0) replace(page, entry);
+        else exclusively(() => replace(page, entry));
       }
-      entries[page] = (entries[page] as number) | PAGE_FLAG.dirty;
-      return frameOf(page) * PAGE_SIZE;
     },
     readable(page) {
-      return page < pages && stateOf(page) >= PAGE_STATE.zero ? frameOf(page) * PAGE_SIZE : 0;
+      const entry = page < pages ? entries[page] : 0;
+      return stateOf(entry) >= PAGE_STATE.zero ? hostOf(entry) : 0;
     },
     resident() {
       let count = 0;
-      for (let page = 0; page < pages; page++) if (stateOf(page) === PAGE_STATE.private) count++;
+      for (const entry of entries) if (stateOf(entry) === PAGE_STATE.private) count++;
       return count;
     },
     spans(address, length, access) {

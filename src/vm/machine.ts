@@ -7,7 +7,6 @@ import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
-import { EFLAGS } from '../isa/state.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
@@ -19,19 +18,36 @@ import { createFramePool } from '../memory/frame-pool.ts';
 import { createSharedMemory, MEMORY_SIZE, PAGE_SIZE } from '../memory/layout.ts';
 import { createPhysicalMap, type PhysicalMap } from '../memory/physical-map.ts';
 import { readContainer, type Section, writeContainer } from '../snapshot/container.ts';
+import { createEnds, endNumber, endOfNumber, type MachineEnd } from './machine-end.ts';
 import { restoreMachine, saveMachine } from './machine-snapshot.ts';
 import { createPacer } from './pacer.ts';
+import { type Guard, processorBoard } from './processor-board.ts';
 import { arenaShares, createProcessors, MOST_VCPUS } from './processors.ts';
+import { createThreads, type Threads } from './threads.ts';
 import { createTurns } from './turns.ts';
+
+export type { MachineEnd } from './machine-end.ts';
 
 /** TSC ticks a nanosecond: the TSC counts nanoseconds. */
 export const TSC_FREQUENCY = 1_000_000_000;
+
+/** A thread of a machine that has one for each vCPU. The first makes what the others find; they come after its boot. */
+export interface MachineThread {
+  /** The vCPU that this thread runs. */
+  readonly number: number;
+  /** The memory of all threads of the machine, from `createSharedMemory`. */
+  readonly memory: WebAssembly.Memory;
+  /** Ends the sleep of another thread, or keeps it from falling asleep once. */
+  wake(number: number): void;
+}
 
 export interface MachineOptions {
   /** Guest RAM in bytes, a multiple of 4 KiB. */
   readonly memory: number;
   /** vCPUs, 1 to `MOST_VCPUS`; 1 if absent. */
   readonly cpus?: number | undefined;
+  /** Which of its threads this is; absent: one thread runs all vCPUs, in turns. A counted clock has but one. */
+  readonly thread?: MachineThread | undefined;
   /**
    * `real`: the host's time. A number: each instruction takes so many nanoseconds and idle time is skipped, so that a run
    * repeats exactly; a multiple of 1/1024.
@@ -56,10 +72,6 @@ export interface MachineOptions {
   onException?(vector: number, error: number | undefined, rip: bigint): void;
 }
 
-export type MachineEnd =
-  | { readonly reason: 'power-off' | 'reset' | 'triple-fault' | 'halted' }
-  | { readonly reason: 'debug-exit'; readonly status: number };
-
 /** Nothing to do before `until` (machine time, ns), unless input comes first. */
 export interface Idle {
   readonly kind: 'idle';
@@ -82,6 +94,7 @@ export type Progress =
 export type StepProgress = { readonly kind: 'stepped' } | Idle | Ended;
 
 export interface Machine {
+  /** Those that this thread runs. */
   readonly vcpus: readonly Vcpu[];
   readonly board: Board;
   readonly memory: PhysicalMap;
@@ -121,7 +134,8 @@ const MOST_MEMORY = 3584 * 1024 * 1024;
 /** Frames come in clusters of 2 MiB, and the first holds the zero frame. */
 const ZERO_CLUSTER = 2 * 1024 * 1024;
 
-function check({ memory, cpus = 1 }: MachineOptions): void {
+function check({ memory, cpus = 1, clock, thread }: MachineOptions): void {
+  if (thread !== undefined && clock !== 'real') throw new VirtsError('internal', 'A counted clock has one thread.');
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MOST_VCPUS) {
     throw new VirtsError('usage', `A machine has 1 to ${MOST_VCPUS} vCPUs.`, { cpus });
   }
@@ -130,13 +144,6 @@ function check({ memory, cpus = 1 }: MachineOptions): void {
   if (memory % PAGE_SIZE === 0 && memory > 0 && memory <= most) return;
   const limit = `${Math.floor(most / 2 ** 20)} MiB`;
   throw new VirtsError('usage', `The memory size must be a multiple of 4 KiB, and at most ${limit}.`, { size: memory });
-}
-
-/** A vCPU that nothing wakes by itself: halted with interrupts off, or waiting for another to start it. */
-function isDeaf(vcpu: Vcpu): boolean {
-  const { state } = vcpu;
-  if (vcpu.awake()) return false;
-  return state.activity !== ACTIVITY.halted || ((state.eflags & EFLAGS.if) === 0 && state.nmiPending === 0);
 }
 
 /** Adds figures up by name. */
@@ -151,9 +158,18 @@ export function createMachine(options: MachineOptions): Machine {
   check(options);
   const { cpus = 1 } = options;
   const log = options.log ?? (() => {});
-  const memory = createSharedMemory();
-  const arena = createArena(memory.buffer, arenaShares(cpus).arena);
+  const { thread } = options;
+  const memory = thread?.memory ?? createSharedMemory();
+  const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
   const pool = createFramePool(arena);
+  const threads =
+    thread &&
+    createThreads({
+      arena,
+      count: cpus,
+      poll: (number) => processors.poll(number),
+      wake: (number) => thread.wake(number),
+    });
   const random64 = () => {
     const bytes = new Uint8Array(8);
     options.random(bytes);
@@ -161,6 +177,8 @@ export function createMachine(options: MachineOptions): Machine {
   };
   const processors = createProcessors({
     count: cpus,
+    own: thread?.number,
+    threads,
     memory,
     arena,
     translation: options.translation,
@@ -175,31 +193,37 @@ export function createMachine(options: MachineOptions): Machine {
     hostNow: () => options.hostNow(),
     log,
     ...(options.onException && { onException: (v, e, rip) => options.onException?.(v, e, rip) }),
-    woken() {
-      turnOver = true;
-      processors.running?.stop();
+    woken(number) {
+      if (thread !== undefined) thread.wake(number);
+      else {
+        turnOver = true;
+        processors.running?.stop();
+      }
     },
   });
-  const { vcpus, retired } = processors;
+  const { vcpus, states, retired } = processors;
   const map = createPhysicalMap(arena, pool, options.memory, processors.events);
   const counted = options.clock === 'real' ? undefined : countedClock({ nsPerInstruction: options.clock, retired });
-  const clock = counted ?? realClock(() => options.hostNow());
   const structs = createStructMemory(arena);
+  const clock = counted ?? realClock(() => options.hostNow(), structs.place);
   /** Machine time at which the run under way comes back by itself. */
   let runEnd = Number.NEGATIVE_INFINITY;
   const timers = createTimers(clock, {
     place: structs.place,
     vcpus: cpus,
-    // An alarm set by the guest for a time before that ends the run: it may be due after a few instructions.
-    armed(deadline) {
-      if (deadline < runEnd) processors.running?.stop();
+    armed(deadline, vcpu) {
+      if (thread !== undefined && vcpu !== thread.number) thread.wake(vcpu);
+      // An alarm set by the guest for a time before that ends the run: it may be due after a few instructions.
+      else if (deadline < runEnd) processors.running?.stop();
     },
   });
-  let end: MachineEnd | undefined;
+  const guarded: Guard = threads?.guarded ?? ((work) => work());
+  const ends = threads ?? createEnds();
+  const ended = () => endOfNumber(ends.ended());
   let request: KernelRequest | undefined;
 
   const finish = (reached: MachineEnd) => {
-    end ??= reached;
+    ends.finish(endNumber(reached));
     processors.running?.stop();
   };
   const board = createBoard({
@@ -210,52 +234,65 @@ export function createMachine(options: MachineOptions): Machine {
     description: { ...STANDARD_BOARD, vcpus: cpus },
     random: (bytes) => options.random(bytes),
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
-    tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - (vcpus[number]?.state.tscOffset ?? 0n))),
+    tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - states[number].tscOffset)),
     log,
     powerOff: () => finish({ reason: 'power-off' }),
     reset: () => finish({ reason: 'reset' }),
     debugExit: (status) => finish({ reason: 'debug-exit', status }),
     vcpus: processors.signals,
   });
-  processors.create(map, board);
+  processors.create(map, (number) => processorBoard(board, number, threads?.guarded));
   const turns = createTurns(vcpus);
   const pacer = createPacer();
   /** What the vCPU that runs did gave another something to do. */
   let turnOver = false;
-  resetProcessors();
+  if (arena.thread === 0) resetProcessors();
 
   /** All vCPUs as after power-on. */
   function resetProcessors(): void {
-    for (const [number, { state }] of vcpus.entries()) resetVcpu(state, { bootstrap: number === 0 });
+    for (const [number, state] of states.entries()) resetVcpu(state, { bootstrap: number === 0 });
   }
-  function processorsReplaced(): void {
+  /** Memory and the state of the vCPUs of this thread were replaced. */
+  function lookAnew(): void {
     for (const vcpu of vcpus) {
-      vcpu.state.instructions = BigInt(vcpu.retired());
       vcpu.memoryReplaced();
       vcpu.stateReplaced();
     }
   }
+  /** The same for all vCPUs. */
+  function replaced(): void {
+    lookAnew();
+    threads?.stateReplaced();
+  }
 
   function boot(next: KernelRequest): void {
     request = next;
+    const counts = states.map((_, number) => BigInt(processors.retiredBy(number)));
     board.reset();
     resetProcessors();
     const entry = bootKernel(map, board.description, next);
-    applyEntryState(vcpus[0].state, entry);
-    processorsReplaced();
+    applyEntryState(states[0], entry);
+    for (const [number, state] of states.entries()) state.instructions = counts[number];
+    replaced();
   }
+
+  // Times are whole nanoseconds: nothing is due between two.
+  const untilTimer = (): Idle => ({ kind: 'idle', until: Math.ceil(timers.next(thread?.number)) });
+  const runTimers = () => {
+    if (timers.next(thread?.number) <= clock.now()) guarded(() => timers.run());
+  };
 
   /** What the state of the vCPUs means after one came back. */
   function progress(): { readonly kind: 'running' } | Idle | Ended {
+    if (states.some(({ activity }) => activity === ACTIVITY.shutdown)) finish({ reason: 'triple-fault' });
+    const end = ended();
     if (end !== undefined) return { kind: 'ended', end };
-    if (vcpus.some(({ state }) => state.activity === ACTIVITY.shutdown))
-      return { kind: 'ended', end: { reason: 'triple-fault' } };
     if (vcpus.some(({ state }) => state.activity === ACTIVITY.running)) return { kind: 'running' };
-    if (vcpus.every(isDeaf)) return { kind: 'ended', end: { reason: 'halted' } };
-    return untilTimer();
+    if (!processors.deaf()) return untilTimer();
+    if (arena.thread === 0) return { kind: 'ended', end: { reason: 'halted' } };
+    thread?.wake(0);
+    return { kind: 'idle', until: Number.POSITIVE_INFINITY };
   }
-  // Times are whole nanoseconds: nothing is due between two.
-  const untilTimer = (): Idle => ({ kind: 'idle', until: Math.ceil(timers.next()) });
 
   /** Runs a vCPU. `time`: when `count` instructions will have run, in machine time. */
   function runUntil(vcpu: Vcpu, time: number, count: number, exact: boolean): RunResult {
@@ -276,20 +313,39 @@ export function createMachine(options: MachineOptions): Machine {
   }
 
   /** Runs the vCPU whose turn it is for some of `ns` nanoseconds of host time. */
-  function advance(ns: number): Progress {
-    timers.run();
-    if (counted !== undefined) return advanceInstructions(pacer.instructions(ns));
+  function advanceTurn(ns: number): Progress {
+    runTimers();
     const vcpu = turns.next();
-    if (vcpu === undefined || end !== undefined) return progress();
-    const until = Math.min(ns, Math.max(0, timers.next() - clock.now()));
+    if (vcpu === undefined || ends.ended() !== 0) return progress();
+    const until = Math.min(ns, Math.max(0, timers.next(thread?.number) - clock.now()));
     const before = vcpu.retired();
     const started = options.hostNow();
     const count = Math.min(pacer.instructions(until), turns.left());
     const result = runUntil(vcpu, clock.now() + until, count, false);
     pacer.measured(vcpu.retired() - before, options.hostNow() - started);
-    timers.run();
-    if (end === undefined && result === 'breakpoint') return breakpointAt(vcpu);
-    return end === undefined && turns.next() !== undefined ? { kind: 'running' } : progress();
+    runTimers();
+    if (ends.ended() !== 0) return progress();
+    if (result === 'breakpoint') return breakpointAt(vcpu);
+    return turns.next() === undefined ? progress() : { kind: 'running' };
+  }
+
+  /** Runs this thread's vCPU, unless another thread has the machine stand still. */
+  function advanceThread(ns: number, { enter, leave, wasReplaced }: Threads): Progress {
+    if (!enter()) {
+      const end = ended();
+      return end === undefined ? { kind: 'idle', until: Number.POSITIVE_INFINITY } : { kind: 'ended', end };
+    }
+    try {
+      if (wasReplaced()) lookAnew();
+      return advanceTurn(ns);
+    } finally {
+      leave();
+    }
+  }
+
+  function advance(ns: number): Progress {
+    if (threads !== undefined) return advanceThread(ns, threads);
+    return counted === undefined ? advanceTurn(ns) : advanceInstructions(pacer.instructions(ns));
   }
 
   /** Counted clock: stops exactly where a timer is due, so that interrupts come at the same instruction every time. */
@@ -305,7 +361,7 @@ export function createMachine(options: MachineOptions): Machine {
         const now = counted.exact();
         const due = Math.ceil((Math.ceil(timers.next()) - now) / rate);
         const length = Math.max(1, Math.min(target - retired(), due, turns.left()));
-        if (runUntil(vcpu, now + length * rate, length, true) === 'breakpoint' && end === undefined)
+        if (runUntil(vcpu, now + length * rate, length, true) === 'breakpoint' && ends.ended() === 0)
           return breakpointAt(vcpu);
       }
       const state = progress();
@@ -334,11 +390,14 @@ export function createMachine(options: MachineOptions): Machine {
     return idle;
   }
 
+  /** Runs `work` while no vCPU executes anything. */
+  const standingStill: Guard = threads?.whileHeld ?? ((work) => work());
+  const parts = { states, replaced, turns, board, map, clock };
   return {
     vcpus,
     board,
     memory: map,
-    boot,
+    boot: (next) => standingStill(() => boot(next)),
     now: () => clock.now(),
     retired,
     advance,
@@ -346,16 +405,19 @@ export function createMachine(options: MachineOptions): Machine {
     step,
     pause: () => clock.stop(),
     continue: () => clock.continue(),
-    input: (bytes) => (board.serial[0].listening() ? board.serial[0].receive(bytes) : 0),
+    input: (bytes) => guarded(() => (board.serial[0].listening() ? board.serial[0].receive(bytes) : 0)),
     reset() {
-      if (request === undefined) throw new VirtsError('internal', 'A machine that never booted cannot be reset.');
-      end = undefined;
-      boot(request);
+      const again = request;
+      if (again === undefined) throw new VirtsError('internal', 'A machine that never booted cannot be reset.');
+      standingStill(() => {
+        boot(again);
+        ends.revive();
+      });
     },
-    save: () => writeContainer(saveMachine({ vcpus, turns, board, map, clock })),
+    save: () => standingStill(() => writeContainer(saveMachine(parts))),
     restore(snapshot) {
       const sections: Section[] = readContainer(snapshot);
-      restoreMachine({ vcpus, turns, board, map, clock }, sections);
+      standingStill(() => restoreMachine(parts, sections));
     },
     stats: () => ({
       ...sumOf(vcpus.map((vcpu) => vcpu.stats())),

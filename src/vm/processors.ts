@@ -1,13 +1,19 @@
-/** The vCPUs of a machine: what they share, and how the board and guest memory reach them. */
+/** The vCPUs of a machine: what they share, and how the board, guest memory and each other's threads reach them. */
 import type { CpuClock } from '../cpu/context.ts';
+import { DEFAULT_CODE_LIMITS } from '../cpu/translator/code-cache.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
+import { createChangedCode } from '../engine/translated/changed-code.ts';
+import type { VcpuThreads } from '../engine/translated/environment.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
 import { createVcpu, type Translation, type Vcpu, type VcpuMemoryEvents } from '../engine/translated/vcpu.ts';
-import type { Board } from '../machine/board.ts';
+import { placeVcpu, type VcpuPlace } from '../engine/translated/vcpu-place.ts';
+import { EFLAGS, VCPU, type VcpuState } from '../isa/state.ts';
+import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import type { Arena } from '../memory/arena.ts';
 import { ARENA_SIZE } from '../memory/layout.ts';
 import type { MapEvents, PhysicalMap } from '../memory/physical-map.ts';
+import type { ProcessorBoard } from './processor-board.ts';
 
 /** vCPUs of a machine: each takes a share of the arena, and a bit for each page of code. */
 export const MOST_VCPUS = 8;
@@ -30,78 +36,158 @@ export function arenaShares(count: number): { readonly arena: number; readonly r
 
 export interface ProcessorOptions {
   readonly count: number;
+  /** The vCPU that this thread runs; absent: it runs all. */
+  readonly own?: number | undefined;
   readonly memory: WebAssembly.Memory;
   readonly arena: Arena;
   readonly translation: Translation | undefined;
   readonly compiler: CompilerPort | undefined;
   readonly clock: CpuClock;
+  /** Threads of the other vCPUs. */
+  readonly threads?: VcpuThreads | undefined;
   random(): bigint;
   /** Nanoseconds, as `MachineOptions.hostNow`. */
   hostNow(): number;
   log(message: string): void;
   onException?(vector: number, error: number | undefined, rip: bigint): void;
-  /** A vCPU that does not run now has something to do. */
-  woken(): void;
+  /** A vCPU that does not run now, or not in this thread, has something to do. */
+  woken(number: number): void;
 }
 
 export interface Processors {
+  /** Those that this thread runs. */
   readonly vcpus: readonly Vcpu[];
+  /** State of all. */
+  readonly states: readonly VcpuState[];
   /** How the local APICs reach them. */
   readonly signals: readonly ProcessorSignals[];
   /** How the physical map reaches them. */
   readonly events: MapEvents;
   /** Makes the vCPUs, once map and board are there. */
-  create(map: PhysicalMap, board: Board): void;
-  /** `vcpu` runs now; `undefined`: none does. */
+  create(map: PhysicalMap, board: (number: number) => ProcessorBoard): void;
+  /** The one that runs now, if any. */
   running: Vcpu | undefined;
-  /** Instructions that all have retired. */
+  /** Instructions that all have retired; those of other threads as of their last look at the outside. */
   retired(): number;
+  retiredBy(number: number): number;
+  /** Makes the guest code of another thread's vCPU come to its next poll. */
+  poll(number: number): void;
+  /** Whether none would run, and nothing but an NMI or a start could wake any. */
+  deaf(): boolean;
+}
+
+/** Tells a vCPU of another thread that something waits for it, as `Vcpu.signal` does in its own. */
+function signalFromOutside(state: VcpuState): void {
+  state.eventsWait = 1;
+  state.poll = 1;
 }
 
 export function createProcessors(options: ProcessorOptions): Processors {
-  const { count, memory, arena, clock } = options;
+  const { count, own, memory, arena, clock, threads } = options;
+  const { buffer } = memory;
+  const { records } = arenaShares(count);
+  const cellBytes = (options.translation?.limits ?? DEFAULT_CODE_LIMITS).cellBytes;
+  const places: readonly VcpuPlace[] = Array.from({ length: count }, () => placeVcpu(arena, records, cellBytes));
+  const states = places.map(({ cpu }) => VCPU.view(buffer as SharedArrayBuffer, cpu));
+  /** By number; those of other threads are absent. */
+  const here: (Vcpu & VcpuMemoryEvents)[] = [];
+  const isHere = (number: number) => own === undefined || own === number;
+  const changedCode = places.map((place) =>
+    createChangedCode(buffer as SharedArrayBuffer, place.changedCode, arena.thread),
+  );
   const vcpus: (Vcpu & VcpuMemoryEvents)[] = [];
-  /** Calls what a board that is being made may not call yet. */
-  const reach = (number: number, act: (vcpu: Vcpu) => void) => {
-    const vcpu = vcpus[number];
-    if (vcpu === undefined) return;
-    act(vcpu);
-    if (vcpu !== processors.running) options.woken();
-  };
-  const processors: Processors = {
-    vcpus,
-    running: undefined,
-    signals: Array.from({ length: count }, (_, number) => ({
-      interrupt: () => reach(number, (vcpu) => vcpu.signal()),
-      nmi: () => reach(number, (vcpu) => vcpu.nmi()),
+
+  /** `near` for a vCPU of this thread, `far` for the state of another's. */
+  function reach(number: number, near: (vcpu: Vcpu) => void, far: (state: VcpuState) => void): void {
+    const vcpu = here[number];
+    if (vcpu !== undefined) near(vcpu);
+    else if (!isHere(number)) {
+      far(states[number]);
+      signalFromOutside(states[number]);
+    }
+    if (vcpu === undefined || vcpu !== processors.running) options.woken(number);
+  }
+
+  function signalsOf(number: number): ProcessorSignals {
+    return {
+      interrupt: () =>
+        reach(
+          number,
+          (vcpu) => vcpu.signal(),
+          () => {},
+        ),
+      nmi: () =>
+        reach(
+          number,
+          (vcpu) => vcpu.nmi(),
+          (state) => {
+            state.nmiPending = 1;
+          },
+        ),
       // There is no system management mode.
       smi() {},
-      init: () => reach(number, (vcpu) => vcpu.init()),
-      startup: (vector) => reach(number, (vcpu) => vcpu.start(vector)),
-    })),
+      init: () =>
+        reach(
+          number,
+          (vcpu) => vcpu.init(),
+          (state) => {
+            state.startPending = 0;
+            state.initPending = 1;
+          },
+        ),
+      startup: (vector) =>
+        reach(
+          number,
+          (vcpu) => vcpu.start(vector),
+          (state) => {
+            state.startPending = vector + 1;
+          },
+        ),
+    };
+  }
+
+  function isDeaf(state: VcpuState): boolean {
+    if (state.initPending !== 0 || state.activity === ACTIVITY.running) return false;
+    if (state.activity !== ACTIVITY.halted) return state.startPending === 0;
+    return (state.eflags & EFLAGS.if) === 0 && state.nmiPending === 0;
+  }
+
+  const retiredBy = (number: number) => here[number]?.retired() ?? Number(states[number].instructions);
+
+  const processors: Processors = {
+    vcpus,
+    states,
+    running: undefined,
+    signals: Array.from({ length: count }, (_, number) => signalsOf(number)),
     events: {
-      codeWritten: (holder, page, from, to) => vcpus[holder].codeWritten(page, from, to),
-      revoked(host, moved) {
-        for (const vcpu of vcpus) vcpu.revoked(host, moved);
+      codeWritten(holder, page, from, to) {
+        if (isHere(holder)) here[holder].codeWritten(page, from, to);
+        else {
+          changedCode[holder].post(page, from, to);
+          states[holder].poll = 1;
+        }
       },
+      revoked(host, moved) {
+        for (const [number, { cpu }] of places.entries()) vcpus[0].revoke(states[number], cpu, host, moved);
+      },
+      ...(threads && { exclusively: threads.exclusively }),
     },
     create(map, board) {
       for (let number = 0; number < count; number++) {
+        if (!isHere(number)) continue;
         const vcpu = createVcpu({
           memory,
           arena,
           map,
           instructionSet: x86,
-          recordBytes: arenaShares(count).records,
+          place: places[number],
           translation: options.translation,
-          compiler: number === 0 ? options.compiler : undefined,
+          compiler: own === undefined && number > 0 ? undefined : options.compiler,
           hostNow: () => options.hostNow() / 1e6,
           environment: {
             topology: { apicId: number, count },
-            ports: board.ports,
-            mmio: board.vcpuMemory[number],
-            interrupts: board.interrupts[number],
-            apic: board.localApics[number],
+            threads,
+            ...board(number),
             clock,
             random: options.random,
             hypercall: () => -1000n,
@@ -109,10 +195,20 @@ export function createProcessors(options: ProcessorOptions): Processors {
             onException: options.onException && ((v, e) => options.onException?.(v, e, vcpu.state.rip)),
           },
         });
+        here[number] = vcpu;
         vcpus.push(vcpu);
       }
     },
-    retired: count === 1 ? () => vcpus[0]?.retired() ?? 0 : () => vcpus.reduce((sum, vcpu) => sum + vcpu.retired(), 0),
+    retired() {
+      let sum = 0;
+      for (let number = 0; number < count; number++) sum += retiredBy(number);
+      return sum;
+    },
+    retiredBy,
+    poll(number) {
+      states[number].poll = 1;
+    },
+    deaf: () => states.every(isDeaf),
   };
   return processors;
 }

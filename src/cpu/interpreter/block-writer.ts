@@ -63,6 +63,8 @@ export interface BlockWriterOptions {
 export interface BlockWriterParts extends BlockWriterOptions {
   /** Record of the block that begins at an offset of the page at hand, if one like that at `position` may go on there; or 0. */
   recordAt(position: CodePosition, offset: number): number;
+  /** Called before bytes of a page are decoded: writes to it must be seen from then on. */
+  reads(page: number): void;
 }
 
 export interface BlockWriter {
@@ -101,7 +103,7 @@ function isLast({ encoding: { definition, operands } }: Instruction): boolean {
 }
 
 export function createBlockWriter(options: BlockWriterParts): BlockWriter {
-  const { buffer, area, map, decode, formLength, handlers, separates, recordAt } = options;
+  const { buffer, area, map, decode, formLength, handlers, separates, recordAt, reads } = options;
   const data = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
   const writer = createRecordWriter(data);
@@ -186,6 +188,9 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
   function emitCrossing(d: Draft): boolean {
     d.nextPage = d.position.nextPage();
     if (d.nextPage < 0) return false;
+    // The look at it may have set an accessed bit in this page, and so dropped all that was known of it.
+    reads(d.position.page);
+    reads(d.nextPage);
     const joined = joinPages(d.position.page, d.offset, d.nextPage);
     const result = decode(joined, 0, d.mode);
     if (typeof result !== 'string' && !passesLimit(d, result.length)) emit(d, result);
@@ -208,6 +213,7 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
 
   /** Decodes up to the end of the block; `false`: the fetch of its first instruction faults. */
   function fill(d: Draft): boolean {
+    reads(d.position.page);
     const host = map.readable(d.position.page);
     const code = bytes.subarray(host, host + PAGE_SIZE);
     const limit = (d.position.modeKey & (MODE_SINGLE | MODE.debug)) !== 0 ? 1 : BLOCK_LIMIT;

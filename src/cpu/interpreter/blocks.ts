@@ -131,6 +131,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const block = pages.get(page)?.blocks.get(blockKey(offset, modeKey));
       return block?.linkable && block.limit === limit ? block.record : 0;
     },
+    reads: (page) => void codePage(page),
   });
   const pages = new Map<number, CodePage>();
   const modes = new Map<number, ShapeMode>();
@@ -160,9 +161,17 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     if (entry === undefined) {
       entry = { blocks: new Map(), entering: new Set() };
       pages.set(page, entry);
+      map.holdCode(page, options.holder);
     }
-    map.holdCode(page, options.holder);
     return entry;
+  }
+
+  /** Forgets a page of which nothing is decoded. */
+  function leave(page: number): void {
+    const entry = pages.get(page);
+    if (entry === undefined || entry.blocks.size + entry.entering.size > 0) return;
+    pages.delete(page);
+    map.releaseCode(page, options.holder);
   }
 
   function build(position: CodePosition): Block | undefined {
@@ -175,10 +184,18 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       handlers.clear();
       writer.forgetHandlers();
     }
-    const written = writer.write(position, modeOf(position.modeKey));
-    if (written === undefined) return undefined;
-    handlers.publish();
     const key = blockKey(position.offset, position.modeKey);
+    const replaced = pages.get(position.page)?.blocks.get(key);
+    if (replaced !== undefined) {
+      remove(replaced);
+      options.codeDropped();
+    }
+    const written = writer.write(position, modeOf(position.modeKey));
+    if (written === undefined) {
+      leave(position.page);
+      return undefined;
+    }
+    handlers.publish();
     const translatable = (position.modeKey & (MODE_SINGLE | MODE.debug)) === 0 && !options.separates(position.offset);
     // Without a spread: there are tens of thousands, and what is spread is stored apart.
     const block: Block = {
@@ -195,11 +212,6 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       translatable,
       linkable: translatable && written.nextPage < 0,
     };
-    const replaced = pages.get(position.page)?.blocks.get(key);
-    if (replaced !== undefined) {
-      remove(replaced);
-      options.codeDropped();
-    }
     codePage(position.page).blocks.set(key, block);
     if (block.nextPage >= 0) codePage(block.nextPage).entering.add(block);
     stats.blocks++;
@@ -248,12 +260,8 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const covering = block.coveredBy ?? [];
     block.coveredBy = undefined;
     for (const entry of covering) if (pages.get(entry.page)?.blocks.get(entry.key) === entry) remove(entry);
-    for (const page of [block.page, block.nextPage]) {
-      const entry = pages.get(page);
-      if (entry === undefined || entry.blocks.size + entry.entering.size > 0) continue;
-      pages.delete(page);
-      map.releaseCode(page, options.holder);
-    }
+    leave(block.page);
+    leave(block.nextPage);
   }
 
   /** Whether a block has bytes at `[from, to)` of a page that it lies in. */

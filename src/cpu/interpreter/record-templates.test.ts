@@ -53,6 +53,7 @@ function createRig() {
       handlers,
       separates: () => false,
       recordAt: () => 0,
+      reads() {},
     });
   return {
     decoded: () => decoded,

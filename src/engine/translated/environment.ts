@@ -20,8 +20,21 @@ export interface InterruptSource {
   acknowledge(): number;
 }
 
+/** What binds the threads of a machine that has one for each vCPU. */
+export interface VcpuThreads {
+  /**
+   * To be called at an instruction boundary: lets others be exclusive. `false`: the machine is to stand still, so the run
+   * comes back.
+   */
+  pass(): boolean;
+  /** As `MapEvents.exclusively`. */
+  exclusively(work: () => void): void;
+}
+
 export interface VcpuEnvironment {
   readonly topology: CpuTopology;
+  /** Absent where one thread runs all vCPUs. */
+  readonly threads?: VcpuThreads | undefined;
   readonly ports: PortBus;
   readonly mmio: MemoryBus;
   readonly interrupts: InterruptSource;

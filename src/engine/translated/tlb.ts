@@ -21,14 +21,24 @@ export interface TlbRoutines {
   tlbClearSpace(cpu: number, table: number): void;
   tlbForgetLarge(cpu: number): void;
   tlbRevokeFrame(cpu: number, host: number, all: number): void;
+  forgetJumps(cpu: number, forGood: number): void;
 }
 
 export interface Tlb {
   /** Puts the table for the present rights and address space to use. */
   select(): void;
   flush(kind: TlbFlush, address?: bigint, pcid?: number): void;
-  /** Takes back write grants for the frame at a host address, with `all` every grant. */
-  revoke(host: number, all: boolean): void;
+}
+
+/**
+ * Takes back write grants that a vCPU, maybe of another thread that does not run, has for the frame at a host address; with
+ * `all` every grant.
+ */
+export function revokeGrants(routines: TlbRoutines, state: VcpuState, cpu: number, host: number, all: boolean): void {
+  // A frame that is no longer what it was tells nothing by its address.
+  if (all) routines.forgetJumps(cpu, 1);
+  else state.epoch = (state.epoch + 1) >>> 0;
+  routines.tlbRevokeFrame(cpu, host, all ? 1 : 0);
 }
 
 export function createTlb(
@@ -38,8 +48,6 @@ export function createTlb(
   routines: TlbRoutines,
   /** Code that was looked up before may now stand elsewhere. */
   mappingsChanged: () => void,
-  /** A frame is no longer what it was, so that its address tells nothing. */
-  framesChanged: () => void,
 ): Tlb {
   new Uint8Array(memory, state.tlbArea, TLB_AREA_BYTES).fill(0).fill(TLB_INVALID, 0, TLB_TABLES_BYTES);
   const spaces = state.tlbPcids.fill(-1);
@@ -113,11 +121,6 @@ export function createTlb(
           routines.tlbForgetLarge(cpu);
       }
       this.select();
-    },
-    revoke(host, all) {
-      if (all) framesChanged();
-      else state.epoch++;
-      routines.tlbRevokeFrame(cpu, host, all ? 1 : 0);
     },
   };
 }

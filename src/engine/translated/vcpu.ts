@@ -13,7 +13,7 @@ import { type Block, createBlockCache, modeKeyOf } from '../../cpu/interpreter/b
 import { CODE_INDEX_BYTES, coolCode, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import { coolEntries, coolEntry, enterJump, JUMP_CACHE_BYTES } from '../../cpu/interpreter/jump-cache.ts';
+import { coolEntries, coolEntry, enterJump } from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD } from '../../cpu/interpreter/record.ts';
 import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
@@ -26,7 +26,7 @@ import { createTranslator } from '../../cpu/translator/translator.ts';
 import type { Sample } from '../../cpu/translator/verified-writer.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
-import { openCounters, VCPU_BYTES } from '../../isa/counters.ts';
+import { openCounters } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { createFormReader } from '../../isa/form.ts';
 import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
@@ -34,16 +34,17 @@ import { ACTIVITY, initVcpu, startVcpu } from '../../machine/vcpu-reset.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
-import { TLB_AREA_BYTES } from '../../memory/tlb.ts';
 import { createBrake } from './brake.ts';
 import { createBreakpoints } from './breakpoints.ts';
+import { createChangedCode } from './changed-code.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
 import { vcpuHelpers } from './helpers.ts';
 import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
-import { createTlb, type TlbRoutines } from './tlb.ts';
+import { createTlb, revokeGrants, type TlbRoutines } from './tlb.ts';
+import { placeVcpu, type VcpuPlace } from './vcpu-place.ts';
 import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
 
@@ -52,6 +53,9 @@ const RECORD_AREA = 128 * 1024 * 1024;
 
 /** Share of the threshold that code keeps which was hot when it could not be translated. */
 const NEARLY_HOT = 7 / 8;
+
+/** Index of `poll` among the words of the state block. */
+const POLL = VCPU.offsets.poll / 4;
 
 /** Limit of a code segment that has none. */
 const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
@@ -107,7 +111,10 @@ export interface Vcpu {
 /** What events of the physical map mean to the vCPU; the map is made before it. */
 export interface VcpuMemoryEvents {
   codeWritten(page: number, from: number, to: number): void;
+  /** Write grants of this vCPU for the frame at a host address no longer hold; if it moved, no grant does. */
   revoked(host: number, moved: boolean): void;
+  /** The same for the vCPU with a state block, maybe one of another thread, which does not run. */
+  revoke(state: VcpuState, cpu: number, host: number, moved: boolean): void;
 }
 
 /** When and how code is translated. */
@@ -134,8 +141,8 @@ export interface VcpuOptions {
   readonly map: PhysicalMap;
   readonly instructionSet: InstructionSet;
   readonly environment: VcpuEnvironment;
-  /** Bytes for records of decoded code; 128 MiB if absent. */
-  readonly recordBytes?: number | undefined;
+  /** Where its parts lie; somewhere in the arena if absent. */
+  readonly place?: VcpuPlace | undefined;
   /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation | undefined;
   /** Where regions are compiled; absent: in this thread, as always where translated code is verified. */
@@ -146,21 +153,23 @@ export interface VcpuOptions {
 
 interface Runtime extends MemoryRoutines, TlbRoutines {
   run(cpu: number, handler: number, record: number): number;
-  forgetJumps(cpu: number, forGood: number): void;
   dispatch(cpu: number, ignored: number): number;
   enterInterrupt?(cpu: number, vector: number): number;
   enterException?(cpu: number): number;
 }
 
 export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
-  const { memory, arena, map, instructionSet, environment, recordBytes = RECORD_AREA, hostNow = () => 0 } = options;
+  const { memory, arena, map, instructionSet, environment, hostNow = () => 0 } = options;
   const { buffer } = memory;
   const data = new DataView(buffer);
-  const cpu = arena.allocate(VCPU_BYTES, PAGE_SIZE);
+  const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
+  const place = options.place ?? placeVcpu(arena, RECORD_AREA, limits.cellBytes);
+  const { cpu } = place;
   const state = VCPU.view(buffer, cpu);
-  state.tlbArea = arena.allocate(TLB_AREA_BYTES, PAGE_SIZE);
-  state.jumpCache = arena.allocate(JUMP_CACHE_BYTES, PAGE_SIZE);
-  state.codeIndex = arena.allocate(CODE_INDEX_BYTES, PAGE_SIZE);
+  const words = new Int32Array(buffer, cpu, VCPU.size / 4);
+  state.tlbArea = place.tlbs;
+  state.jumpCache = place.jumpCache;
+  state.codeIndex = place.codeIndex;
   // Entries that were never written are of generation 0.
   state.jumpGeneration = 1;
   state.jumpFloor = 1;
@@ -222,7 +231,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const decode = createDecoder(encodings);
   const blocks = createBlockCache({
     buffer,
-    area: { base: arena.allocate(recordBytes, PAGE_SIZE), size: recordBytes },
+    area: place.records,
     holder: environment.topology.apicId,
     map,
     decode,
@@ -237,11 +246,11 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     separates: breakpoints.separates,
   });
+  const { threads } = environment;
+  const changedCode = createChangedCode(buffer, place.changedCode, arena.thread);
   const brake = createBrake(data, handlers.special.leave);
   const stackBytes = translates ? stackBudget(memory, cpu + VCPU.offsets.scratch) : 0;
-  const limits = options.translation?.limits ?? DEFAULT_CODE_LIMITS;
-  const regionArea = { base: arena.allocate(limits.cellBytes, PAGE_SIZE), size: limits.cellBytes };
-  const regions = createRegionTable(buffer, regionArea);
+  const regions = createRegionTable(buffer, place.cells);
   const codeCache = createCodeCache(regions, limits, blocks.restore, (gone) => {
     coolEntries(buffer, state.jumpCache, new Set([...gone].map(({ record }) => record)));
     // Links lead past the count of visits. What runs leaves, for its cells may be another region's from now on.
@@ -273,7 +282,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         now: hostNow,
       })
     : undefined;
-  const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged, forgetJumps);
+  const tlb = createTlb(state, cpu, buffer, runtime, mappingsChanged);
   const access = createGuestAccess(state, cpu, buffer, runtime, environment.mmio, map);
 
   /** Instructions retired, exact even while one runs. */
@@ -592,6 +601,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     (state.nmiPending !== 0 && state.nmiBlocked === 0) ||
     ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending());
 
+  /** Drops code that other threads changed, once what they were about to store is there. */
+  function takeChanges(): void {
+    if (!changedCode.any()) return;
+    changedCode.take(blocks.invalidate, blocks.clear);
+    threads?.exclusively(() => {});
+  }
+
   /** Takes what the local APICs of others sent to start it anew (SDM vol. 3A 8.4.4.1). */
   function takeStart(): void {
     if (state.initPending !== 0) {
@@ -613,7 +629,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
 
   /** Runs up to `count` instructions, or fewer where something has to be looked at first. */
   function slice(count: number, exact: boolean): void {
-    state.poll = 0;
     if ((state.modeKey & MODE.debug) !== 0) {
       stepDebug();
     } else if (state.interruptShadow !== 0 && interruptsWait()) {
@@ -637,6 +652,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       translator?.collect();
       while (retired < end) {
         if (stopping) return 'stopped';
+        // What it told of is looked at below; what it tells from now on is seen at the next boundary.
+        Atomics.store(words, POLL, 0);
+        if (threads?.pass() === false) return 'stopped';
+        takeChanges();
         takeStart();
         if (state.debugPending !== 0) deliverTrap(false);
         if (mayInterrupt()) deliverPending();
@@ -652,6 +671,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       return 'count';
     },
     step(interrupts) {
+      takeChanges();
       takeStart();
       if (state.debugPending !== 0 && deliverTrap(false)) return true;
       const halted = state.activity === ACTIVITY.halted;
@@ -665,7 +685,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       if (state.activity !== ACTIVITY.running) return false;
       stepping = true;
       const shadow = state.interruptShadow;
-      state.poll = 0;
+      Atomics.store(words, POLL, 0);
       if ((state.modeKey & MODE.debug) !== 0) stepDebug();
       else {
         setSingle(true);
@@ -714,7 +734,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       tlb.flush('all');
     },
     codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
-    revoked: (host, moved) => tlb.revoke(host, moved),
+    revoked: (host, moved) => revokeGrants(runtime, state, cpu, host, moved),
+    revoke: (other, at, host, moved) => revokeGrants(runtime, other, at, host, moved),
     stats: () => ({
       ...blocks.stats,
       ...handlers.stats,

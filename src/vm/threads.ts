@@ -1,0 +1,206 @@
+/**
+ * What the threads of a machine, one for each vCPU, agree upon in shared memory: who may run guest code, who has it stopped,
+ * and how the machine ended.
+ *
+ * There are two ways to stop the others. `exclusively` waits until none of them executes guest code: it may be in the middle
+ * of an instruction, waiting in a function that the code called. `hold` waits until all stand between two instructions,
+ * outside of `enter` and `leave`. Waiting threads look at a word for a while before they sleep: to wake a thread costs more
+ * than most of these waits take.
+ */
+import { createLock, type Lock } from '../base/lock.ts';
+import type { VcpuThreads } from '../engine/translated/environment.ts';
+import type { Arena } from '../memory/arena.ts';
+import type { Ends } from './machine-end.ts';
+
+/** Words. */
+const WORD = {
+  /** The thread that is exclusive, plus 1, or 0. */
+  exclusive: 0,
+  /** The thread that holds the others, plus 1, or 0. */
+  hold: 1,
+  /** How the machine ended, or 0. */
+  end: 2,
+  /** Counts what replaces the state of all vCPUs: boots and restores. */
+  replaced: 3,
+  /** The machine's lock. */
+  lock: 4,
+  /** Where each thread is: `WHERE`. */
+  where: 8,
+} as const;
+
+/** `inside`: it executes guest code. `parked`: within an instruction, but it touches nothing. `outside`: between instructions. */
+const WHERE = { outside: 0, inside: 1, parked: 2 } as const;
+type Where = (typeof WHERE)[keyof typeof WHERE];
+
+/** Looks at a word before the thread sleeps. */
+const LOOKS = 4000;
+const pause = (Atomics as { pause?: () => void }).pause ?? (() => {});
+
+export interface ThreadsOptions {
+  readonly arena: Arena;
+  /** Threads in all. */
+  readonly count: number;
+  /** Makes the guest code of another thread come to its next poll. */
+  poll(thread: number): void;
+  /** Wakes another thread, should it sleep outside. */
+  wake(thread: number): void;
+}
+
+export interface Threads extends VcpuThreads, Ends {
+  /** Begins to run guest code, or to work on memory as it does; `false` where the machine is to stand still. */
+  enter(): boolean;
+  leave(): void;
+  /** Runs `work` under the machine's lock, which guards devices and timers. It may ask for `exclusively`, not the other way. */
+  guarded<T>(work: () => T): T;
+  /** Runs `work` while all others stand between two instructions. Not to be called between `enter` and `leave`. */
+  whileHeld<T>(work: () => T): T;
+  /** The state of all vCPUs was replaced: each thread is to look at its own anew. */
+  stateReplaced(): void;
+  /** Whether that happened since the last call. */
+  wasReplaced(): boolean;
+}
+
+export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Threads {
+  const words = new Int32Array(arena.buffer, arena.allocate((WORD.where + count) * 4), WORD.where + count);
+  const lock: Lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
+  const self = arena.thread;
+  const me = self + 1;
+  const others = Array.from({ length: count }, (_, thread) => thread).filter((thread) => thread !== self);
+  let replaced = 0;
+
+  /** Waits until a word is no longer `value`. */
+  function wait(word: number, value: number): void {
+    for (let look = 0; look < LOOKS; look++) {
+      if (Atomics.load(words, word) !== value) return;
+      pause();
+    }
+    Atomics.wait(words, word, value);
+  }
+
+  const where = () => words[WORD.where + self] as Where;
+  function move(to: Where): void {
+    Atomics.store(words, WORD.where + self, to);
+    if (to !== WHERE.inside) Atomics.notify(words, WORD.where + self);
+  }
+
+  /** Comes in once nobody else is exclusive; waits as one who is `meanwhile`. */
+  function comeIn(meanwhile: Where): void {
+    for (;;) {
+      move(WHERE.inside);
+      const owner = Atomics.load(words, WORD.exclusive);
+      if (owner === 0 || owner === me) return;
+      move(meanwhile);
+      wait(WORD.exclusive, owner);
+    }
+  }
+
+  /** Waits until another thread is nowhere that `isBad` names. */
+  function waitFor(thread: number, isBad: (where: number) => boolean): void {
+    for (;;) {
+      const at = Atomics.load(words, WORD.where + thread);
+      if (!isBad(at)) return;
+      poll(thread);
+      wait(WORD.where + thread, at);
+    }
+  }
+
+  function becomeExclusive(): void {
+    for (;;) {
+      const owner = Atomics.compareExchange(words, WORD.exclusive, 0, me);
+      if (owner === 0) break;
+      wait(WORD.exclusive, owner);
+    }
+    for (const thread of others) waitFor(thread, (at) => at === WHERE.inside);
+  }
+
+  function exclusively(work: () => void): void {
+    if (words[WORD.exclusive] === me) {
+      work();
+      return;
+    }
+    const before = where();
+    if (before === WHERE.inside) move(WHERE.parked);
+    becomeExclusive();
+    try {
+      work();
+    } finally {
+      Atomics.store(words, WORD.exclusive, 0);
+      Atomics.notify(words, WORD.exclusive);
+      if (before === WHERE.inside) comeIn(WHERE.parked);
+    }
+  }
+
+  const mayRun = () => {
+    const holder = Atomics.load(words, WORD.hold);
+    return (holder === 0 || holder === me) && Atomics.load(words, WORD.end) === 0;
+  };
+
+  /** One who waits for the lock must not be waited for by its holder. */
+  function acquire(): void {
+    if (lock.tryAcquire()) return;
+    const before = where();
+    if (before === WHERE.inside) move(WHERE.parked);
+    lock.acquire();
+    if (before === WHERE.inside) comeIn(WHERE.parked);
+  }
+
+  return {
+    enter() {
+      comeIn(WHERE.outside);
+      if (mayRun()) return true;
+      move(WHERE.outside);
+      return false;
+    },
+    leave: () => move(WHERE.outside),
+    pass() {
+      const owner = Atomics.load(words, WORD.exclusive);
+      if (owner !== 0 && owner !== me) comeIn(WHERE.parked);
+      return mayRun();
+    },
+    exclusively,
+    guarded(work) {
+      acquire();
+      try {
+        return work();
+      } finally {
+        lock.release();
+      }
+    },
+    whileHeld(work) {
+      for (;;) {
+        const holder = Atomics.compareExchange(words, WORD.hold, 0, me);
+        if (holder === 0) break;
+        wait(WORD.hold, holder);
+      }
+      for (const thread of others) waitFor(thread, (at) => at !== WHERE.outside);
+      try {
+        return work();
+      } finally {
+        Atomics.store(words, WORD.hold, 0);
+        Atomics.notify(words, WORD.hold);
+        for (const thread of others) wake(thread);
+      }
+    },
+    finish(end) {
+      Atomics.compareExchange(words, WORD.end, 0, end);
+      for (const thread of others) {
+        poll(thread);
+        wake(thread);
+      }
+    },
+    ended: () => Atomics.load(words, WORD.end),
+    revive() {
+      Atomics.store(words, WORD.end, 0);
+      for (const thread of others) wake(thread);
+    },
+    stateReplaced() {
+      Atomics.add(words, WORD.replaced, 1);
+    },
+    wasReplaced() {
+      const now = Atomics.load(words, WORD.replaced);
+      const moved = now !== replaced;
+      replaced = now;
+      return moved;
+    },
+  };
+}
