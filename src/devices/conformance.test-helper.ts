@@ -27,6 +27,12 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
+/** A device, or a part of one, as it is after power-on. */
+export function powerOn<D extends { reset(): void }>(device: D): D {
+  device.reset();
+  return device;
+}
+
 type Saved = Record<string, number | bigint | number[] | bigint[]>;
 type Rig = { device: Device; timers: FakeTimers };
 
@@ -109,7 +115,7 @@ export function checkDevice(
   const rig = (now = 0): Rig => {
     const timers = fakeTimers();
     timers.advance(now);
-    return { device: make(timers), timers };
+    return { device: powerOn(make(timers)), timers };
   };
 
   test(`${name}: random accesses neither throw nor read out of range`, () => {

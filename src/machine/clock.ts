@@ -4,6 +4,8 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { VirtsError } from '../base/errors.ts';
+import { allocate, struct } from '../base/struct.ts';
+import type { Place } from '../devices/device.ts';
 
 export interface MachineClock extends Clock {
   /** The time with the fraction of a nanosecond that `now` leaves out: what to save. */
@@ -15,18 +17,34 @@ export interface MachineClock extends Clock {
   continue(): void;
 }
 
+const REAL_CLOCK = struct('real-clock', 1, {
+  /** What machine time is ahead of the host's, and the machine time while it stands still (ns). */
+  times: ['f64', 2],
+  /** 1 while time stands still, and how often time was set. */
+  words: ['u32', 2],
+});
+const [OFFSET, STANDING_AT] = [0, 1];
+const [STANDS, SETTINGS] = [0, 1];
+
 /**
  * Time as it passes on the host, from 0 at the call. `hostNow` gives nanoseconds from any origin; should it step back, the
- * machine's time waits for it. It is the host's business that all threads of a machine see the same origin.
+ * machine's time waits for it. Threads that share the clock by `place` must hand in the same time, of the same origin; one
+ * of them stops, sets and continues it while no other looks.
  */
-export function realClock(hostNow: () => number): MachineClock {
-  /** Machine time is the host's plus this. */
-  let offset = -hostNow();
+export function realClock(hostNow: () => number, place: Place = allocate): MachineClock {
+  const { times, words } = place(REAL_CLOCK, (fresh) => {
+    fresh.times[OFFSET] = -hostNow();
+  });
   let latest = 0;
-  let stopped = false;
+  let settings = words[SETTINGS];
 
   function exact(): number {
-    if (!stopped) latest = Math.max(latest, Math.floor(hostNow() + offset));
+    if (words[SETTINGS] !== settings) {
+      settings = words[SETTINGS];
+      latest = Number.NEGATIVE_INFINITY;
+    }
+    const time = words[STANDS] !== 0 ? times[STANDING_AT] : Math.floor(hostNow() + times[OFFSET]);
+    if (time > latest) latest = time;
     return latest;
   }
 
@@ -34,17 +52,18 @@ export function realClock(hostNow: () => number): MachineClock {
     now: exact,
     exact,
     set(time) {
-      latest = Math.floor(time);
-      offset = latest - hostNow();
+      times[STANDING_AT] = Math.floor(time);
+      times[OFFSET] = times[STANDING_AT] - hostNow();
+      words[SETTINGS]++;
     },
     stop() {
-      exact();
-      stopped = true;
+      times[STANDING_AT] = exact();
+      words[STANDS] = 1;
     },
     continue() {
-      if (!stopped) return;
-      offset = latest - hostNow();
-      stopped = false;
+      if (words[STANDS] === 0) return;
+      times[OFFSET] = times[STANDING_AT] - hostNow();
+      words[STANDS] = 0;
     },
   };
 }

@@ -5,6 +5,8 @@ import type { Place } from '../devices/device.ts';
 import type { Arena } from '../memory/arena.ts';
 
 export interface StructMemory {
+  /** As in the options. */
+  readonly joins: boolean;
   readonly place: Place;
   /** Live view of the bytes of a struct that `place` gave. */
   bytesOf(state: object): Uint8Array;
@@ -32,6 +34,7 @@ function nameOf({ name, version, size }: StructSchema<Fields>): number {
 export function createStructMemory(arena: Arena, { joins = false }: StructMemoryOptions = {}): StructMemory {
   const bytes = new Map<object, Uint8Array>();
   return {
+    joins,
     place(schema, initial) {
       const header = arena.allocate(HEADER + schema.size, HEADER);
       const at = header + HEADER;

@@ -21,6 +21,7 @@ function rig(timers: FakeTimers = fakeTimers(), timerBits: 24 | 32 = 32) {
     log: () => {},
     timerBits,
   });
+  pm.reset();
   return { pm, timers, seen, ...pm.regions };
 }
 

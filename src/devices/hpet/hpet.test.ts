@@ -29,6 +29,7 @@ function rig(timers: FakeTimers = fakeTimers()) {
     legacy,
     replaceLegacy: (on) => replaced.push(on),
   });
+  hpet.reset();
   const { registers } = hpet.regions;
   return {
     timers,

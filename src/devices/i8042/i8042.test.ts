@@ -21,6 +21,7 @@ function makeController() {
     a20: { set: (level) => (seen.a20 = level) },
     reset: () => seen.resets++,
   });
+  i8042.reset();
   const { data, command } = i8042.regions;
   const status = () => command.read(0, 1);
   const drain = () => {

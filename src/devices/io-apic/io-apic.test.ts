@@ -19,6 +19,7 @@ function rig() {
     },
     log: () => {},
   });
+  ioApic.reset();
   const { registers } = ioApic.regions;
   const read = (index: number) => {
     registers.write(0, 4, index);

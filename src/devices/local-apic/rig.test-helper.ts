@@ -31,6 +31,7 @@ export function apicRig(count = 1, timers: FakeTimers = fakeTimers()) {
       log: () => {},
       tscToNs: (tsc) => Number((tsc + TSC_PER_NS - 1n) / TSC_PER_NS),
     });
+    apic.reset();
     bus.attach(apic);
     return apic;
   });

@@ -8,6 +8,7 @@ import { anyPlace, wire, withConfigRegion } from './pci.test-helper.ts';
 function makeHost() {
   const reports: (readonly PamSegment[])[] = [];
   const bridge = createHostBridge({ name: 'host', place: anyPlace, pamChanged: (segments) => reports.push(segments) });
+  bridge.reset();
   return { bridge, pci: bridge.pci, reports };
 }
 
@@ -15,6 +16,7 @@ function makeIsa() {
   const irqs = Array.from({ length: 16 }, wire);
   const resets: string[] = [];
   const bridge = createIsaBridge({ name: 'isa', place: anyPlace, irqs, resetRequested: (kind) => resets.push(kind) });
+  bridge.reset();
   const raised = () => irqs.flatMap((line, irq) => (line.level ? [irq] : []));
   return { bridge, pci: bridge.pci, resets, raised };
 }

@@ -11,6 +11,7 @@ function makeRtc(date = '2026-11-21T13:45:58Z', timers: FakeTimers = fakeTimers(
   let level = false;
   const irq = { set: (next: boolean) => (level = next) };
   const rtc = createRtc({ place: allocate, timers, wall: { epoch: Date.parse(date) }, irq });
+  rtc.reset();
   const { port } = rtc.regions;
   const read = (index: number) => {
     port.write(0, 1, index);

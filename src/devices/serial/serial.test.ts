@@ -19,6 +19,7 @@ function makeSerial(timers: FakeTimers = fakeTimers()) {
     backend: { write: (byte) => sent.push(byte) },
     onRoom: () => seen.rooms++,
   });
+  serial.reset();
   const { port } = serial.regions;
   const read = (offset: number) => port.read(offset, 1);
   const write = (offset: number, value: number) => port.write(offset, 1, value);
@@ -178,6 +179,7 @@ test('a back end may offer again from inside onRoom', () => {
   const waiting = [...Buffer.from('abcdefghijklmnopqrstuvwxyz0123456789')];
   const offer = () => void waiting.splice(0, serial.receive(Uint8Array.from(waiting)));
   const serial = createSerial({ ...options, timers: fakeTimers(), onRoom: offer });
+  serial.reset();
   serial.regions.port.write(FCR, 1, 1);
   offer();
   let text = '';

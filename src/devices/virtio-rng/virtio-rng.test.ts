@@ -17,7 +17,7 @@ function make(options: VirtioPciOptions) {
   });
 }
 
-checkDevice('virtio-rng', (timers) => withConfigRegion(make(bareOptions(timers))), { retained: ['epoch'] });
+checkDevice('virtio-rng', (timers) => withConfigRegion(make(bareOptions(timers))));
 
 function start() {
   const guest = guestWith(make);

@@ -62,6 +62,7 @@ export function guestWith(make: (options: VirtioPciOptions) => VirtioDevice): Gu
     log: (message) => log.push(message),
   });
   bus.attach(SLOT, 0, device.pci);
+  device.reset();
   const windows = { mmio: { base: 0xe000_0000, size: 0x100_0000 }, io: { base: 0xc000, size: 0x1000 } };
   assignResources(bus, { ...windows, irq: () => 11 });
   const select = (offset: number) => bus.regions.address.write(0, 4, 0x8000_0000 + SLOT * 0x800 + (offset & 0xfc));
