@@ -49,7 +49,7 @@ function makePit(timers: FakeTimers = fakeTimers()) {
   return { timers, pit, counters, control, to, read16, program, status, out2, wave, rises, irq: () => level };
 }
 
-checkDevice('pit', (timers) => createPit({ place: allocate, timers, irq: { set() {} } }));
+checkDevice('pit', (timers, place) => createPit({ place, timers, irq: { set() {} } }));
 
 test('mode 0: the output rises once, N + 1 ticks after the write, and the count runs on', () => {
   const p = makePit();

@@ -4,7 +4,7 @@ import { allocate } from '../../base/struct.ts';
 import { checkDevice, powerOn } from '../conformance.test-helper.ts';
 import { createPort92 } from './port92.ts';
 
-checkDevice('port92', () => createPort92({ place: allocate, a20: { set() {} }, reset() {} }));
+checkDevice('port92', (_timers, place) => createPort92({ place, a20: { set() {} }, reset() {} }));
 
 test('bit 1 gates A20, a rising bit 0 resets', () => {
   let a20 = true;

@@ -39,7 +39,7 @@ function openSerial() {
 }
 
 const options = { name: 'serial0', place: allocate, irq: { set() {} }, backend: { write() {} } };
-checkDevice('serial', (timers) => createSerial({ ...options, timers }));
+checkDevice('serial', (timers, place) => createSerial({ ...options, timers, place }));
 
 test('bytes are sent at once and the transmitter is always empty', () => {
   const s = makeSerial();

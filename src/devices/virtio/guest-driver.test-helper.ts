@@ -5,7 +5,7 @@
 import type { TimerService } from '../../base/clock.ts';
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { flatMemory } from '../../memory/guest-memory.ts';
-import type { AccessSize } from '../device.ts';
+import type { AccessSize, Place } from '../device.ts';
 import { assignResources } from '../pci/assign-resources.ts';
 import { createPciBus } from '../pci/bus.ts';
 import { type AddressMap, addressMap, anyPlace, type Wire, wire } from '../pci/pci.test-helper.ts';
@@ -31,10 +31,10 @@ export interface Guest {
 }
 
 /** What a device needs when nothing is around it. */
-export function bareOptions(timers: TimerService): VirtioPciOptions {
+export function bareOptions(timers: TimerService, place: Place = anyPlace): VirtioPciOptions {
   return {
     name: 'virtio0',
-    place: anyPlace,
+    place,
     memory: flatMemory(0x1_0000),
     timers,
     intx: wire(),
