@@ -18,11 +18,12 @@ export interface VcpuInterrupts {
 
 /** What the processor with this local APIC gets from it and, through LINT0 or an ExtINT message, from the PICs. */
 export function createVcpuInterrupts(apic: LocalApic, pic: Pic): VcpuInterrupts {
+  const summary = apic.state.pendingSummary;
   return {
-    pending: () => apic.state.pendingSummary !== 0,
+    pending: () => Atomics.load(summary, 0) !== 0,
     acknowledge() {
       // The PICs' output reaches every LINT0; a processor that is set up for it acknowledges.
-      if ((apic.state.pendingSummary & EXT_INT) !== 0) {
+      if ((summary[0] & EXT_INT) !== 0) {
         apic.acknowledgeExtInt();
         return pic.acknowledge();
       }

@@ -172,7 +172,7 @@ export function createInterrupts({ id, state, cpu, eoi, resetRegisters }: Interr
   }
 
   function acknowledge(): number {
-    const summary = state.pendingSummary;
+    const summary = state.pendingSummary[0];
     if ((summary & 0x100) === 0) return state.svr & 0xff;
     const vector = summary & 0xff;
     clearVector(state.irr, vector);

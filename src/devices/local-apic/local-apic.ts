@@ -196,7 +196,7 @@ export function createLocalApic(options: LocalApicOptions): LocalApic {
     lint0: { set: (level) => interrupts.setLint('lint0', level) },
     lint1: { set: (level) => interrupts.setLint('lint1', level) },
     pending: () => {
-      const summary = state.pendingSummary;
+      const summary = state.pendingSummary[0];
       return (summary & 0x100) === 0 ? -1 : summary & 0xff;
     },
     acknowledge: interrupts.acknowledge,

@@ -40,9 +40,9 @@ export function acceptsExtInt(state: LocalApicState): boolean {
 export function refreshPending(state: LocalApicState): boolean {
   const requested = highestVector(state.irr);
   const deliverable = requested >= 0 && (requested & 0xf0) > (processorPriority(state) & 0xf0);
-  const before = state.pendingSummary;
+  const before = state.pendingSummary[0];
   const vector = deliverable ? 0x100 | requested : 0;
   const extInt = state.lint0 !== 0 && acceptsExtInt(state) ? EXT_INT : 0;
-  if ((vector | extInt) !== before) state.pendingSummary = vector | extInt;
+  if ((vector | extInt) !== before) Atomics.store(state.pendingSummary, 0, vector | extInt);
   return vector > (before & ~EXT_INT) || (extInt & ~before) !== 0;
 }

@@ -62,11 +62,11 @@ export const BASE_DEFAULT = 0xfee0_0000n;
 export const localApicSchema = struct('local-apic', 2, {
   /**
    * 0 if no interrupt can be delivered now; else 0x100 | the highest vector that can, and `EXT_INT` if the PIC asserts INTR
-   * and this processor takes it. Kept current by every change, so that a processor polls one word, without the machine's
-   * lock: it then may see an interrupt that is gone, but misses none that it was signalled. It says nothing of NMI, INIT
-   * and SIPI.
+   * and this processor takes it. Kept current by every change, so that a processor polls one word by an atomic load, without
+   * the machine's lock: it may see an interrupt that is gone, but misses none that it was signalled. It says nothing of NMI,
+   * INIT and SIPI.
    */
-  pendingSummary: 'u32',
+  pendingSummary: ['u32', 1],
   tpr: 'u32',
   ldr: 'u32',
   dfr: 'u32',
@@ -106,7 +106,7 @@ export type LocalApicState = ReturnType<typeof localApicSchema.view>;
 
 /** Registers as after power-up or INIT; IA32_APIC_BASE and the pins stay. SDM vol. 3A 10.4.7.1. */
 export function resetRegisters(state: LocalApicState): void {
-  state.pendingSummary = 0;
+  state.pendingSummary[0] = 0;
   state.tpr = 0;
   state.ldr = 0;
   state.dfr = 0xffff_ffff;
