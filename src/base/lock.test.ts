@@ -56,6 +56,23 @@ test('another thread cannot give a lock back', () => {
   assert.equal(mine.owner(), 1);
 });
 
+test('a thread that finds the lock held sleeps as it was told to, as often as it takes', () => {
+  const words = sharedWords(1);
+  const theirs = createLock(words, 1);
+  const slept: number[] = [];
+  const mine = createLock(words, 0, (word, value) => {
+    assert.equal(value, word[0], 'sleeps only while nothing has changed');
+    slept.push(value);
+    if (slept.length === 3) theirs.release();
+  });
+  theirs.acquire();
+  mine.acquire();
+  assert.equal(slept.length, 3);
+  assert.equal(theirs.owner(), 0);
+  mine.release();
+  assert.equal(words[0], 0);
+});
+
 test('work that throws leaves the lock free', () => {
   const lock = createLock(sharedWords(1), 0);
   assert.throws(() => {

@@ -12,8 +12,6 @@ export interface Lock {
    * Not to be called where a thread may not wait: in a browser's page.
    */
   acquire(): void;
-  /** Takes the lock if it is free. */
-  tryAcquire(): boolean;
   /** Throws VirtsError 'internal' if this thread does not hold it. */
   release(): void;
   /** The number of the thread that holds it now, or `undefined`. */
@@ -32,19 +30,29 @@ const LOOKS = 256;
 /** Tells the processor that a loop waits, where the host offers that (ES2026); TypeScript does not know it yet. */
 const pause = (Atomics as { pause?: () => void }).pause ?? (() => {});
 
+/** Sleeps while `word[0]` is `value`, at least until it is notified; it may come back without a reason. */
+export type Sleep = (word: Int32Array, value: number) => void;
+
 /**
  * The lock in `word[0]`, which was 0 at first. `self` is this thread's number, 0 to 2^30 - 2, unlike any other's. Over
  * memory that is not shared there is but one thread, and the lock only tells a second `acquire` from a first.
+ *
+ * `sleep` replaces `Atomics.wait` where others must know that this thread sleeps: whoever holds the lock and then waits
+ * for all threads to stop would wait for ever for one that sleeps here, unless that counts as stopped.
  */
-export function createLock(word: Int32Array, self: number): Lock {
-  return word.buffer instanceof ArrayBuffer ? ownLock(self) : sharedLock(word, self);
+export function createLock(word: Int32Array, self: number, sleep: Sleep = wait): Lock {
+  return word.buffer instanceof ArrayBuffer ? ownLock(self) : sharedLock(word, self, sleep);
+}
+
+function wait(word: Int32Array, value: number): void {
+  Atomics.wait(word, 0, value);
 }
 
 function wrongUse(what: string, self: number): VirtsError {
   return new VirtsError('internal', `Thread ${self} ${what}.`, { thread: self });
 }
 
-function sharedLock(word: Int32Array, self: number): Lock {
+function sharedLock(word: Int32Array, self: number, sleep: Sleep): Lock {
   const me = self + 1;
 
   function contend(): void {
@@ -59,7 +67,7 @@ function sharedLock(word: Int32Array, self: number): Lock {
         // Others may sleep still: whoever was woken has to see to it that one more is woken after it.
         if (Atomics.compareExchange(word, 0, 0, me | WAITERS) === 0) return;
       } else if ((seen & WAITERS) !== 0 || Atomics.compareExchange(word, 0, seen, seen | WAITERS) === seen) {
-        Atomics.wait(word, 0, seen | WAITERS);
+        sleep(word, seen | WAITERS);
       }
     }
   }
@@ -68,7 +76,6 @@ function sharedLock(word: Int32Array, self: number): Lock {
     acquire() {
       if (Atomics.compareExchange(word, 0, 0, me) !== 0) contend();
     },
-    tryAcquire: () => Atomics.compareExchange(word, 0, 0, me) === 0,
     release() {
       const seen = Atomics.compareExchange(word, 0, me, 0);
       if (seen === me) return;
@@ -89,11 +96,6 @@ function ownLock(self: number): Lock {
     acquire() {
       if (held) throw wrongUse('asks for a lock that it holds', self);
       held = true;
-    },
-    tryAcquire() {
-      if (held) return false;
-      held = true;
-      return true;
     },
     release() {
       if (!held) throw wrongUse('gives back a lock that it does not hold', self);

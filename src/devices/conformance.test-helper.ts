@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import { type FakeTimers, fakeTimers } from '../base/fake-timers.ts';
-import type { ArrayType, ScalarType } from '../base/struct.ts';
-import type { AccessSize, Device } from './device.ts';
+import { type ArrayType, allocate, type ScalarType } from '../base/struct.ts';
+import { createStructMemory } from '../machine/struct-memory.ts';
+import { smallArena } from '../memory/arena.test-helper.ts';
+import type { AccessSize, Device, Place } from './device.ts';
 
 export interface ConformanceOptions {
   /** Fields that a reset keeps, because a battery does (CMOS). */
@@ -27,8 +29,22 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
+/** A device, or a part of one, as it is after power-on. */
+export function powerOn<D extends { reset(): void }>(device: D): D {
+  device.reset();
+  return device;
+}
+
 type Saved = Record<string, number | bigint | number[] | bigint[]>;
-type Rig = { device: Device; timers: FakeTimers };
+
+interface Rig {
+  readonly device: Device;
+  readonly timers: FakeTimers;
+  /** The thread's device that serves the next access; `device` if absent. */
+  readonly turn?: () => Device;
+}
+
+type Make = (timers: FakeTimers, place: Place) => Device;
 
 /** A copy of all fields. */
 export function saveState(device: Device): Saved {
@@ -58,12 +74,18 @@ function interestingValue(random: () => number, size: AccessSize): number {
 }
 
 /** Makes `count` random accesses, time passing in between where asked, and returns all that was read. */
-function access({ device, timers }: Rig, seed: number, count: number, timePasses: boolean): number[] {
+function access(
+  { device, timers, turn = () => device }: Rig,
+  seed: number,
+  count: number,
+  timePasses: boolean,
+): number[] {
   const random = randomNumbers(seed);
-  const regions = Object.entries(device.regions).filter(([, region]) => region.size > 0);
+  const regions = Object.keys(device.regions).filter((name) => device.regions[name].size > 0);
   const reads: number[] = [];
   for (let i = 0; i < count && regions.length > 0; i++) {
-    const [name, region] = regions[random() % regions.length];
+    const name = regions[random() % regions.length];
+    const region = turn().regions[name];
     const sizes = ([1, 2, 4] as const).filter((size) => size <= region.size);
     const size = sizes[random() % sizes.length];
     const reach = random() % 4 === 0 ? region.size : Math.min(region.size, 256);
@@ -96,20 +118,29 @@ function damage(random: () => number, type: ScalarType | ArrayType): number | bi
   return random() % 2 === 0 ? random() : random() % 32;
 }
 
+/** A device as two threads have it, over the same memory, of which either serves an access or fires a timer. */
+function twoThreads(make: Make, seed: number): Rig {
+  const random = randomNumbers(seed);
+  const timers = fakeTimers((threads) => random() % threads);
+  const { buffer } = smallArena();
+  const place = (joins: boolean) => createStructMemory(smallArena(buffer, joins ? 1 : 0)).place;
+  const first = powerOn(make(timers, place(false)));
+  const before = new Uint8Array(buffer).slice();
+  const second = make(timers.further(), place(true));
+  assert.deepEqual(new Uint8Array(buffer), before, 'making a device that is there changes nothing');
+  return { device: first, timers, turn: () => (random() % 2 === 0 ? first : second) };
+}
+
 /**
- * Registers the tests for one kind of device. `make` is called with fresh timers for every instance, which a device
- * without a clock may ignore.
+ * Registers the tests for one kind of device. `make` gets timers and a place of its own for every instance, which must keep
+ * its state there.
  */
-export function checkDevice(
-  name: string,
-  make: (timers: FakeTimers) => Device,
-  options: ConformanceOptions = {},
-): void {
+export function checkDevice(name: string, make: Make, options: ConformanceOptions = {}): void {
   const accesses = options.accesses ?? 2000;
   const rig = (now = 0): Rig => {
     const timers = fakeTimers();
     timers.advance(now);
-    return { device: make(timers), timers };
+    return { device: powerOn(make(timers, allocate)), timers };
   };
 
   test(`${name}: random accesses neither throw nor read out of range`, () => {
@@ -135,6 +166,20 @@ export function checkDevice(
     }
   });
 
+  test(`${name}: two threads that take turns serve as one does`, () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const [alone, both] = [rig(), twoThreads(make, seed)];
+      for (const part of [seed, seed + 100]) {
+        assert.deepEqual(access(both, part, accesses, true), access(alone, part, accesses, true), `seed ${part}`);
+        assert.deepEqual(saveState(both.device), saveState(alone.device));
+        const saved = saveState(alone.device);
+        // One thread restores, both go on.
+        restoreState(both.turn?.() ?? both.device, saved);
+        restoreState(alone.device, saved);
+      }
+    }
+  });
+
   test(`${name}: a reset gives the state of a new device`, () => {
     const used = rig();
     access(used, 7, accesses, true);
@@ -150,7 +195,7 @@ export function checkDevice(
 
   test(`${name}: a damaged struct is rejected or harmless`, () => {
     const random = randomNumbers(11);
-    for (const [field, type] of Object.entries(make(fakeTimers()).schema.fields)) {
+    for (const [field, type] of Object.entries(make(fakeTimers(), allocate).schema.fields)) {
       for (let round = 0; round < 8; round++) {
         const damaged = rig();
         access(damaged, round, 200, true);

@@ -14,11 +14,11 @@ export interface Segment {
   readonly region: Region;
 }
 
-/** A region whose place the guest chooses. */
-export interface MovableRegion {
-  /** Puts the region at `base`, or takes it away. */
-  place(base: number | undefined): void;
-}
+/** Where a movable region is now; `undefined`: nowhere. */
+export type Whereabouts = () => number | undefined;
+
+/** `moves[0]` changes whenever a movable region may have moved, in whatever thread. Shared by the threads of a machine. */
+export type Moves = Uint32Array;
 
 export interface AttachOptions {
   /** Lets the region hide part of one fixed region that contains it. */
@@ -28,9 +28,8 @@ export interface AttachOptions {
 export interface AddressSpace {
   /** Throws VirtsError 'internal' if the place is not free, or for a shadow not inside exactly one region. */
   attach(base: number, region: Region, options?: AttachOptions): void;
-  /** Takes away a region that was attached. */
-  detach(region: Region): void;
-  movable(region: Region): MovableRegion;
+  /** A region whose place the guest chooses. `where` is asked again after each change of the `Moves`. */
+  movable(region: Region, where: Whereabouts): void;
   /** What answers at `address`. */
   find(address: number): Segment | undefined;
   /** Whether nothing answers anywhere in `[address, address + size)`. */
@@ -46,7 +45,12 @@ const SHADOW = 2;
 interface Mapping {
   readonly region: Region;
   readonly rank: number;
-  base: number;
+  readonly base: number;
+}
+
+interface Movable {
+  readonly region: Region;
+  readonly where: Whereabouts;
 }
 
 const endOf = ({ base, region }: Mapping) => base + region.size;
@@ -80,20 +84,27 @@ function search(segments: readonly Segment[], address: number): number {
   return low;
 }
 
-/** An address space with nothing in it. */
-export function createAddressSpace(): AddressSpace {
-  const mappings = new Set<Mapping>();
+/** An address space with nothing in it. Regions are attached while a board is made, by each of its threads alike. */
+export function createAddressSpace(moves: Moves): AddressSpace {
+  const fixed: Mapping[] = [];
+  const movables: Movable[] = [];
   let segments: readonly Segment[] = [];
   let last: Segment | undefined;
-  let movables = 0;
+  /** The state of `moves` that the segments show; no word is -1. */
+  let shown = -1;
 
-  function changed(): void {
-    segments = flatten([...mappings]);
+  function rebuild(): void {
+    shown = moves[0];
+    const moved = movables.flatMap(({ region, where }, i): Mapping[] => {
+      const base = where();
+      return base === undefined ? [] : [{ base, region, rank: -1 - i }];
+    });
+    segments = flatten([...fixed, ...moved]);
     last = undefined;
   }
 
   function checkPlace(mapping: Mapping): void {
-    const others = [...mappings].filter((other) => other.rank > 0 && overlap(mapping, other));
+    const others = fixed.filter((other) => overlap(mapping, other));
     const inside = others.length === 1 && others[0].base <= mapping.base && endOf(others[0]) >= endOf(mapping);
     const free = mapping.rank === SHADOW ? inside && others[0].rank === FIXED : others.length === 0;
     if (free && mapping.base >= 0) return;
@@ -105,28 +116,15 @@ export function createAddressSpace(): AddressSpace {
     attach(base, region, { shadow = false } = {}) {
       const mapping: Mapping = { base, region, rank: shadow ? SHADOW : FIXED };
       checkPlace(mapping);
-      mappings.add(mapping);
-      changed();
+      fixed.push(mapping);
+      shown = -1;
     },
-    detach(region) {
-      for (const mapping of mappings) if (mapping.region === region && mapping.rank > 0) mappings.delete(mapping);
-      changed();
-    },
-    movable(region) {
-      const mapping: Mapping = { base: 0, region, rank: -++movables };
-      return {
-        place(base) {
-          if (base === undefined) {
-            if (!mappings.delete(mapping)) return;
-          } else {
-            mapping.base = base;
-            mappings.add(mapping);
-          }
-          changed();
-        },
-      };
+    movable(region, where) {
+      movables.push({ region, where });
+      shown = -1;
     },
     find(address) {
+      if (moves[0] !== shown) rebuild();
       if (last !== undefined && address >= last.start && address < last.end) return last;
       const segment = segments[search(segments, address)];
       if (segment === undefined || address < segment.start) return undefined;
@@ -134,9 +132,13 @@ export function createAddressSpace(): AddressSpace {
       return segment;
     },
     isEmpty(address, size) {
+      if (moves[0] !== shown) rebuild();
       const segment = segments[search(segments, address)];
       return segment === undefined || segment.start >= address + size;
     },
-    segments: () => segments,
+    segments() {
+      if (moves[0] !== shown) rebuild();
+      return segments;
+    },
   };
 }

@@ -9,6 +9,7 @@ import type { LocalApic } from '../devices/local-apic/local-apic.ts';
 import type { Serial } from '../devices/serial/serial.ts';
 import type { VirtioConsole } from '../devices/virtio-console/virtio-console.ts';
 import { type BoardDescription, STANDARD_BOARD } from '../firmware/board-description.ts';
+import type { Moves } from './address-space.ts';
 import type { BoardOptions, PartOptions } from './board-options.ts';
 import { type Bus, createMemoryBus, createPortBus } from './bus.ts';
 import { cmosPresets } from './cmos.ts';
@@ -19,7 +20,7 @@ import { createInterruptCore, type InterruptCore } from './interrupt-core.ts';
 import type { VcpuInterrupts } from './interrupts.ts';
 import { createLegacyDevices } from './legacy-devices.ts';
 import { type VcpuMemory, withLocalApic } from './local-apic-page.ts';
-import { createPciSide, type PciSide } from './pci-devices.ts';
+import { createPciSide, type PciSide, placeMoves } from './pci-devices.ts';
 import { leaveAsFirmware } from './power-on.ts';
 
 export interface Board {
@@ -50,7 +51,10 @@ export interface Board {
 /** I/O APIC inputs that the HPET may be routed to: those no other device uses. */
 const HPET_INPUTS = [20, 21, 22, 23];
 
-/** Makes a board and resets it. Throws VirtsError 'internal' for a description that cannot be wired. */
+/**
+ * Makes a board and resets it; where another thread has made it in the same memory, nothing of its state changes. Throws
+ * VirtsError 'internal' for a description that cannot be wired.
+ */
 export function createBoard(options: BoardOptions): Board {
   const { description = STANDARD_BOARD, memory } = options;
   if (options.vcpus.length !== description.vcpus) {
@@ -59,15 +63,16 @@ export function createBoard(options: BoardOptions): Board {
   const log = onceEach(options.log);
   const { structs } = options;
   const parts: PartOptions = { ...options, description, log, place: structs.place };
-  const ports = createPortBus(options.log);
-  const mmio = createMemoryBus(options.log);
+  const moves = placeMoves(structs.place);
+  const ports = createPortBus(options.log, moves);
+  const mmio = createMemoryBus(options.log, moves);
 
   const core = createInterruptCore(parts);
   const acpiPm = powerManagement(parts, core);
   const legacy = createLegacyDevices(parts, core.lines, acpiPm.rtcAlarm);
   const hpet = timerBlock(parts, core);
   const debugExit = createDebugExit({ place: parts.place, exit: options.debugExit });
-  const pci = pciSide(parts, core, ports, mmio);
+  const pci = pciSide(parts, core, ports, mmio, moves);
 
   const devices: readonly Device[] = [
     ...core.devices,
@@ -83,14 +88,15 @@ export function createBoard(options: BoardOptions): Board {
   mmio.attach(description.ioApic.base, core.ioApic.regions.registers);
   if (hpet !== undefined && description.hpet !== undefined) mmio.attach(description.hpet.base, hpet.regions.registers);
   const vcpuMemory = core.localApics.map((apic) => withLocalApic(mmio, apic));
-  for (const [at, value] of cmosPresets(description, memory.size)) legacy.rtc.preset(at, value);
-
   function reset(): void {
     for (const device of devices) device.reset();
     leaveAsFirmware({ description, ports, pciBus: pci?.bus, bootstrapApic: core.localApics[0] });
   }
 
-  reset();
+  if (!structs.joins) {
+    for (const [at, value] of cmosPresets(description, memory.size)) legacy.rtc.preset(at, value);
+    reset();
+  }
   return {
     description,
     devices,
@@ -138,7 +144,7 @@ function timerBlock(parts: PartOptions, { lines, ioApic }: InterruptCore): Hpet 
   });
 }
 
-function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus): PciSide | undefined {
+function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus, moves: Moves): PciSide | undefined {
   const { pci } = parts.description;
   if (pci === undefined) return undefined;
   return createPciSide({
@@ -148,6 +154,7 @@ function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus)
     timers: parts.timers,
     ports,
     mmio,
+    moves,
     routed: core.lines.routed,
     ioApicInputs: core.ioApic.inputs,
     msi: core.msi,

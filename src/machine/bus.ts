@@ -1,7 +1,7 @@
 /** The two buses of a PC: I/O ports, and guest-physical addresses that no RAM is behind. */
 import type { AccessSize, GuestLog, Region } from '../devices/device.ts';
 import { allOnes } from '../devices/pci/config-space.ts';
-import { type AttachOptions, createAddressSpace, type MovableRegion, type Segment } from './address-space.ts';
+import { type AttachOptions, createAddressSpace, type Moves, type Segment, type Whereabouts } from './address-space.ts';
 import { firstTime } from './guest-log.ts';
 
 /**
@@ -19,9 +19,8 @@ export interface BusAccess {
 export interface Bus extends BusAccess {
   /** Gives `region` its place. Throws VirtsError 'internal' if that overlaps another; see `AttachOptions`. */
   attach(base: number, region: Region, options?: AttachOptions): void;
-  detach(region: Region): void;
-  /** A region that the guest moves; what lies over it, or came first, wins. */
-  movable(region: Region): MovableRegion;
+  /** A region that the guest moves; what lies over it, or came first, wins. `where` is asked after each of the moves. */
+  movable(region: Region, where: Whereabouts): void;
 }
 
 export interface MemoryBus extends Bus {
@@ -105,8 +104,8 @@ function describe(size: AccessSize, write: boolean): string {
 }
 
 /** The 65,536 I/O ports. Says once for each port that nothing answers there. */
-export function createPortBus(log: GuestLog): Bus {
-  const space = createAddressSpace();
+export function createPortBus(log: GuestLog, moves: Moves): Bus {
+  const space = createAddressSpace(moves);
   const isNew = firstTime<number>(PORTS);
   /** For each port, 1 + the index of its segment, or 0. */
   const index = new Uint16Array(PORTS);
@@ -126,13 +125,13 @@ export function createPortBus(log: GuestLog): Bus {
     if (isNew(port)) log(`port 0x${port.toString(16)}: nothing answers a ${describe(size, write)}`);
   }
 
-  const { attach, detach, movable, isEmpty } = space;
-  return { attach, detach, movable, ...busAccess({ find, isEmpty, floated }) };
+  const { attach, movable, isEmpty } = space;
+  return { attach, movable, ...busAccess({ find, isEmpty, floated }) };
 }
 
 /** Guest-physical addresses. Says once for each page that nothing answers there, for the first 256 such pages. */
-export function createMemoryBus(log: GuestLog): MemoryBus & Decoder {
-  const space = createAddressSpace();
+export function createMemoryBus(log: GuestLog, moves: Moves): MemoryBus & Decoder {
+  const space = createAddressSpace(moves);
   const isNew = firstTime<number>(MAX_LOGGED_PAGES);
 
   function floated(address: number, size: AccessSize, write: boolean): void {
@@ -141,8 +140,8 @@ export function createMemoryBus(log: GuestLog): MemoryBus & Decoder {
     }
   }
 
-  const { attach, detach, movable, find, isEmpty } = space;
-  return { attach, detach, movable, find, isEmpty, floated, ...memoryAccess({ find, isEmpty, floated }) };
+  const { attach, movable, find, isEmpty } = space;
+  return { attach, movable, find, isEmpty, floated, ...memoryAccess({ find, isEmpty, floated }) };
 }
 
 /** Accesses of up to 64 bits through a decoder. */

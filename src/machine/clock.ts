@@ -17,28 +17,34 @@ export interface MachineClock extends Clock {
   continue(): void;
 }
 
-/** Machine time is the host's plus `offset`; while it is stopped, it is `stoppedAt`. */
-const REAL_CLOCK = struct('real-clock', 1, { offset: 'f64', stoppedAt: 'f64', stopped: 'u32' });
+const REAL_CLOCK = struct('real-clock', 1, {
+  /** What machine time is ahead of the host's, and the machine time while it stands still (ns). */
+  times: ['f64', 2],
+  /** 1 while time stands still, and how often time was set. */
+  words: ['u32', 2],
+});
+const [OFFSET, STANDING_AT] = [0, 1];
+const [STANDS, SETTINGS] = [0, 1];
 
 /**
  * Time as it passes on the host, from 0 at the call. `hostNow` gives nanoseconds from any origin; should it step back, the
- * machine's time waits for it. It is the host's business that all threads of a machine see the same origin.
+ * machine's time waits for it. Threads that share the clock by `place` must hand in the same time, of the same origin; one
+ * of them stops, sets and continues it while no other looks.
  */
 export function realClock(hostNow: () => number, place: Place = allocate): MachineClock {
-  const state = place(REAL_CLOCK, (fresh) => {
-    fresh.offset = -hostNow();
+  const { times, words } = place(REAL_CLOCK, (fresh) => {
+    fresh.times[OFFSET] = -hostNow();
   });
-  /** What this thread saw last, and under which offset. */
   let latest = 0;
-  let offset = state.offset;
+  let settings = words[SETTINGS];
 
   function exact(): number {
-    if (state.stopped !== 0) return state.stoppedAt;
-    if (state.offset !== offset) {
-      offset = state.offset;
-      latest = 0;
+    if (words[SETTINGS] !== settings) {
+      settings = words[SETTINGS];
+      latest = Number.NEGATIVE_INFINITY;
     }
-    latest = Math.max(latest, Math.floor(hostNow() + offset));
+    const time = words[STANDS] !== 0 ? times[STANDING_AT] : Math.floor(hostNow() + times[OFFSET]);
+    if (time > latest) latest = time;
     return latest;
   }
 
@@ -46,19 +52,18 @@ export function realClock(hostNow: () => number, place: Place = allocate): Machi
     now: exact,
     exact,
     set(time) {
-      latest = Math.floor(time);
-      state.stoppedAt = latest;
-      offset = latest - hostNow();
-      state.offset = offset;
+      times[STANDING_AT] = Math.floor(time);
+      times[OFFSET] = times[STANDING_AT] - hostNow();
+      words[SETTINGS]++;
     },
     stop() {
-      state.stoppedAt = exact();
-      state.stopped = 1;
+      times[STANDING_AT] = exact();
+      words[STANDS] = 1;
     },
     continue() {
-      if (state.stopped === 0) return;
-      state.offset = state.stoppedAt - hostNow();
-      state.stopped = 0;
+      if (words[STANDS] === 0) return;
+      times[OFFSET] = times[STANDING_AT] - hostNow();
+      words[STANDS] = 0;
     },
   };
 }

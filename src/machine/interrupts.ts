@@ -1,25 +1,29 @@
 /** Interrupts as a vCPU sees them, between its local APIC and the PICs (SDM vol. 3A 10.1, MP specification 3.6). */
 import type { Line } from '../devices/device.ts';
 import type { LocalApic } from '../devices/local-apic/local-apic.ts';
+import { EXT_INT } from '../devices/local-apic/registers.ts';
 import type { Pic } from '../devices/pic/pic.ts';
 
 export interface VcpuInterrupts {
-  /** Whether an interrupt waits that the task priority lets through. Cheap: to be asked at every look for events. */
+  /**
+   * Whether an interrupt waits that the task priority lets through. Reads one word of shared memory: to be asked at every
+   * look for events, without the machine's lock. What it sees may be gone by the time of the acknowledge.
+   */
   pending(): boolean;
-  /** Takes the waiting interrupt: its vector, 0 to 255, or -1 if none waits any more. */
+  /** Takes the waiting interrupt: its vector, 0 to 255, or -1 if none waits any more. Under the machine's lock. */
   acknowledge(): number;
-  /** A pulse on the NMI pin. */
+  /** A pulse on the NMI pin. Under the machine's lock. */
   nmi(): void;
 }
 
 /** What the processor with this local APIC gets from it and, through LINT0 or an ExtINT message, from the PICs. */
 export function createVcpuInterrupts(apic: LocalApic, pic: Pic): VcpuInterrupts {
-  /** The PICs' output reaches every LINT0; the processor that is set up for it acknowledges. */
-  const extInt = () => apic.state.lint0 !== 0 && apic.acceptsExtInt();
+  const summary = apic.state.pendingSummary;
   return {
-    pending: () => apic.state.pendingSummary !== 0 || extInt(),
+    pending: () => Atomics.load(summary, 0) !== 0,
     acknowledge() {
-      if (extInt()) {
+      // The PICs' output reaches every LINT0; a processor that is set up for it acknowledges.
+      if ((summary[0] & EXT_INT) !== 0) {
         apic.acknowledgeExtInt();
         return pic.acknowledge();
       }

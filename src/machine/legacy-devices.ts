@@ -1,4 +1,5 @@
 /** What every PC has had since the AT: timer, clock, keyboard controller, serial ports, port 0x92. */
+import { struct } from '../base/struct.ts';
 import type { Device, Line } from '../devices/device.ts';
 import { createI8042, type I8042 } from '../devices/i8042/i8042.ts';
 import { createPit } from '../devices/pit/pit.ts';
@@ -20,20 +21,22 @@ export interface LegacyDevices {
 /** Where output goes that nobody wants. */
 const NO_BACKEND: SerialBackend = { write() {} };
 
+/** Bits of the gates that are open. What they follow from is saved, and drives them again after a restore. */
+const A20_GATES = struct('a20-gates', 1, { open: 'u8' });
+
 /** A20 is open while either the keyboard controller or port 0x92 lets it through; without the former it always is. */
-function joinA20(changed: ((open: boolean) => void) | undefined, withController: boolean): readonly [Line, Line] {
-  const levels = [!withController, false];
-  let open = !withController;
-  const line = (index: 0 | 1): Line => ({
+function joinA20({ place, a20, description }: PartOptions): readonly [Line, Line] {
+  const gates = place(A20_GATES, (fresh) => {
+    if (description.ps2 === undefined) fresh.open = 1;
+  });
+  const line = (bit: 1 | 2): Line => ({
     set(level) {
-      levels[index] = level;
-      const next = levels[0] || levels[1];
-      if (next === open) return;
-      open = next;
-      changed?.(open);
+      const before = gates.open;
+      gates.open = level ? before | bit : before & ~bit;
+      if ((before !== 0) !== (gates.open !== 0)) a20?.(gates.open !== 0);
     },
   });
-  return [line(0), line(1)];
+  return [line(1), line(2)];
 }
 
 function serialPorts({ description, place, timers, serial = [] }: PartOptions, lines: InterruptLines): Serial[] {
@@ -67,7 +70,7 @@ export function createLegacyDevices(parts: PartOptions, lines: InterruptLines, r
       },
     },
   });
-  const [controllerGate, fastGate] = joinA20(parts.a20, ps2 !== undefined);
+  const [controllerGate, fastGate] = joinA20(parts);
   const i8042 =
     ps2 &&
     createI8042({

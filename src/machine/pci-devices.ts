@@ -1,8 +1,9 @@
 /** The PCI side of the board: bridges, and the devices in the slots behind them. */
 import type { TimerService } from '../base/clock.ts';
+import { struct } from '../base/struct.ts';
 import type { Device, GuestLog, Line, Place, Region } from '../devices/device.ts';
-import type { MapBar } from '../devices/pci/bar.ts';
 import { createPciBus, type PciBus } from '../devices/pci/bus.ts';
+import type { PciFunction } from '../devices/pci/function.ts';
 import { createHostBridge } from '../devices/pci/host-bridge.ts';
 import { createIsaBridge } from '../devices/pci/isa-bridge.ts';
 import type { VirtioPciOptions } from '../devices/virtio/pci-transport.ts';
@@ -14,7 +15,7 @@ import {
 import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
 import type { PciBoard } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { MovableRegion } from './address-space.ts';
+import type { Moves } from './address-space.ts';
 import type { Bus } from './bus.ts';
 import { pirqWires } from './pci-wiring.ts';
 import { SLOT } from './power-on.ts';
@@ -26,6 +27,8 @@ export interface PciOptions {
   readonly timers: TimerService;
   readonly ports: Bus;
   readonly mmio: Bus;
+  /** What tells the buses of all threads that BARs moved. */
+  readonly moves: Moves;
   /** The ISA bridge's wires to the PICs, and the I/O APIC's inputs. */
   readonly routed: readonly Line[];
   readonly ioApicInputs: readonly Line[];
@@ -50,22 +53,24 @@ export interface PciSide {
   readonly devices: readonly Device[];
 }
 
-/** Places BARs on the buses. A BAR is known from `add` on, and those added first win where two overlap. */
-function barMap(ports: Bus, mmio: Bus) {
-  const places = new Map<Region, MovableRegion>();
-  const mapBar: MapBar = (_fn, { region }, address) => places.get(region)?.place(address);
-  return {
-    mapBar,
-    add({ bars }: Parameters<MapBar>[0]): void {
-      for (const { kind, region } of bars) places.set(region, (kind === 'io' ? ports : mmio).movable(region));
-    },
-  };
+/** How often BARs have moved. Not saved: a restore moves them, too. */
+const BAR_MOVES = struct('bar-moves', 1, { count: ['u32', 1] });
+
+export function placeMoves(place: Place): Moves {
+  return place(BAR_MOVES).count;
+}
+
+/** Puts a function's BARs on the buses. Those added first win where two overlap. */
+function addBars(pci: PciFunction, ports: Bus, mmio: Bus): void {
+  for (const bar of pci.bars) (bar.kind === 'io' ? ports : mmio).movable(bar.region, () => pci.address(bar));
 }
 
 /** Host bridge, ISA bridge, entropy source and, if asked for, a console in slots 0 to 3. */
 export function createPciSide(options: PciOptions): PciSide {
-  const { place, memory, timers, log, msi, ports, mmio } = options;
-  const { mapBar, add } = barMap(ports, mmio);
+  const { place, memory, timers, log, msi, ports, mmio, moves } = options;
+  const mapBar = () => {
+    moves[0]++;
+  };
   const isaBridge = createIsaBridge({
     name: 'piix3',
     place,
@@ -87,7 +92,7 @@ export function createPciSide(options: PciOptions): PciSide {
   const virtio = [rng, ...(virtioConsole === undefined ? [] : [virtioConsole.device])];
   for (const [i, { pci }] of virtio.entries()) {
     bus.attach(SLOT.firstDevice + i, 0, pci);
-    add(pci);
+    addBars(pci, ports, mmio);
   }
   return {
     bus,

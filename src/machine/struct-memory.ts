@@ -5,6 +5,8 @@ import type { Place } from '../devices/device.ts';
 import type { Arena } from '../memory/arena.ts';
 
 export interface StructMemory {
+  /** As in the options. */
+  readonly joins: boolean;
   readonly place: Place;
   /** Live view of the bytes of a struct that `place` gave. */
   bytesOf(state: object): Uint8Array;
@@ -21,12 +23,13 @@ function nameOf({ name, version, size }: StructSchema<Fields>): number {
 }
 
 /**
- * Places structs in the arena; where another thread has made it, they keep what they hold. Its `place` throws VirtsError 'no-space' when that is used up, and 'internal' where a
- * thread that joins places another struct than the first thread did.
+ * Places structs in the arena; those that another thread made keep what they hold. Its `place` throws VirtsError 'no-space'
+ * when that is used up, and 'internal' where a thread that joins places another struct than the first thread did.
  */
 export function createStructMemory(arena: Arena): StructMemory {
   const bytes = new Map<object, Uint8Array>();
   return {
+    joins: arena.thread > 0,
     place(schema, initial) {
       const header = arena.allocate(HEADER + schema.size, HEADER);
       const at = header + HEADER;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { smallArena } from './board.test-helper.ts';
+import { smallArena } from '../memory/arena.test-helper.ts';
 import { createStructMemory } from './struct-memory.ts';
 import { createTimers } from './timers.ts';
 

@@ -3,6 +3,7 @@
  * every vCPU stands at an instruction boundary, and the machine can be saved, inspected or thrown away.
  */
 import { VirtsError } from '../base/errors.ts';
+import { locked } from '../base/lock.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu.ts';
@@ -12,6 +13,7 @@ import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../m
 import { countedClock, realClock } from '../machine/clock.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
 import { createTimers } from '../machine/timers.ts';
+import { vcpuBoard } from '../machine/vcpu-board.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import { createArena } from '../memory/arena.ts';
 import { createFramePool } from '../memory/frame-pool.ts';
@@ -21,7 +23,6 @@ import { readContainer, type Section, writeContainer } from '../snapshot/contain
 import { createEnds, endNumber, endOfNumber, type MachineEnd } from './machine-end.ts';
 import { restoreMachine, saveMachine } from './machine-snapshot.ts';
 import { createPacer } from './pacer.ts';
-import { type Guard, processorBoard } from './processor-board.ts';
 import { arenaShares, createProcessors, MOST_VCPUS } from './processors.ts';
 import { createThreads, type Threads } from './threads.ts';
 import { createTurns } from './turns.ts';
@@ -126,6 +127,9 @@ export interface Machine {
   stats(): Record<string, number>;
 }
 
+/** Runs `work` while nothing else interferes. */
+type Guard = <T>(work: () => T) => T;
+
 /** Times in one call that a counted clock skips to a timer. */
 const MOST_SKIPS = 100_000;
 
@@ -217,7 +221,7 @@ export function createMachine(options: MachineOptions): Machine {
       else if (deadline < runEnd) processors.running?.stop();
     },
   });
-  const guarded: Guard = threads?.guarded ?? ((work) => work());
+  const guarded: Guard = threads === undefined ? (work) => work() : (work) => locked(threads.lock, work);
   const ends = threads ?? createEnds();
   const ended = () => endOfNumber(ends.ended());
   let request: KernelRequest | undefined;
@@ -241,7 +245,7 @@ export function createMachine(options: MachineOptions): Machine {
     debugExit: (status) => finish({ reason: 'debug-exit', status }),
     vcpus: processors.signals,
   });
-  processors.create(map, (number) => processorBoard(board, number, threads?.guarded));
+  processors.create(map, (number) => vcpuBoard(board, number, threads?.lock));
   const turns = createTurns(vcpus);
   const pacer = createPacer();
   /** What the vCPU that runs did gave another something to do. */

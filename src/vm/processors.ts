@@ -9,11 +9,11 @@ import { x86 } from '../engine/translated/instruction-set.ts';
 import { createVcpu, type Translation, type Vcpu, type VcpuMemoryEvents } from '../engine/translated/vcpu.ts';
 import { placeVcpu, type VcpuPlace } from '../engine/translated/vcpu-place.ts';
 import { EFLAGS, VCPU, type VcpuState } from '../isa/state.ts';
+import type { VcpuBoard } from '../machine/vcpu-board.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import type { Arena } from '../memory/arena.ts';
 import { ARENA_SIZE } from '../memory/layout.ts';
 import type { MapEvents, PhysicalMap } from '../memory/physical-map.ts';
-import type { ProcessorBoard } from './processor-board.ts';
 
 /** vCPUs of a machine: each takes a share of the arena, and a bit for each page of code. */
 export const MOST_VCPUS = 8;
@@ -64,7 +64,7 @@ export interface Processors {
   /** How the physical map reaches them. */
   readonly events: MapEvents;
   /** Makes the vCPUs, once map and board are there. */
-  create(map: PhysicalMap, board: (number: number) => ProcessorBoard): void;
+  create(map: PhysicalMap, board: (number: number) => VcpuBoard): void;
   /** The one that runs now, if any. */
   running: Vcpu | undefined;
   /** Instructions that all have retired; those of other threads as of their last look at the outside. */

@@ -50,8 +50,8 @@ export interface Threads extends VcpuThreads, Ends {
   /** Begins to run guest code, or to work on memory as it does; `false` where the machine is to stand still. */
   enter(): boolean;
   leave(): void;
-  /** Runs `work` under the machine's lock, which guards devices and timers. It may ask for `exclusively`, not the other way. */
-  guarded<T>(work: () => T): T;
+  /** The machine's, which guards devices and timers. Who holds it may ask for `exclusively`, not the other way. */
+  readonly lock: Lock;
   /** Runs `work` while all others stand between two instructions. Not to be called between `enter` and `leave`. */
   whileHeld<T>(work: () => T): T;
   /** The state of all vCPUs was replaced: each thread is to look at its own anew. */
@@ -62,7 +62,7 @@ export interface Threads extends VcpuThreads, Ends {
 
 export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Threads {
   const words = new Int32Array(arena.buffer, arena.allocate((WORD.where + count) * 4), WORD.where + count);
-  const lock: Lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
+  const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread, sleepForLock);
   const self = arena.thread;
   const me = self + 1;
   const others = Array.from({ length: count }, (_, thread) => thread).filter((thread) => thread !== self);
@@ -136,11 +136,10 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
   };
 
   /** One who waits for the lock must not be waited for by its holder. */
-  function acquire(): void {
-    if (lock.tryAcquire()) return;
+  function sleepForLock(word: Int32Array, value: number): void {
     const before = where();
     if (before === WHERE.inside) move(WHERE.parked);
-    lock.acquire();
+    Atomics.wait(word, 0, value);
     if (before === WHERE.inside) comeIn(WHERE.parked);
   }
 
@@ -158,14 +157,7 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
       return mayRun();
     },
     exclusively,
-    guarded(work) {
-      acquire();
-      try {
-        return work();
-      } finally {
-        lock.release();
-      }
-    },
+    lock,
     whileHeld(work) {
       for (;;) {
         const holder = Atomics.compareExchange(words, WORD.hold, 0, me);

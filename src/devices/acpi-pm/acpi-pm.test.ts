@@ -3,13 +3,14 @@ import { test } from 'node:test';
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { allocate } from '../../base/struct.ts';
 import { checkDevice } from '../conformance.test-helper.ts';
+import type { Place } from '../device.ts';
 import { ACPI_PM, createAcpiPm } from './acpi-pm.ts';
 
-function rig(timers: FakeTimers = fakeTimers(), timerBits: 24 | 32 = 32) {
+function make(timers: FakeTimers, place: Place, timerBits: 24 | 32 = 32) {
   const seen = { sci: false, powerOffs: 0, resets: 0 };
   const pm = createAcpiPm({
     name: 'acpi-pm',
-    place: allocate,
+    place,
     timers,
     sci: {
       set: (level) => {
@@ -24,8 +25,14 @@ function rig(timers: FakeTimers = fakeTimers(), timerBits: 24 | 32 = 32) {
   return { pm, timers, seen, ...pm.regions };
 }
 
-checkDevice('acpi-pm', (timers) => rig(timers).pm);
-checkDevice('acpi-pm with a 24-bit timer', (timers) => rig(timers, 24).pm);
+function rig(timers: FakeTimers = fakeTimers(), timerBits: 24 | 32 = 32) {
+  const made = make(timers, allocate, timerBits);
+  made.pm.reset();
+  return made;
+}
+
+checkDevice('acpi-pm', (timers, place) => make(timers, place).pm);
+checkDevice('acpi-pm with a 24-bit timer', (timers, place) => make(timers, place, 24).pm);
 
 test('the PM timer counts 3,579,545 ticks in a second and does not drift in a month', () => {
   const { timer, timers } = rig();

@@ -217,7 +217,6 @@ export function createAcpiPm(options: AcpiPmOptions): AcpiPm {
     update();
   }
 
-  reset();
   return {
     name,
     schema: acpiPmSchema,

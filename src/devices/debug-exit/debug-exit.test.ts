@@ -4,7 +4,7 @@ import { allocate } from '../../base/struct.ts';
 import { checkDevice } from '../conformance.test-helper.ts';
 import { createDebugExit } from './debug-exit.ts';
 
-checkDevice('debug-exit', () => createDebugExit({ place: allocate, exit() {} }));
+checkDevice('debug-exit', (_timers, place) => createDebugExit({ place, exit() {} }));
 
 test('writes of each width exit with an odd status', () => {
   const statuses: number[] = [];

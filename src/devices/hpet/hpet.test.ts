@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { allocate } from '../../base/struct.ts';
 import { checkDevice } from '../conformance.test-helper.ts';
-import type { Line } from '../device.ts';
+import type { Line, Place } from '../device.ts';
 import { createHpet } from './hpet.ts';
 
 function countingLine(): Line & { level: boolean; rises: number } {
@@ -17,13 +17,13 @@ function countingLine(): Line & { level: boolean; rises: number } {
   };
 }
 
-function rig(timers: FakeTimers = fakeTimers()) {
+function make(timers: FakeTimers, place: Place) {
   const lines = { 20: countingLine(), 21: countingLine() };
   const legacy = [countingLine(), countingLine()] as const;
   const replaced: boolean[] = [];
   const hpet = createHpet({
     name: 'hpet',
-    place: allocate,
+    place,
     timers,
     routes: lines,
     legacy,
@@ -41,12 +41,18 @@ function rig(timers: FakeTimers = fakeTimers()) {
   };
 }
 
+function rig() {
+  const made = make(fakeTimers(), allocate);
+  made.hpet.reset();
+  return made;
+}
+
 const ROUTE_20 = 20 << 9;
 const NARROW = 0x100;
 const PERIODIC = 0x48; // with "set value"
 const ENABLE = 4;
 
-checkDevice('hpet', (timers) => rig(timers).hpet, { accesses: 1000 });
+checkDevice('hpet', (timers, place) => make(timers, place).hpet, { accesses: 1000 });
 
 test('capabilities: three comparators, 64 bits, legacy replacement, 10 ns', () => {
   const { read } = rig();

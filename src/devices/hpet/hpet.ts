@@ -285,7 +285,6 @@ export function createHpet(options: HpetOptions): Hpet {
     update();
   }
 
-  reset();
   return {
     name,
     schema: hpetSchema,

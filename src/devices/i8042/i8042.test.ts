@@ -21,6 +21,7 @@ function makeController() {
     a20: { set: (level) => (seen.a20 = level) },
     reset: () => seen.resets++,
   });
+  i8042.reset();
   const { data, command } = i8042.regions;
   const status = () => command.read(0, 1);
   const drain = () => {
@@ -42,9 +43,9 @@ function makeController() {
   return { i8042, seen, data, status, drain, control, keyboard, mouse };
 }
 
-checkDevice('i8042', () => createI8042(options));
-checkDevice('i8042 in use', () => {
-  const i8042 = createI8042(options);
+checkDevice('i8042', (_timers, place) => createI8042({ ...options, place }));
+checkDevice('i8042 in use', (_timers, place) => {
+  const i8042 = createI8042({ ...options, place });
   const { data, command } = i8042.regions;
   // Every access also brings input, so that queues fill and drain.
   const read = (offset: number, size: 1 | 2 | 4) => {

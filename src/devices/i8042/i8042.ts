@@ -245,7 +245,7 @@ export function createI8042(options: I8042Options): I8042 {
     if (value >= PULSE_OUTPUT && (value & OUTPUT_NO_RESET) === 0) options.reset();
   }
 
-  const i8042: I8042 = {
+  return {
     name: 'i8042',
     schema: i8042Schema,
     state,
@@ -285,8 +285,6 @@ export function createI8042(options: I8042Options): I8042 {
       driveInterrupts();
     },
   };
-  i8042.reset();
-  return i8042;
 }
 
 function checkI8042(s: I8042State): void {

@@ -3,14 +3,15 @@ import { test } from 'node:test';
 import { allocate } from '../../base/struct.ts';
 import { BROADCAST, DELIVERY, type InterruptMessage } from '../apic-bus/interrupt-message.ts';
 import { checkDevice } from '../conformance.test-helper.ts';
+import type { Place } from '../device.ts';
 import { createIoApic } from './io-apic.ts';
 
-function rig() {
+function make(place: Place) {
   const sent: InterruptMessage[] = [];
   const receiver = { takes: true };
   const ioApic = createIoApic({
     name: 'ioapic',
-    place: allocate,
+    place,
     bus: {
       deliver: (message) => {
         sent.push(message);
@@ -31,11 +32,17 @@ function rig() {
   return { ioApic, inputs: ioApic.inputs, registers, sent, receiver, read, write };
 }
 
+function rig() {
+  const made = make(allocate);
+  made.ioApic.reset();
+  return made;
+}
+
 const LEVEL = 0x8000;
 const MASKED = 0x1_0000;
 const REMOTE_IRR = 0x4000;
 
-checkDevice('io-apic', () => rig().ioApic);
+checkDevice('io-apic', (_timers, place) => make(place).ioApic);
 
 test('identity: version 0x20, 24 entries, all masked', () => {
   const { read, write } = rig();

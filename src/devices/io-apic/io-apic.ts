@@ -159,7 +159,6 @@ export function createIoApic({ name, place, bus, log }: IoApicOptions): IoApic {
     });
   }
 
-  reset();
   return {
     name,
     schema: ioApicSchema,

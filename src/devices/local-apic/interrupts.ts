@@ -1,6 +1,14 @@
 /** How interrupts enter and leave a local APIC: messages, local sources, acknowledge and EOI. SDM vol. 3A 10.5–10.8. */
 import { BROADCAST, DELIVERY, type InterruptMessage } from '../apic-bus/interrupt-message.ts';
-import { clearVector, highestVector, processorPriority, refreshPending, setVector, testVector } from './priority.ts';
+import {
+  acceptsExtInt,
+  clearVector,
+  highestVector,
+  processorPriority,
+  refreshPending,
+  setVector,
+  testVector,
+} from './priority.ts';
 import {
   BASE_ENABLE,
   BASE_X2APIC,
@@ -14,15 +22,21 @@ import {
   SVR_SUPPRESS_EOI_BROADCAST,
 } from './registers.ts';
 
-/** What a local APIC tells its processor. Called under the machine's lock, from any thread. */
+/**
+ * What a local APIC tells its processor. Called under the machine's lock, in whichever thread causes it: the processor's
+ * own or any other. None may take the lock again.
+ */
 export interface ProcessorSignals {
-  /** A higher interrupt than before may be deliverable: look at `pending()` and the PIC. */
+  /** A higher interrupt than before may be deliverable: look at `pending()`. */
   interrupt(): void;
   nmi(): void;
   smi(): void;
-  /** The local APIC has already reset itself. */
+  /** Wait for a SIPI; the bootstrap processor starts anew. The local APIC has already reset itself. */
   init(): void;
-  /** SIPI: start at physical address `vector` << 12 in real mode, if waiting for it. */
+  /**
+   * SIPI: start at physical address `vector` << 12 in real mode, if waiting for it, be it that the INIT before has not
+   * been noticed yet. Else, and for a second one, it is without effect.
+   */
   startup(vector: number): void;
 }
 
@@ -80,9 +94,7 @@ export function createInterrupts({ id, state, cpu, eoi, resetRegisters }: Interr
         resetRegisters();
         cpu.init();
         break;
-      case DELIVERY.extInt:
-        cpu.interrupt();
-        break;
+      // An interrupt of the PIC waits as long as its line says so: `refresh` has seen to it.
     }
   }
 
@@ -97,20 +109,20 @@ export function createInterrupts({ id, state, cpu, eoi, resetRegisters }: Interr
   /** Lets an asserted, level-sensitive LINT0 through after its entry or its remote IRR changed. */
   function reviewLint0(): void {
     if (state.lint0 === 0) return;
+    refresh();
     const entry = state.lvt[LVT.lint0];
-    const mode = (entry >>> 8) & 7;
-    if (!enabled() || mode === DELIVERY.extInt) cpu.interrupt();
-    else if (mode === DELIVERY.fixed && (entry & LVT_LEVEL) !== 0) raiseLocal(LVT.lint0);
+    const fixed = ((entry >>> 8) & 7) === DELIVERY.fixed;
+    if (enabled() && fixed && (entry & LVT_LEVEL) !== 0) raiseLocal(LVT.lint0);
   }
 
   /** While the APIC is disabled its pins are the processor's INTR and NMI. */
   function setLint(pin: 'lint0' | 'lint1', level: boolean): void {
     if ((state[pin] !== 0) === level) return;
     state[pin] = level ? 1 : 0;
+    if (pin === 'lint0') refresh();
     if (!level) return;
     if (enabled()) raiseLocal(LVT[pin]);
-    else if (pin === 'lint0') cpu.interrupt();
-    else cpu.nmi();
+    else if (pin === 'lint1') cpu.nmi();
   }
 
   function matchesLogical(destination: number): boolean {
@@ -154,14 +166,14 @@ export function createInterrupts({ id, state, cpu, eoi, resetRegisters }: Interr
         return true;
       case DELIVERY.extInt:
         state.extInt = 1;
-        cpu.interrupt();
+        refresh();
         return true;
     }
   }
 
   function acknowledge(): number {
-    const summary = state.pendingSummary;
-    if (summary === 0) return state.svr & 0xff;
+    const summary = state.pendingSummary[0];
+    if ((summary & 0x100) === 0) return state.svr & 0xff;
     const vector = summary & 0xff;
     clearVector(state.irr, vector);
     setVector(state.isr, vector);
@@ -183,16 +195,16 @@ export function createInterrupts({ id, state, cpu, eoi, resetRegisters }: Interr
     if ((state.svr & SVR_SUPPRESS_EOI_BROADCAST) === 0) eoi(vector);
   }
 
-  function acceptsExtInt(): boolean {
-    if (!enabled() || state.extInt !== 0) return true;
-    const entry = state.lvt[LVT.lint0];
-    return (entry & LVT_MASKED) === 0 && ((entry >>> 8) & 7) === DELIVERY.extInt;
+  function acknowledgeExtInt(): void {
+    state.extInt = 0;
+    refresh();
   }
 
   return {
     accepts,
-    acceptsExtInt,
+    acceptsExtInt: () => acceptsExtInt(state),
     acknowledge,
+    acknowledgeExtInt,
     arbitrationPriority: () => ((state.svr & SVR_ENABLE) === 0 ? undefined : processorPriority(state)),
     deliver,
     enabled,

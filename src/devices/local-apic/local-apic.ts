@@ -107,6 +107,7 @@ export function createLocalApic(options: LocalApicOptions): LocalApic {
   function initialise(): void {
     resetRegisters(state);
     timer.rearm();
+    interrupts.refresh();
   }
 
   function reset(): void {
@@ -140,15 +141,13 @@ export function createLocalApic(options: LocalApicOptions): LocalApic {
     const to = modeOf(value);
     if ((value & ~baseBits) !== 0n || refused(from, to)) return false;
     state.base = value;
-    if (from !== to && to === 'disabled') {
-      initialise();
-      interrupts.reviewLint0();
-    }
+    if (from !== to && to === 'disabled') initialise();
     if (from !== to && to === 'x2apic') {
       state.icrHigh = 0;
       state.ldr = 0;
       state.dfr = 0xffff_ffff;
     }
+    interrupts.refresh();
     return true;
   }
 
@@ -186,7 +185,6 @@ export function createLocalApic(options: LocalApicOptions): LocalApic {
     timer.rearm();
   }
 
-  reset();
   return {
     name,
     id,
@@ -198,14 +196,12 @@ export function createLocalApic(options: LocalApicOptions): LocalApic {
     lint0: { set: (level) => interrupts.setLint('lint0', level) },
     lint1: { set: (level) => interrupts.setLint('lint1', level) },
     pending: () => {
-      const summary = state.pendingSummary;
-      return summary === 0 ? -1 : summary & 0xff;
+      const summary = state.pendingSummary[0];
+      return (summary & 0x100) === 0 ? -1 : summary & 0xff;
     },
     acknowledge: interrupts.acknowledge,
     acceptsExtInt: interrupts.acceptsExtInt,
-    acknowledgeExtInt: () => {
-      state.extInt = 0;
-    },
+    acknowledgeExtInt: interrupts.acknowledgeExtInt,
     accepts: interrupts.accepts,
     arbitrationPriority: interrupts.arbitrationPriority,
     deliver: interrupts.deliver,

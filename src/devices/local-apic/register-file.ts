@@ -139,6 +139,7 @@ export function createRegisterFile({ id, state, interrupts, timer, bus }: Regist
     if ((value & SVR_ENABLE) !== 0) return;
     for (let index = 0; index < state.lvt.length; index++) state.lvt[index] |= LVT_MASKED;
     timer.rearm();
+    interrupts.refresh();
   }
 
   function setTaskPriority(value: number): void {

@@ -59,12 +59,14 @@ export const BASE_X2APIC = 0x400n;
 export const BASE_ENABLE = 0x800n;
 export const BASE_DEFAULT = 0xfee0_0000n;
 
-export const localApicSchema = struct('local-apic', 1, {
+export const localApicSchema = struct('local-apic', 2, {
   /**
-   * 0 if no vector can be delivered now, else 0x100 | the highest that can. Kept current by every change, so that a
-   * processor polls one word; it says nothing of NMI, INIT, SIPI or ExtINT.
+   * 0 if no interrupt can be delivered now; else 0x100 | the highest vector that can, and `EXT_INT` if the PIC asserts INTR
+   * and this processor takes it. Kept current by every change, so that a processor polls one word by an atomic load, without
+   * the machine's lock: it may see an interrupt that is gone, but misses none that it was signalled. It says nothing of NMI,
+   * INIT and SIPI.
    */
-  pendingSummary: 'u32',
+  pendingSummary: ['u32', 1],
   tpr: 'u32',
   ldr: 'u32',
   dfr: 'u32',
@@ -97,11 +99,14 @@ export const localApicSchema = struct('local-apic', 1, {
   extInt: 'u8',
 });
 
+/** Of `pendingSummary`: the PIC has an interrupt for this processor. */
+export const EXT_INT = 0x200;
+
 export type LocalApicState = ReturnType<typeof localApicSchema.view>;
 
 /** Registers as after power-up or INIT; IA32_APIC_BASE and the pins stay. SDM vol. 3A 10.4.7.1. */
 export function resetRegisters(state: LocalApicState): void {
-  state.pendingSummary = 0;
+  state.pendingSummary[0] = 0;
   state.tpr = 0;
   state.ldr = 0;
   state.dfr = 0xffff_ffff;

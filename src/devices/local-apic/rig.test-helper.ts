@@ -1,6 +1,7 @@
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { allocate } from '../../base/struct.ts';
 import { createApicBus } from '../apic-bus/apic-bus.ts';
+import type { Place } from '../device.ts';
 import { createLocalApic, type LocalApic } from './local-apic.ts';
 import { BASE_ENABLE, BASE_X2APIC, MSR_APIC_BASE, REGISTER } from './registers.ts';
 
@@ -9,6 +10,13 @@ export const TSC_PER_NS = 2n;
 
 /** `count` processors' local APICs on one bus, and what they told their processors and the I/O APIC. */
 export function apicRig(count = 1, timers: FakeTimers = fakeTimers()) {
+  const rig = makeApics(count, timers, allocate);
+  for (const apic of rig.apics) apic.reset();
+  return rig;
+}
+
+/** As `apicRig`, before anything is reset. */
+export function makeApics(count: number, timers: FakeTimers, place: Place) {
   const signals: string[] = [];
   const eois: number[] = [];
   const bus = createApicBus({ log: () => {} });
@@ -17,7 +25,7 @@ export function apicRig(count = 1, timers: FakeTimers = fakeTimers()) {
       name: `apic${id}`,
       id,
       bootstrap: id === 0,
-      place: allocate,
+      place,
       timers,
       bus,
       cpu: {

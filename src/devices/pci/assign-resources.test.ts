@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../../base/errors.ts';
+import { powerOn } from '../conformance.test-helper.ts';
 import { assignResources } from './assign-resources.ts';
 import type { PciBar } from './bar.ts';
 import { createPciBus } from './bus.ts';
@@ -15,7 +16,7 @@ const bar = (index: number, kind: PciBar['kind'], size: number): PciBar => {
 function board() {
   const map = addressMap();
   const bus = createPciBus({ name: 'pci0', place: anyPlace, pirqs: [wire(), wire(), wire(), wire()] });
-  bus.attach(0, 0, createHostBridge({ name: 'host', place: anyPlace }).pci);
+  bus.attach(0, 0, powerOn(createHostBridge({ name: 'host', place: anyPlace })).pci);
   const add = (slot: number, bars: PciBar[]) => {
     const fn = createPciFunction({
       name: `card${slot}`,
@@ -25,7 +26,7 @@ function board() {
       interrupt: { pin: 1, line: bus.intx(slot, 0, 1) },
       mapBar: map.mapBar,
     });
-    bus.attach(slot, 0, fn);
+    bus.attach(slot, 0, powerOn(fn));
     return fn;
   };
   return { bus, map, add };

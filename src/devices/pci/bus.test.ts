@@ -1,26 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../../base/errors.ts';
-import { checkDevice } from '../conformance.test-helper.ts';
+import { checkDevice, powerOn } from '../conformance.test-helper.ts';
+import type { Place } from '../device.ts';
 import { createPciBus, pirqOf } from './bus.ts';
 import { createPciFunction } from './function.ts';
 import { anyPlace, wire } from './pci.test-helper.ts';
 
-function make() {
+function make(place: Place = anyPlace) {
   const pirqs = [wire(), wire(), wire(), wire()];
   const control: number[] = [];
   const bus = createPciBus({
     name: 'pci0',
-    place: anyPlace,
+    place,
     pirqs,
     resetControl: { size: 1, read: () => 0x42, write: (_offset, _size, value) => control.push(value) },
   });
   const identity = { vendor: 0x1234, device: 0x5678, revision: 0, classCode: 0xff_0000 };
-  bus.attach(3, 1, createPciFunction({ name: 'card', config: new Uint8Array(256), identity }));
+  bus.attach(3, 1, powerOn(createPciFunction({ name: 'card', config: new Uint8Array(256), identity })));
   return { bus, pirqs, control, ...bus.regions };
 }
 
-checkDevice('PCI bus', () => make().bus);
+checkDevice('PCI bus', (_timers, place) => make(place).bus);
 
 test('configuration mechanism #1 selects by bus, device, function and register', () => {
   const { address, data } = make();

@@ -24,6 +24,7 @@ function make(more: Partial<PciFunctionOptions> = {}) {
     mapBar: map.mapBar,
     ...more,
   });
+  fn.reset();
   return { fn, map, line, config };
 }
 

@@ -66,7 +66,7 @@ function touches(offset: number, size: number, start: number, end: number): bool
   return offset < end && offset + size > start;
 }
 
-/** Makes a function and resets its configuration space. */
+/** Makes a function over configuration bytes that `reset` or a restore fills. */
 export function createPciFunction(options: PciFunctionOptions): PciFunction {
   const { name, config, mapBar, interrupt } = options;
   const bars = options.bars ?? [];
@@ -147,7 +147,6 @@ export function createPciFunction(options: PciFunctionOptions): PciFunction {
       driveInterrupt();
     },
   };
-  config.set(layout.reset);
   return fn;
 }
 

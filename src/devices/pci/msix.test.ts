@@ -15,6 +15,7 @@ function make() {
     busMaster: () => at.master,
     send: (address, data) => sent.push([address, data]),
   });
+  msix.reset();
   const program = (vector: number) => {
     msix.region.write(16 * vector, 4, 0xfee0_1003);
     msix.region.write(16 * vector + 8, 4, 0x40 + vector);

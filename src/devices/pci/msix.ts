@@ -98,7 +98,6 @@ export function createMsix(options: MsixOptions): Msix {
     for (let vector = 0; vector < vectors; vector++) table[4 * vector + 3] = VECTOR_MASKED;
   }
 
-  reset();
   return {
     vectors,
     capability: capability(vectors, options.bar),

@@ -6,7 +6,7 @@ import type { MapBar } from './bar.ts';
 import type { PciDevice } from './function.ts';
 
 /** State in a buffer of its own. */
-export const anyPlace: Place = (schema) => allocate(schema);
+export const anyPlace: Place = allocate;
 
 export interface Wire extends Line {
   level: boolean;

@@ -7,6 +7,7 @@ import { createPic } from './pic.ts';
 function makePic(icw4 = 0x01) {
   const pins = { intr: false };
   const pic = createPic({ place: allocate, intr: { set: (level) => (pins.intr = level) }, log() {} });
+  pic.reset();
   const { master, slave, elcr } = pic.regions;
   const initialise = (region: typeof master, base: number, icw3: number) => {
     region.write(0, 1, 0x11);
@@ -19,7 +20,7 @@ function makePic(icw4 = 0x01) {
   return { pic, master, slave, elcr, pins, eoi: (region = master) => region.write(0, 1, 0x20) };
 }
 
-checkDevice('pic', () => createPic({ place: allocate, intr: { set() {} }, log() {} }));
+checkDevice('pic', (_timers, place) => createPic({ place, intr: { set() {} }, log() {} }));
 
 test('an edge requests once, is delivered by priority and nests', () => {
   const { pic, master, pins, eoi } = makePic();

@@ -135,7 +135,7 @@ export function createPic({ place, intr, log }: PicOptions): Pic {
     };
   });
 
-  const pic: Pic = {
+  return {
     name: 'pic',
     schema: picSchema,
     state,
@@ -175,6 +175,4 @@ export function createPic({ place, intr, log }: PicOptions): Pic {
       intr.set(pendingLevel(state, MASTER) >= 0);
     },
   };
-  pic.reset();
-  return pic;
 }

@@ -17,6 +17,7 @@ function makePit(timers: FakeTimers = fakeTimers()) {
     },
   };
   const pit = createPit({ place: allocate, timers, irq });
+  pit.reset();
   const { counters, control } = pit.regions;
   /** Moves to the given tick, one tick at a time, so that `rises` holds ticks. */
   const to = (target: number) => {
@@ -48,7 +49,7 @@ function makePit(timers: FakeTimers = fakeTimers()) {
   return { timers, pit, counters, control, to, read16, program, status, out2, wave, rises, irq: () => level };
 }
 
-checkDevice('pit', (timers) => createPit({ place: allocate, timers, irq: { set() {} } }));
+checkDevice('pit', (timers, place) => createPit({ place, timers, irq: { set() {} } }));
 
 test('mode 0: the output rises once, N + 1 ticks after the write, and the count runs on', () => {
   const p = makePit();
@@ -160,6 +161,7 @@ test('periodic interrupts neither drift nor cost more than one event each', () =
   const timers = fakeTimers();
   let rises = 0;
   const pit = createPit({ place: allocate, timers, irq: { set: (level) => (rises += level ? 1 : 0) } });
+  pit.reset();
   pit.regions.counters.write(3, 1, 0x34);
   pit.regions.counters.write(0, 1, 11932 & 0xff);
   pit.regions.counters.write(0, 1, 11932 >> 8);

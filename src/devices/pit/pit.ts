@@ -172,7 +172,7 @@ export function createPit({ place, timers, irq }: PitOptions): Pit {
     setGate(state, 2, (value & 1) !== 0, now());
   }
 
-  const pit: Pit = {
+  return {
     name: 'pit',
     schema: pitSchema,
     state,
@@ -202,8 +202,6 @@ export function createPit({ place, timers, irq }: PitOptions): Pit {
       arm();
     },
   };
-  pit.reset();
-  return pit;
 }
 
 function checkPit(s: PitState): void {

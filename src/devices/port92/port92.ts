@@ -29,7 +29,7 @@ export function createPort92({ place, a20, reset }: Port92Options): Device<(type
     if (resets) reset();
   }
 
-  const device: Device<(typeof schema)['fields']> = {
+  return {
     name: 'port92',
     schema,
     state,
@@ -49,6 +49,4 @@ export function createPort92({ place, a20, reset }: Port92Options): Device<(type
       drive();
     },
   };
-  device.reset();
-  return device;
 }

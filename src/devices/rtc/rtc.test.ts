@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { allocate } from '../../base/struct.ts';
 import { checkDevice, restoreState, saveState } from '../conformance.test-helper.ts';
+import type { Place } from '../device.ts';
 import { createRtc, RTC_RETAINED } from './rtc.ts';
 
 const SECOND = 1e9;
@@ -11,6 +12,7 @@ function makeRtc(date = '2026-11-21T13:45:58Z', timers: FakeTimers = fakeTimers(
   let level = false;
   const irq = { set: (next: boolean) => (level = next) };
   const rtc = createRtc({ place: allocate, timers, wall: { epoch: Date.parse(date) }, irq });
+  rtc.reset();
   const { port } = rtc.regions;
   const read = (index: number) => {
     port.write(0, 1, index);
@@ -25,8 +27,8 @@ function makeRtc(date = '2026-11-21T13:45:58Z', timers: FakeTimers = fakeTimers(
   return { rtc, timers, port, read, write, time, irq: () => level };
 }
 
-const make = (timers: FakeTimers) =>
-  createRtc({ place: allocate, timers, wall: { epoch: 1.7e12 + 250 }, irq: { set() {} } });
+const make = (timers: FakeTimers, place: Place) =>
+  createRtc({ place, timers, wall: { epoch: 1.7e12 + 250 }, irq: { set() {} } });
 checkDevice('rtc', make, { retained: RTC_RETAINED });
 
 test('the time follows the wall clock, in BCD and 24 hours, and carries', () => {

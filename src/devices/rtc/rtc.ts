@@ -92,7 +92,11 @@ function periodTicks(a: number): number {
 
 /** Region `port`: 2 ports, index and data (0x70, 0x71). The index port's NMI mask, bit 7, is ignored. */
 export function createRtc({ place, timers, wall, irq }: RtcOptions): Rtc {
-  const state = place(schema);
+  const state = place(schema, (fresh) => {
+    // 32.768 kHz crystal, 1024 Hz periodic rate: what every firmware sets.
+    fresh.cmos[A] = 0x26;
+    fresh.cmos[B] = TWENTY_FOUR_HOURS;
+  });
   const timer = timers.timer(() => update());
   const now = () => Math.floor(timers.now());
 
@@ -217,7 +221,7 @@ export function createRtc({ place, timers, wall, irq }: RtcOptions): Rtc {
     return state.cmos[address];
   }
 
-  const rtc: Rtc = {
+  return {
     name: 'rtc',
     schema,
     state,
@@ -257,9 +261,4 @@ export function createRtc({ place, timers, wall, irq }: RtcOptions): Rtc {
       drive(now());
     },
   };
-  // 32.768 kHz crystal, 1024 Hz periodic rate: what every firmware sets.
-  state.cmos[A] = 0x26;
-  state.cmos[B] = TWENTY_FOUR_HOURS;
-  rtc.reset();
-  return rtc;
 }

@@ -19,6 +19,7 @@ function makeSerial(timers: FakeTimers = fakeTimers()) {
     backend: { write: (byte) => sent.push(byte) },
     onRoom: () => seen.rooms++,
   });
+  serial.reset();
   const { port } = serial.regions;
   const read = (offset: number) => port.read(offset, 1);
   const write = (offset: number, value: number) => port.write(offset, 1, value);
@@ -38,7 +39,7 @@ function openSerial() {
 }
 
 const options = { name: 'serial0', place: allocate, irq: { set() {} }, backend: { write() {} } };
-checkDevice('serial', (timers) => createSerial({ ...options, timers }));
+checkDevice('serial', (timers, place) => createSerial({ ...options, timers, place }));
 
 test('bytes are sent at once and the transmitter is always empty', () => {
   const s = makeSerial();
@@ -178,6 +179,7 @@ test('a back end may offer again from inside onRoom', () => {
   const waiting = [...Buffer.from('abcdefghijklmnopqrstuvwxyz0123456789')];
   const offer = () => void waiting.splice(0, serial.receive(Uint8Array.from(waiting)));
   const serial = createSerial({ ...options, timers: fakeTimers(), onRoom: offer });
+  serial.reset();
   serial.regions.port.write(FCR, 1, 1);
   offer();
   let text = '';

@@ -265,7 +265,7 @@ export function createSerial(options: SerialOptions): Serial {
     return true;
   }
 
-  const serial: Serial = {
+  return {
     name,
     schema: serialSchema,
     state,
@@ -312,8 +312,6 @@ export function createSerial(options: SerialOptions): Serial {
       offerRoom();
     },
   };
-  serial.reset();
-  return serial;
 }
 
 function checkSerial(name: string, s: SerialState): void {

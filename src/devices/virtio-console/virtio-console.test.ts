@@ -29,12 +29,12 @@ function make(options: VirtioPciOptions, multiport: boolean) {
   return { console: createVirtioConsole({ ...options, ports, columns: 80, rows: 25 }), written, ready };
 }
 
-checkDevice('virtio-console', (timers) => withConfigRegion(make(bareOptions(timers), false).console.device), {
-  retained: ['epoch'],
-});
-checkDevice('virtio-console, ports', (timers) => withConfigRegion(make(bareOptions(timers), true).console.device), {
-  retained: ['epoch'],
-});
+checkDevice('virtio-console', (timers, place) =>
+  withConfigRegion(make(bareOptions(timers, place), false).console.device),
+);
+checkDevice('virtio-console, ports', (timers, place) =>
+  withConfigRegion(make(bareOptions(timers, place), true).console.device),
+);
 
 function start(multiport: boolean, features = VERSION_1) {
   let made: ReturnType<typeof make> | undefined;

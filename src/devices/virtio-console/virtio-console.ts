@@ -76,14 +76,15 @@ function checkPorts(name: string, ports: readonly ConsolePortOptions[]): void {
   throw new VirtsError('usage', `Give ${name} 1 to ${MAX_PORTS} ports, with names of up to 64 printable characters.`);
 }
 
+function configView(config: Uint8Array): DataView {
+  return new DataView(config.buffer, config.byteOffset, config.length);
+}
+
 /** The device's behaviour, once the transport has attached it. */
 function behaviour(options: VirtioConsoleOptions, multiport: boolean, port: VirtioPort<PortFields>) {
   const { ports } = options;
   const { config, queues, state } = port;
-  const view = new DataView(config.buffer, config.byteOffset, config.length);
-  view.setUint16(CONFIG.columns, options.columns ?? 0, true);
-  view.setUint16(CONFIG.rows, options.rows ?? 0, true);
-  view.setUint32(CONFIG.maxPorts, ports.length, true);
+  const view = configView(config);
 
   const control: Control | undefined = multiport
     ? createControl({
@@ -190,6 +191,12 @@ export function createVirtioConsole(options: VirtioConsoleOptions): VirtioConsol
     }),
     configSize: CONFIG.size,
     fields: portFields(ports.length),
+    initial(_state, config) {
+      const view = configView(config);
+      view.setUint16(CONFIG.columns, options.columns ?? 0, true);
+      view.setUint16(CONFIG.rows, options.rows ?? 0, true);
+      view.setUint32(CONFIG.maxPorts, ports.length, true);
+    },
     attach(port) {
       made = behaviour(options, multiport, port);
       return made.handlers;

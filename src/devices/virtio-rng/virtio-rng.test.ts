@@ -17,7 +17,7 @@ function make(options: VirtioPciOptions) {
   });
 }
 
-checkDevice('virtio-rng', (timers) => withConfigRegion(make(bareOptions(timers))), { retained: ['epoch'] });
+checkDevice('virtio-rng', (timers, place) => withConfigRegion(make(bareOptions(timers, place))));
 
 function start() {
   const guest = guestWith(make);

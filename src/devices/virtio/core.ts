@@ -9,13 +9,14 @@ import { allAtMost, checkState } from '../check-state.ts';
 import type { GuestLog } from '../device.ts';
 import { FEATURE, NO_VECTOR, STATUS, TRANSPORT_FEATURES } from './constants.ts';
 import type { VirtioHandlers, VirtioModel } from './model.ts';
-import { inFlightWords, pair, type VirtioState } from './state.ts';
+import { inFlightWords, pair, type RequestsState, requestsBefore, type VirtioState } from './state.ts';
 import { createVirtqueue, type OwnedVirtqueue } from './virtqueue.ts';
 
 /** What the core needs of the transport that carries it. */
 export interface CoreHost<F extends Fields> {
   readonly name: string;
   readonly state: VirtioState & StructView<F>;
+  readonly requests: RequestsState;
   readonly memory: GuestMemory;
   readonly timers: TimerService;
   readonly log: GuestLog;
@@ -57,10 +58,10 @@ function isQueueSize(value: number, max: number): boolean {
 export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHost<F>): VirtioCore {
   const { name, log } = host;
   const state: VirtioState = host.state;
+  const { requests } = host;
   const offered = model.features | TRANSPORT_FEATURES;
   const count = model.queues.length;
   const logged = new Set<string>();
-  let restores = 0;
 
   const status = (bits: number) => (state.deviceStatus & bits) === bits;
   const active = () => status(STATUS.driverOk) && !status(STATUS.needsReset);
@@ -90,6 +91,12 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
     }
   });
 
+  function issue(): number {
+    requests.latest[0]++;
+    if (requests.latest[0] === 0) requests.latest[0] = 1;
+    return requests.latest[0];
+  }
+
   const queues: OwnedVirtqueue[] = model.queues.map(({ maxBytes }, index) =>
     createVirtqueue(index, {
       state,
@@ -104,7 +111,8 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
         state.deferred[index] = 1;
         wake.arm(host.timers.now());
       },
-      era: () => restores * 2 ** 32 + state.epoch,
+      issued: requests.issued.subarray(requestsBefore(model.queues, index), requestsBefore(model.queues, index + 1)),
+      issue,
     }),
   );
 
@@ -129,7 +137,7 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
   }
 
   function reset(): void {
-    state.epoch++;
+    requests.issued.fill(0);
     wake.cancel();
     for (const key of ['deviceFeatureSelect', 'driverFeatureSelect', 'queueSelect', 'deviceStatus', 'isr'] as const) {
       state[key] = 0;
@@ -206,7 +214,7 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
     kickAll,
     reset,
     restored() {
-      restores++;
+      requests.issued.fill(0);
       wake.cancel();
       checkState(name, {
         queueSize: model.queues.every(({ size }, queue) => isQueueSize(state.queueSize[queue]!, size)),

@@ -5,7 +5,7 @@
 import type { TimerService } from '../../base/clock.ts';
 import { type FakeTimers, fakeTimers } from '../../base/fake-timers.ts';
 import { flatMemory } from '../../memory/guest-memory.ts';
-import type { AccessSize } from '../device.ts';
+import type { AccessSize, Place } from '../device.ts';
 import { assignResources } from '../pci/assign-resources.ts';
 import { createPciBus } from '../pci/bus.ts';
 import { type AddressMap, addressMap, anyPlace, type Wire, wire } from '../pci/pci.test-helper.ts';
@@ -31,10 +31,10 @@ export interface Guest {
 }
 
 /** What a device needs when nothing is around it. */
-export function bareOptions(timers: TimerService): VirtioPciOptions {
+export function bareOptions(timers: TimerService, place: Place = anyPlace): VirtioPciOptions {
   return {
     name: 'virtio0',
-    place: anyPlace,
+    place,
     memory: flatMemory(0x1_0000),
     timers,
     intx: wire(),
@@ -62,6 +62,7 @@ export function guestWith(make: (options: VirtioPciOptions) => VirtioDevice): Gu
     log: (message) => log.push(message),
   });
   bus.attach(SLOT, 0, device.pci);
+  device.reset();
   const windows = { mmio: { base: 0xe000_0000, size: 0x100_0000 }, io: { base: 0xc000, size: 0x1000 } };
   assignResources(bus, { ...windows, irq: () => 11 });
   const select = (offset: number) => bus.regions.address.write(0, 4, 0x8000_0000 + SLOT * 0x800 + (offset & 0xfc));

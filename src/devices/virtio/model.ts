@@ -28,7 +28,12 @@ export interface VirtioModel<F extends Fields> {
   readonly configSize: number;
   /** State of the device's own, beyond the transport's. */
   readonly fields: F;
-  /** Makes the behaviour. Nothing may be called on `port` before this returns. */
+  /** Writes what own fields and configuration bytes hold in a new device and no reset changes. */
+  initial?(state: StructView<F>, config: Uint8Array): void;
+  /**
+   * Makes the behaviour, in each thread of the machine. Nothing may be called on `port` before this returns, and no state
+   * may be changed.
+   */
   attach(port: VirtioPort<F>): VirtioHandlers;
 }
 
@@ -55,7 +60,7 @@ export interface VirtioHandlers {
   notified(queue: number): void;
   /** The driver wrote to the configuration structure; `config` is not changed unless the handler does it. */
   configWritten?(offset: number, size: number, value: number): void;
-  /** The driver or the board reset the device, or it was just made: initialise own state and `config`. */
+  /** The driver or the board reset the device: initialise own state and `config`. */
   reset(): void;
   /** After a restore: check own state (throw 'bad-input'). Guest memory is not to be touched yet. */
   restored?(): void;

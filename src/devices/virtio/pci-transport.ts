@@ -16,7 +16,7 @@ import { COMMON_SIZE, commonConfig } from './common-config.ts';
 import { ISR, NO_VECTOR } from './constants.ts';
 import { createCore, type VirtioCore } from './core.ts';
 import type { VirtioModel } from './model.ts';
-import { TRANSPORT_VERSION, type VirtioState, virtioFields } from './state.ts';
+import { requestsSchema, TRANSPORT_VERSION, type VirtioState, virtioFields } from './state.ts';
 
 const VENDOR = 0x1af4;
 const FIRST_DEVICE_ID = 0x1040;
@@ -94,9 +94,13 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
   const { queues, configSize } = model;
   const fields: Fields = { ...virtioFields(queues, configSize), ...model.fields };
   const schema: StructSchema<Fields> = struct(model.name, TRANSPORT_VERSION * 256 + model.version, fields);
-  const view = place(schema);
+  const view = place(schema, (fresh) => {
+    const { deviceConfig } = fresh as unknown as VirtioState;
+    model.initial?.(fresh as unknown as StructView<F>, deviceConfig);
+  });
   const state = view as unknown as VirtioState & StructView<F>;
   const common: VirtioState = state;
+  const requests = place(requestsSchema(model.name, queues));
   const { config } = common;
   const vectors = queues.length + 1;
 
@@ -110,7 +114,18 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
   });
   const { driveIntx, readIsr, queueInterrupt, configInterrupt } = interrupts(common, () => pci, msix);
   const busMaster = () => pci.busMaster();
-  const host = { name, state, memory, timers, log, busMaster, queueInterrupt, configInterrupt, wasReset: driveIntx };
+  const host = {
+    name,
+    state,
+    requests,
+    memory,
+    timers,
+    log,
+    busMaster,
+    queueInterrupt,
+    configInterrupt,
+    wasReset: driveIntx,
+  };
   const core = createCore(model, host);
 
   const bars: readonly PciBar[] = [
@@ -153,8 +168,6 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
     core.kickAll();
   }
 
-  core.reset();
-  common.epoch = 0;
   return {
     name,
     schema,

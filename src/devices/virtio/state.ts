@@ -1,11 +1,11 @@
 /** The state that every virtio device over PCI has: negotiation, queues, and the PCI function around them. */
-import type { StructView } from '../../base/struct.ts';
+import { type StructView, struct } from '../../base/struct.ts';
 import { PCI_FIELDS } from '../pci/config-space.ts';
 import { msixFields } from '../pci/msix.ts';
 import type { QueueModel } from './model.ts';
 
 /** Raised when the fields below change; it is part of every virtio device's version. */
-export const TRANSPORT_VERSION = 1;
+export const TRANSPORT_VERSION = 2;
 
 /** Words of one queue's bitmap of descriptors in flight. */
 export function inFlightWords(queues: readonly QueueModel[]): number {
@@ -18,8 +18,6 @@ export function virtioFields(queues: readonly QueueModel[], configSize: number) 
   return {
     ...PCI_FIELDS,
     ...msixFields(count + 1),
-    /** Grows at every reset, so that answers to requests from before it are recognised. */
-    epoch: 'u32',
     deviceFeatureSelect: 'u32',
     driverFeatureSelect: 'u32',
     driverFeatures: ['u32', 2],
@@ -46,6 +44,26 @@ export function virtioFields(queues: readonly QueueModel[], configSize: number) 
     deviceConfig: ['u8', configSize],
   } as const;
 }
+
+/**
+ * Which requests are out, for all threads of the machine. Not saved: after a restore, and after a reset, what was handed
+ * out before is stale.
+ */
+export function requestsSchema(name: string, queues: readonly QueueModel[]) {
+  return struct(`${name}-requests`, 1, {
+    /** The latest number given to a request. */
+    latest: ['u32', 1],
+    /** For each descriptor of each queue the number of the request that starts there, or 0. */
+    issued: ['u32', Math.max(1, requestsBefore(queues, queues.length))],
+  });
+}
+
+/** Where a queue's part of `issued` begins. */
+export function requestsBefore(queues: readonly QueueModel[], queue: number): number {
+  return queues.slice(0, queue).reduce((sum, { size }) => sum + size, 0);
+}
+
+export type RequestsState = StructView<ReturnType<typeof requestsSchema>['fields']>;
 
 export type VirtioState = StructView<ReturnType<typeof virtioFields>>;
 

@@ -10,8 +10,10 @@ import { pair, type VirtioState } from './state.ts';
 
 /** One buffer that the driver made available. Its memory is looked up at each use, as the pages behind it may change. */
 export interface VirtqueueRequest {
-  /** The descriptor the chain starts at; identifies the request within its queue while it is in flight. */
+  /** The descriptor the chain starts at. */
   readonly head: number;
+  /** A 32-bit number, not 0, unlike that of any other request of the device; `find` takes both. */
+  readonly id: number;
   /** Bytes that the device may read, and bytes that it may write after them. */
   readonly readableBytes: number;
   readonly writableBytes: number;
@@ -35,6 +37,11 @@ export interface Virtqueue {
   putBack(request: VirtqueueRequest): void;
   /** Returns a buffer of which the first `written` writable bytes were filled. A stale request is ignored. */
   push(request: VirtqueueRequest, written: number): void;
+  /**
+   * A request in flight, which another thread may have taken, by its head and id: what a back end answers with. Its chain is
+   * walked again, so its lengths may be others by now. `undefined` if it is stale, or malformed by now, which is a fault.
+   */
+  find(head: number, id: number): VirtqueueRequest | undefined;
   /** Interrupts the driver if it wants to hear of what was pushed. */
   notify(): void;
   /** `push` and `notify`, for a back end that answers later. */
@@ -56,8 +63,9 @@ export interface QueueHost {
   interrupt(): void;
   /** Called when a burst ends before the queue was empty. */
   defer(): void;
-  /** Changes at every reset and restore; requests from before are stale. */
-  era(): number;
+  /** This queue's part of `RequestsState.issued`, and a new number for a request. */
+  readonly issued: Uint32Array;
+  issue(): number;
 }
 
 /** A queue and what only the device around it uses. */
@@ -108,22 +116,18 @@ function segmentSpans(
   return result;
 }
 
-function makeRequest(
-  host: QueueHost,
-  head: number,
-  chain: DescriptorChain,
-  live: (request: VirtqueueRequest) => boolean,
-): VirtqueueRequest {
+function makeRequest(host: QueueHost, head: number, id: number, chain: DescriptorChain): VirtqueueRequest {
   function spans(offset: number, length: number, access: 'read' | 'write'): Span[] | undefined {
     const total = access === 'read' ? chain.readableBytes : chain.writableBytes;
-    if (!live(request) || offset < 0 || length < 0 || offset + length > total) return undefined;
+    if (host.issued[head] !== id || offset < 0 || length < 0 || offset + length > total) return undefined;
     const segments = access === 'read' ? chain.readable : chain.writable;
     const result = segmentSpans(host.memory, segments, offset, length, access);
     if (result === undefined) host.fault('a buffer is not in RAM');
     return result;
   }
-  const request: VirtqueueRequest = {
+  return {
     head,
+    id,
     readableBytes: chain.readableBytes,
     writableBytes: chain.writableBytes,
     readSpans: (offset, length) => spans(offset, length, 'read'),
@@ -149,24 +153,20 @@ function makeRequest(
       return found !== undefined;
     },
   };
-  return request;
 }
 
 /** Makes queue `index` of the device that `host` speaks for. */
 export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue {
-  const { state, memory, words } = host;
+  const { state, memory, words, issued } = host;
   const driver = () => pair(state.queueDriver, index);
   const device = () => pair(state.queueDevice, index);
   const size = () => state.queueSize[index]!;
   const flights = state.inFlight.subarray(index * words, (index + 1) * words);
   const flying = (head: number) => ((flights[head >> 5]! >>> (head & 31)) & 1) === 1;
-  /** The era of each request that was handed out and not returned. */
-  const issued = new WeakMap<VirtqueueRequest, number>();
-  const live = (request: VirtqueueRequest) => issued.get(request) === host.era();
   const used = new Uint8Array(8);
   let allowance = Number.POSITIVE_INFINITY;
 
-  function open(head: number): VirtqueueRequest | undefined {
+  function open(head: number, id: number): VirtqueueRequest | undefined {
     const table = {
       address: pair(state.queueDescriptors, index),
       entries: size(),
@@ -178,8 +178,13 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
       host.fault(chain);
       return undefined;
     }
-    const request = makeRequest(host, head, chain, live);
-    issued.set(request, host.era());
+    return makeRequest(host, head, id, chain);
+  }
+
+  /** Opens a chain as a new request. */
+  function issue(head: number): VirtqueueRequest | undefined {
+    const request = open(head, host.issue());
+    if (request !== undefined) issued[head] = request.id;
     return request;
   }
 
@@ -219,7 +224,7 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
       host.fault(head === undefined ? 'an available ring is not in RAM' : 'an available ring holds a wrong descriptor');
       return undefined;
     }
-    const request = open(head);
+    const request = issue(head);
     if (request === undefined) return undefined;
     state.nextAvailable[index] = next + 1;
     flights[head >> 5]! |= 1 << (head & 31);
@@ -228,8 +233,8 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
 
   /** Takes a request off the list of those in flight; `false` if it is stale or was returned before. */
   function land(request: VirtqueueRequest): boolean {
-    if (!live(request) || !flying(request.head)) return false;
-    issued.delete(request);
+    if (issued[request.head] !== request.id || !flying(request.head)) return false;
+    issued[request.head] = 0;
     flights[request.head >> 5]! &= ~(1 << (request.head & 31));
     return true;
   }
@@ -274,6 +279,7 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
       if (land(request)) state.nextAvailable[index] = state.nextAvailable[index]! - 1;
     },
     push,
+    find: (head, id) => (id !== 0 && head < size() && issued[head] === id ? open(head, id) : undefined),
     notify,
     complete(request, written) {
       push(request, written);
@@ -286,7 +292,7 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
     },
     inFlight() {
       const heads = Array.from({ length: size() }, (_, head) => head).filter(flying);
-      return heads.map(open).filter((request) => request !== undefined);
+      return heads.map(issue).filter((request) => request !== undefined);
     },
   };
 }
