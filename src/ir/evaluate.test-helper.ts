@@ -152,7 +152,8 @@ class Evaluation {
         return { value: node.args.length === 0 ? undefined : this.#value(node.args[0]) };
       default: {
         const result = this.#compute(node);
-        if (result !== undefined && node.type !== undefined) this.#values.set(node, BigInt.asIntN(bitsOf(node.type as string), result));
+        if (result !== undefined && node.type !== undefined)
+          this.#values.set(node, BigInt.asIntN(bitsOf(node.type as string), result));
         return undefined;
       }
     }

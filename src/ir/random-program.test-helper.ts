@@ -236,7 +236,9 @@ class Program {
         break;
       }
       default:
-        this.#values.push(b.atomic(`${type}.atomic.${pick(ATOMIC[type])}`, this.#address(), [this.#value(type)], offset));
+        this.#values.push(
+          b.atomic(`${type}.atomic.${pick(ATOMIC[type])}`, this.#address(), [this.#value(type)], offset),
+        );
     }
   }
 
