@@ -1,7 +1,15 @@
 /** What operands have in common whatever engine the code is for; where their registers and addresses are is the engine's. */
 import type { Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
-import type { InstructionBuilder, Modification, Operand, Width } from '../isa/semantics.ts';
+import {
+  applyUpdate,
+  type InstructionBuilder,
+  type Modification,
+  type Operand,
+  type Update,
+  type Updated,
+  type Width,
+} from '../isa/semantics.ts';
 import { VECTOR } from '../isa/state.ts';
 
 export abstract class EngineOperand implements Operand {
@@ -61,6 +69,27 @@ export abstract class EngineOperand implements Operand {
     if (this.kind !== 'memory') return this.read();
     this.#modification = this.#b.modifyAt(this.linear(this.size, 'write'), this.#width(), this.accessFlags);
     return this.#modification.value;
+  }
+
+  update(update: Update, value: Value): Updated {
+    if (this.kind === 'memory') {
+      return this.#b.updateAt(this.linear(this.size, 'write'), this.#width(), update, value, this.accessFlags);
+    }
+    const old = this.read();
+    const result = applyUpdate(this.#b, update, old, value);
+    this.write(result);
+    return { old, result };
+  }
+
+  compareExchange(expected: Value, value: Value): Value {
+    const b = this.#b;
+    if (this.kind === 'memory') {
+      return b.compareExchangeAt(this.linear(this.size, 'write'), this.#width(), expected, value, this.accessFlags);
+    }
+    const old = this.read();
+    // A register that keeps its value keeps its upper half too.
+    b.if(b.eq(old, expected), () => this.write(value));
+    return old;
   }
 
   readVector(unaligned = false): Value {

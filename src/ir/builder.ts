@@ -4,7 +4,7 @@
  */
 import { constant, constantI32, constantI64 } from './constants.ts';
 import { foldCondition } from './fold.ts';
-import { atomicOp, loadOp, storeOp } from './memory-ops.ts';
+import { atomicOp, loadOp, orderedLoadOp, storeOp } from './memory-ops.ts';
 import {
   type Block,
   compoundNode,
@@ -269,6 +269,11 @@ export class Builder {
     const op = loadOp(name);
     return this.#push(simpleNode('load', op.type, [address], op, offset));
   }
+  /** As `loadHost`, of memory that other threads write: such loads stay in the order of the text, stores and effects too. */
+  loadOrdered(name: string, address: Value, offset = 0): Value {
+    const op = orderedLoadOp(name);
+    return this.#push(simpleNode('load', op.type, [address], op, offset));
+  }
   storeHost(name: string, address: Value, value: Value, offset = 0): void {
     this.#push(simpleNode('store', undefined, [address, value], storeOp(name), offset));
   }
@@ -279,6 +284,10 @@ export class Builder {
   }
   storeAtomic(name: string, address: Value, value: Value, offset = 0): void {
     this.#push(simpleNode('atomic', undefined, [address, value], atomicOp(name), offset));
+  }
+  /** No access behind it is made before one that stands before it (`atomic.fence`). */
+  fenceHost(): void {
+    this.#push(simpleNode('fence', undefined));
   }
   copyHost(to: Value, from: Value, length: Value): void {
     this.#push(compoundNode('copy', undefined, [to, from, length], {}));

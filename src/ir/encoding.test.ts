@@ -66,3 +66,32 @@ test('encoded programs do what their nodes say in the order of the text', () => 
       compare(seed, exports[`p${seed}`] as (...args: unknown[]) => bigint);
   }
 });
+
+/** Offsets of the i32 loads from the first parameter, in the order of the code. */
+function loadOffsets(fill: (b: Builder) => void): number[] {
+  const module = new ModuleBuilder();
+  module.define('f', { params: ['i32'], result: 'i32' }, fill);
+  const code = [...module.encode()];
+  // i32.load, alignment 0, offset.
+  return code.flatMap((byte, i) => (byte === 0x28 && code[i + 1] === 0 && code[i + 2] >= 0x40 ? [code[i + 2]] : []));
+}
+
+test('ordered loads stay in the order of the text, others may be made where they are used', () => {
+  const useBackwards = (load: 'loadHost' | 'loadOrdered') => (b: Builder) => {
+    const first = b[load]('i32.load', b.param(0), 0x40);
+    const second = b[load]('i32.load', b.param(0), 0x41);
+    b.return(b.sub(second, first));
+  };
+  assert.deepEqual(loadOffsets(useBackwards('loadOrdered')), [0x40, 0x41]);
+  assert.deepEqual(loadOffsets(useBackwards('loadHost')), [0x41, 0x40]);
+});
+
+test('a fence holds back what stands behind it', () => {
+  const offsets = loadOffsets((b) => {
+    const before = b.loadHost('i32.load', b.param(0), 0x40);
+    b.fenceHost();
+    const behind = b.loadHost('i32.load', b.param(0), 0x41);
+    b.return(b.sub(behind, before));
+  });
+  assert.deepEqual(offsets, [0x40, 0x41]);
+});

@@ -79,6 +79,28 @@ function access(name: string): { bytes: number; signed: boolean } {
   return { bytes: width === '' ? bitsOf(type) / 8 : Number(width) / 8, signed: sign === 's' };
 }
 
+/** An atomic operation on what is in memory: the new value, or `undefined` where memory stays. */
+const ATOMICS: Readonly<Record<string, (bits: number, old: bigint, args: readonly bigint[]) => bigint | undefined>> = {
+  load: () => undefined,
+  store: (_, __, [value]) => value,
+  add: (_, old, [value]) => old + value,
+  sub: (_, old, [value]) => old - value,
+  and: (_, old, [value]) => old & value,
+  or: (_, old, [value]) => old | value,
+  xor: (_, old, [value]) => old ^ value,
+  xchg: (_, __, [value]) => value,
+  // What the expected value has above the width never compares equal.
+  cmpxchg: (bits, old, [expected, value]) => (unsigned(bits, expected) === old ? value : undefined),
+};
+
+/** Name of an atomic operation, its type's bits and the bits that it moves. */
+function atomicAccess(name: string): { operation: string; bits: number; moved: number } {
+  const [, type, plain, plainWidth, rmwWidth, rmw] =
+    /^(i..)\.atomic\.(?:(load|store)(\d*)(?:_u)?|rmw(\d*)\.([a-z]+)(?:_u)?)$/.exec(name) as RegExpExecArray;
+  const bits = bitsOf(type);
+  return { operation: plain ?? rmw, bits, moved: Number(plainWidth ?? rmwWidth) || bits };
+}
+
 class Evaluation {
   readonly #world: World;
   readonly #values = new Map<Node, bigint>();
@@ -130,7 +152,8 @@ class Evaluation {
         return { value: node.args.length === 0 ? undefined : this.#value(node.args[0]) };
       default: {
         const result = this.#compute(node);
-        if (result !== undefined) this.#values.set(node, BigInt.asIntN(bitsOf(node.type as string), result));
+        if (result !== undefined && node.type !== undefined)
+          this.#values.set(node, BigInt.asIntN(bitsOf(node.type as string), result));
         return undefined;
       }
     }
@@ -162,6 +185,18 @@ class Evaluation {
           memory.setUint8(address + i, Number(unsigned(8, args[1] >> BigInt(8 * i))));
         return undefined;
       }
+      case 'atomic': {
+        const address = Number(unsigned(32, args[0])) + node.offset;
+        const { operation, bits, moved } = atomicAccess(node.op.name);
+        let old = 0n;
+        for (let i = 0; i < moved / 8; i++) old |= BigInt(memory.getUint8(address + i)) << BigInt(8 * i);
+        const fresh = ATOMICS[operation](bits, old, args.slice(1));
+        for (let i = 0; fresh !== undefined && i < moved / 8; i++)
+          memory.setUint8(address + i, Number(unsigned(8, fresh >> BigInt(8 * i))));
+        return old;
+      }
+      case 'fence':
+        return undefined;
       case 'call':
         return functions[node.callee](...args);
       default:

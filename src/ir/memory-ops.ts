@@ -4,7 +4,10 @@ import type { Type } from './types.ts';
 
 function table(rows: readonly (readonly [string, Type, readonly number[], number])[]): Map<string, MemoryOp> {
   return new Map(
-    rows.map(([name, type, code, align]) => [name, { name, type, code, align, width: widthOf(name, type) }]),
+    rows.map(([name, type, code, align]) => [
+      name,
+      { name, type, code, align, width: widthOf(name, type), ordered: false },
+    ]),
   );
 }
 
@@ -35,6 +38,8 @@ const LOADS = table([
   ['v128.load64_zero', 'v128', [0xfd, 93], 3],
 ]);
 
+const ORDERED_LOADS = new Map([...LOADS].map(([name, op]) => [name, { ...op, ordered: true }]));
+
 const STORES = table([
   ['i32.store', 'i32', [0x36], 2],
   ['i64.store', 'i64', [0x37], 3],
@@ -63,7 +68,7 @@ function atomics(): Map<string, MemoryOp> {
   const family = (first: number, name: (prefix: string, width: string) => string) =>
     ATOMIC_WIDTHS.forEach(([prefix, width, type, align], i) => {
       const full = name(prefix, width);
-      map.set(full, { name: full, type, code: [0xfe, first + i], align, width: widthOf(full, type) });
+      map.set(full, { name: full, type, code: [0xfe, first + i], align, width: widthOf(full, type), ordered: false });
     });
   family(0x10, (p, w) => `${p}.atomic.load${w}${w && '_u'}`);
   family(0x17, (p, w) => `${p}.atomic.store${w}`);
@@ -82,5 +87,6 @@ function find(map: Map<string, MemoryOp>, name: string): MemoryOp {
 }
 
 export const loadOp = (name: string): MemoryOp => find(LOADS, name);
+export const orderedLoadOp = (name: string): MemoryOp => find(ORDERED_LOADS, name);
 export const storeOp = (name: string): MemoryOp => find(STORES, name);
 export const atomicOp = (name: string): MemoryOp => find(ATOMICS, name);

@@ -77,6 +77,7 @@ export type Node = Base &
     | { readonly kind: 'load'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node] }
     | { readonly kind: 'store'; readonly op: MemoryOp; readonly offset: number; readonly args: readonly [Node, Node] }
     | { readonly kind: 'atomic'; readonly op: MemoryOp; readonly offset: number }
+    | { readonly kind: 'fence' }
     | { readonly kind: 'copy'; readonly args: readonly [Node, Node, Node] }
     | { readonly kind: 'fill'; readonly args: readonly [Node, Node, Node] }
     | { readonly kind: 'call'; readonly callee: string }
@@ -121,6 +122,8 @@ export interface MemoryOp {
   readonly align: number;
   /** What a load gives is below 2 to the power of this. */
   readonly width: number;
+  /** A load that other threads may see the order of: no such load is moved across another. */
+  readonly ordered: boolean;
 }
 
 const NO_ARGS: readonly Node[] = [];
@@ -128,7 +131,18 @@ const NO_ARGS: readonly Node[] = [];
 // Regions are made of thousands of nodes while a guest waits. All nodes have one of two layouts, which keeps the code that
 // reads them fast: the fields of a layout that a kind does without are undefined and not in its type.
 
-type SimpleKind = 'const' | 'pure' | 'select' | 'get' | 'set' | 'load' | 'store' | 'atomic' | 'return' | 'unreachable';
+type SimpleKind =
+  | 'const'
+  | 'pure'
+  | 'select'
+  | 'get'
+  | 'set'
+  | 'load'
+  | 'store'
+  | 'atomic'
+  | 'fence'
+  | 'return'
+  | 'unreachable';
 
 /** `immediate` is a lane index or an offset. */
 export function simpleNode<T extends Type | undefined>(

@@ -29,6 +29,13 @@ const COMPARE = ['eq', 'ne', 'lt_s', 'lt_u', 'gt_s', 'gt_u', 'le_s', 'le_u', 'ge
 const UNARY = ['clz', 'ctz', 'popcnt', 'extend8_s', 'extend16_s'];
 const LOADS = { i32: ['load', 'load8_u', 'load16_s'], i64: ['load', 'load8_s', 'load16_u', 'load32_u'] };
 const STORES = { i32: ['store', 'store8'], i64: ['store', 'store16', 'store32'] };
+/** Atomic operations, by the number of their operands beside the address. */
+const ATOMIC = {
+  i32: ['rmw.add', 'rmw.xchg', 'rmw8.sub_u', 'rmw16.xor_u', 'rmw16.or_u'],
+  i64: ['rmw.add', 'rmw.and', 'rmw8.xchg_u', 'rmw16.sub_u', 'rmw32.xor_u', 'rmw32.or_u'],
+};
+const ATOMIC_PLAIN = { i32: ['load', 'load8_u', 'load16_u'], i64: ['load', 'load16_u', 'load32_u'] };
+const COMPARE_EXCHANGE = { i32: ['', '8', '16'], i64: ['', '8', '16', '32'] };
 const CONSTANTS = [
   0n,
   1n,
@@ -156,7 +163,7 @@ class Program {
     const b = this.#b;
     const pick = (names: readonly string[]) => names[this.#random(names.length)];
     const type = this.#type();
-    switch (this.#random(18)) {
+    switch (this.#random(21)) {
       case 0:
       case 1:
       case 2:
@@ -193,8 +200,45 @@ class Program {
         this.#values.push(b.choose(this.#value('i32'), ...outcomes));
         break;
       }
+      case 14:
+        this.#values.push(b.loadOrdered(`${type}.${pick(LOADS[type])}`, this.#address(), this.#random(8)));
+        break;
+      case 15:
+        this.#atomic(type, pick);
+        break;
+      case 16:
+        if (this.#random(4) === 0) b.fenceHost();
+        break;
       default:
         this.#values.push(randomOperation(b, this.#random, type, (t) => this.#value(t)));
+    }
+  }
+
+  #atomic(type: Integer, pick: (names: readonly string[]) => string): void {
+    const b = this.#b;
+    // They trap where they are not aligned.
+    const offset = this.#random(2) * 8;
+    switch (this.#random(4)) {
+      case 0:
+        this.#values.push(b.atomic(`${type}.atomic.${pick(ATOMIC_PLAIN[type])}`, this.#address(), [], offset));
+        break;
+      case 1:
+        b.storeAtomic(`${type}.atomic.store`, this.#address(), this.#value(type), offset);
+        break;
+      case 2: {
+        const width = pick(COMPARE_EXCHANGE[type]);
+        const name = `${type}.atomic.rmw${width}.cmpxchg${width && '_u'}`;
+        const address = this.#address();
+        // Mostly what is there.
+        const there = b.loadHost(`${type}.load${width}${width && '_u'}`, address, offset);
+        const expected = this.#random(3) === 0 ? this.#value(type) : there;
+        this.#values.push(b.atomic(name, address, [expected, this.#value(type)], offset));
+        break;
+      }
+      default:
+        this.#values.push(
+          b.atomic(`${type}.atomic.${pick(ATOMIC[type])}`, this.#address(), [this.#value(type)], offset),
+        );
     }
   }
 

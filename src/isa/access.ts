@@ -8,4 +8,6 @@ export const MEMORY_ACCESS = {
   system: 0x800,
   /** A write of what was read from the same place: a device is read first. */
   modify: 0x1000,
+  /** Part of an atomic access: as `modify`, and aligned in the RAM of one page or not at all. */
+  locked: 0x2000,
 } as const;

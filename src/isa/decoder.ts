@@ -437,9 +437,11 @@ function readConstant(o: OperandCode, c: Cursor, operandSize: Width): DecodedOpe
   }
 }
 
+const takesLock = ({ qualifiers }: Encoding): boolean => qualifiers.has('lock') || qualifiers.has('locked');
+
 /** True where LOCK may stand: the encoding allows it and its first operand is memory. */
 function lockAllowed(e: Encoding, c: Cursor): boolean {
-  return (e.qualifiers.has('lock') && c.memory !== undefined) || isControlMove(e);
+  return (takesLock(e) && c.memory !== undefined) || isControlMove(e);
 }
 
 function decodeWith(tables: Tables, c: Cursor, mode: DecodeMode): DecodeResult {
@@ -467,7 +469,7 @@ function decodeWith(tables: Tables, c: Cursor, mode: DecodeMode): DecodeResult {
     operandSize,
     addressSize: c.addressSize,
     repeat: c.repeat,
-    locked: c.lock,
+    locked: c.memory !== undefined && (c.lock || encoding.qualifiers.has('locked')),
     segmentOverride: c.segment,
     operands,
   };

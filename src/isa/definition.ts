@@ -26,7 +26,7 @@ export type Semantics = (b: InstructionBuilder, ...operands: Operand[]) => void;
  * ```
  *
  * Qualifiers, before the operands: `i64` invalid in 64-bit mode, `o64` only in 64-bit mode, `d64` operand size defaults
- * to 64 bits there, `f64` is forced to it, `lock` takes a LOCK prefix when its first operand is memory, `os16`, `os32`,
+ * to 64 bits there, `f64` is forced to it, `lock` takes a LOCK prefix when its first operand is memory, `locked` is locked then with and without one, `os16`, `os32`,
  * `os64` only at that operand size, `pop` an address based on rSP takes rSP after the pop, `as16`, `as32`, `as64` at that address size, `rep` the meaning depends on F3/F2
  * (repeat prefixes are otherwise ignored), `real` also in real and virtual-8086 mode where the form is otherwise
  * restricted by `prot` (protected mode only: #UD in real and virtual-8086 mode).

@@ -76,7 +76,7 @@ function parseOperand(text: string): OperandCode {
 }
 
 const QUALIFIERS = new Set(
-  'i64 o64 d64 f64 lock pop rep real prot os16 os32 os64 as16 as32 as64 np any w0 w1 wig l0 lig rexw'.split(' '),
+  'i64 o64 d64 f64 lock locked pop rep real prot os16 os32 os64 as16 as32 as64 np any w0 w1 wig l0 lig rexw'.split(' '),
 );
 
 interface Draft {

@@ -47,6 +47,7 @@ export interface Instruction {
   readonly addressSize: Width;
   /** Last repeat prefix, 0xf2 or 0xf3, or 0. */
   readonly repeat: number;
+  /** It has a LOCK prefix, or is locked without. */
   readonly locked: boolean;
   /** Segment override in force, or -1. */
   readonly segmentOverride: number;

@@ -12,7 +12,18 @@ import { MEMORY_ACCESS } from './access.ts';
 import { readField, writeField } from './fields.ts';
 import { comparisonImage, type FlagImage, flagImage } from './flag-image.ts';
 import type { Helper } from './helpers.ts';
-import { EFLAGS, fprOffset, GPR, gprOffset, NO_FAULT, STATUS_FLAGS, VCPU, type VcpuField, xmmOffset } from './state.ts';
+import {
+  EFLAGS,
+  fprOffset,
+  GPR,
+  gprOffset,
+  NO_FAULT,
+  RUN_ALONE,
+  STATUS_FLAGS,
+  VCPU,
+  type VcpuField,
+  xmmOffset,
+} from './state.ts';
 
 /** Operand and address sizes in bytes. */
 export type Width = 1 | 2 | 4 | 8;
@@ -25,6 +36,11 @@ export interface CodeMode {
   readonly stackSize: 2 | 4 | 8;
   /** Protected mode proper, long mode included: neither real nor virtual-8086 mode. */
   readonly protected: boolean;
+  /**
+   * Other threads reach guest memory while this code runs: locked instructions must be atomic, and fences hold. Absent where
+   * there is one thread, and in code that runs while all others wait.
+   */
+  readonly shared?: boolean;
 }
 
 export interface Operand {
@@ -39,6 +55,13 @@ export interface Operand {
   write(value: Value): void;
   /** Reads for a later `write` to the same place: for memory, checks now that it can be written. */
   modify(): Value;
+  /** Replaces the operand, atomically where the instruction is locked. */
+  update(update: Update, value: Value): Updated;
+  /**
+   * Replaces the operand by `value` if it equals `expected`, which is zero-extended; atomically where the instruction is
+   * locked. What it was, zero-extended. Memory is written in either case.
+   */
+  compareExchange(expected: Value, value: Value): Value;
   /**
    * The operand as v128: all of an XMM register, or `size` bytes of memory zero-extended. Sixteen bytes of memory must
    * be aligned (#GP) unless `unaligned`.
@@ -62,6 +85,32 @@ export interface Modification {
   /** Writes back; cannot fault. */
   write(value: Value): void;
 }
+
+/** What an operand is replaced by: a WebAssembly atomic operation on it and a value, or its negation, which takes none. */
+export type Update = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'xchg' | 'neg';
+
+export interface Updated {
+  /** What it was, zero-extended. */
+  readonly old: Value;
+  /** What replaced it; bits above its size may be anything. */
+  readonly result: Value;
+}
+
+/** What an update makes of an old value. */
+export function applyUpdate(b: Builder, update: Update, old: Value, value: Value): Value {
+  switch (update) {
+    case 'xchg':
+      return value;
+    case 'neg':
+      return b.neg(old);
+    default:
+      return b[update](old, value);
+  }
+}
+
+/** An atomic operation that gives i64, by the part of its name that all widths have. */
+const atomicName = (operation: string, bytes: Width): string =>
+  bytes === 8 ? `i64.atomic.rmw.${operation}` : `i64.atomic.rmw${bytes * 8}.${operation}_u`;
 
 const STORE: Record<Width, string> = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' };
 const LOAD: Record<Width, string> = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' };
@@ -101,6 +150,7 @@ export interface InstructionContext {
   readonly mode: CodeMode;
   /** Repeat prefix: 0, 0xf2 or 0xf3. */
   readonly repeat: number;
+  /** With a LOCK prefix, or locked without. */
   readonly locked: boolean;
   /** Number of the segment that data accesses without a fixed segment use: DS or the override. */
   readonly dataSegment: number;
@@ -139,8 +189,9 @@ export abstract class InstructionBuilder extends Builder {
   get repeat(): number {
     return this.context.repeat;
   }
-  get locked(): boolean {
-    return this.context.locked;
+  /** The instruction's access to its first operand must be one step for other threads. */
+  get isAtomic(): boolean {
+    return this.context.locked && this.mode.shared === true;
   }
   get dataSegment(): number {
     return this.context.dataSegment;
@@ -364,23 +415,29 @@ export abstract class InstructionBuilder extends Builder {
       this.and(this.wrap(this.shrU(linear, this.i64(7))), this.field('tlbMask')),
       this.field('tlbBase'),
     );
-    const page = this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
+    const page = this.accessedPage(linear, bytes, flags);
+    const routine = flags & MEMORY_ACCESS.locked ? 'translateLocked' : 'translate';
     const host = this.variable('i32');
     this.if(
       this.eq(this.loadHost('i64.load', entry, tag), page),
       () => this.set(host, this.add(this.wrap(linear), this.loadHost('i32.load', entry, 24))),
       () => {
         this.noteCurrent();
-        this.set(host, this.call('translate', this.cpu, linear, this.i32(bytes | flags)));
+        this.set(host, this.call(routine, this.cpu, linear, this.i32(bytes | flags)));
         this.leaveIf(this.eqz(this.get(host)), () => this.fault());
       },
     );
     return this.get(host);
   }
+  /** The tag of the TLB's entry for an access: its page, or where it must be aligned and is not, no page. */
+  protected accessedPage(linear: Value, bytes: number, flags: number): Value {
+    if ((flags & MEMORY_ACCESS.locked) !== 0) return this.and(linear, this.i64(-4096 | (bytes - 1)));
+    return this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
+  }
 
   /** Loads 1–8 bytes at a linear address, zero-extended to i64. */
   load(linear: Value, bytes: Width, flags = 0): Value {
-    return this.loadHost(LOAD[bytes], this.translate(linear, bytes, flags));
+    return this.loadOrdered(LOAD[bytes], this.translate(linear, bytes, flags));
   }
   /** Stores the low bytes of an i64. */
   store(linear: Value, bytes: Width, value: Value, flags = 0): void {
@@ -392,17 +449,63 @@ export abstract class InstructionBuilder extends Builder {
   modifyAt(linear: Value, bytes: Width, flags = 0): Modification {
     const host = this.translate(linear, bytes, flags | MEMORY_ACCESS.write | MEMORY_ACCESS.modify);
     return {
-      value: this.loadHost(LOAD[bytes], host),
+      value: this.loadOrdered(LOAD[bytes], host),
       write: (value) => {
         this.storeHost(STORE[bytes], host, value);
         this.finishWrite();
       },
     };
   }
+  /** Host address for an atomic access; whatever cannot be one has the engine run the instruction alone. */
+  #translateLocked(linear: Value, bytes: Width, flags: number): Value {
+    const { write, modify, locked } = MEMORY_ACCESS;
+    return this.translate(linear, bytes, flags | write | modify | locked);
+  }
+  /** `Operand.update` of 1–8 bytes at a linear address. */
+  updateAt(linear: Value, bytes: Width, update: Update, value: Value, flags = 0): Updated {
+    if (!this.isAtomic) {
+      const place = this.modifyAt(linear, bytes, flags);
+      const result = applyUpdate(this, update, place.value, value);
+      place.write(result);
+      return { old: place.value, result };
+    }
+    const host = this.#translateLocked(linear, bytes, flags);
+    const old = update === 'neg' ? this.#negateAt(host, bytes) : this.atomic(atomicName(update, bytes), host, [value]);
+    return { old, result: applyUpdate(this, update, old, value) };
+  }
+  /** Negates memory at a host address atomically; what was there. */
+  #negateAt(host: Value, bytes: Width): Value {
+    const seen = this.variable('i64', this.loadOrdered(LOAD[bytes], host));
+    super.loop((again) => {
+      const old = this.get(seen);
+      const found = this.atomic(atomicName('cmpxchg', bytes), host, [old, this.neg(old)]);
+      this.set(seen, found);
+      this.branchIf(again, this.ne(found, old));
+    });
+    return this.get(seen);
+  }
+  /** `Operand.compareExchange` of 1–8 bytes at a linear address. */
+  compareExchangeAt(linear: Value, bytes: Width, expected: Value, value: Value, flags = 0): Value {
+    if (this.isAtomic) {
+      const host = this.#translateLocked(linear, bytes, flags);
+      return this.atomic(atomicName('cmpxchg', bytes), host, [expected, value]);
+    }
+    const place = this.modifyAt(linear, bytes, flags);
+    place.write(this.select(this.eq(place.value, expected), value, place.value));
+    return place.value;
+  }
+  /** Where the instruction is atomic: has the engine run it while no other vCPU runs. */
+  runAlone(): void {
+    this.raise(RUN_ALONE);
+  }
+  /** No access behind the instruction is made before one that stands before it. */
+  fence(): void {
+    if (this.mode.shared === true) this.fenceHost();
+  }
   /** Loads 16 bytes, or 4 or 8 zero-extended. */
   loadVector(linear: Value, bytes: 4 | 8 | 16, flags = 0): Value {
     const load = { 4: 'v128.load32_zero', 8: 'v128.load64_zero', 16: 'v128.load' }[bytes];
-    return this.loadHost(load, this.translate(linear, bytes, flags));
+    return this.loadOrdered(load, this.translate(linear, bytes, flags));
   }
   storeVector(linear: Value, value: Value, flags = 0): void {
     const host = this.translate(linear, 16, flags | MEMORY_ACCESS.write);

@@ -323,3 +323,8 @@ export const xmmOffset = (index: number): number => VCPU.offsets.xmm + index * X
 export const fprOffset = (index: number): number => VCPU.offsets.fpr + index * FPR_STRIDE;
 
 export const NO_FAULT = 0xffffffff;
+/**
+ * A vector of no exception, in the place of one: the instruction, which has had no effect, cannot be atomic beside others.
+ * The engine has it run while no other vCPU runs.
+ */
+export const RUN_ALONE = 0x100;

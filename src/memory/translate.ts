@@ -9,7 +9,7 @@ import { MEMORY_ACCESS } from '../isa/access.ts';
 import { count } from '../isa/counters.ts';
 import { readField, writeField } from '../isa/fields.ts';
 import { type Helper, helper, routine } from '../isa/helpers.ts';
-import { CR0, EFER, EFLAGS, VCPU, VECTOR } from '../isa/state.ts';
+import { CR0, EFER, EFLAGS, RUN_ALONE, VCPU, VECTOR } from '../isa/state.ts';
 import { PAGE_FLAG, PAGE_STATE, STATE_MASK, WRITABLE, WRITABLE_MASK } from './physical-map.ts';
 import { TLB_ENTRY, TLB_INVALID_PAGE } from './tlb.ts';
 import { walkRoutines } from './walk.ts';
@@ -130,6 +130,32 @@ const translate = routine(
   true,
 );
 
+/** Whether an access must be aligned and is not (i32). */
+function isTorn(b: Builder, linear: Value, flags: Value): Value {
+  const size = b.and(flags, b.i32(0xff));
+  const odd = b.and(b.wrap(linear), b.sub(size, b.i32(1)));
+  return b.and(has(b, flags, MEMORY_ACCESS.locked), b.ne(odd, b.i32(0)));
+}
+
+/**
+ * `translateLocked` (cpu, linear, size | flags) -> host address, aligned, in the RAM of one page, or 0 with the fault fields
+ * set. They say `RUN_ALONE` where the access cannot be one atomic operation.
+ */
+const translateLocked = routine(
+  'translateLocked',
+  ['i64', 'i32'],
+  'i32',
+  (b, cpu, linear, flags) => {
+    checkAddress(b, cpu, linear, flags);
+    b.if(isTorn(b, linear, flags), () => fail(b, cpu, RUN_ALONE));
+    const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
+    b.if(b.eq(b.get(host), b.i32(1)), () => fail(b, cpu, RUN_ALONE));
+    watch(b, cpu, linear, flags, b.get(host));
+    b.return(b.get(host));
+  },
+  true,
+);
+
 /**
  * `translateInPlace` (cpu, linear, size | flags) -> host address in the RAM of one page, or 0: with the fault fields set, or
  * without where the access needs more than that, or took back rights that others may hold (`epoch` moved).
@@ -142,6 +168,7 @@ const translateInPlace = routine(
     checkAddress(b, cpu, linear, flags);
     const last = b.add(b.and(b.wrap(linear), b.i32(4095)), b.and(flags, b.i32(0xff)));
     b.if(b.gtU(last, b.i32(4096)), () => b.return(b.i32(0)));
+    b.if(isTorn(b, linear, flags), () => fail(b, cpu, RUN_ALONE));
     // Where breakpoints watch all accesses, only the interpreter may run.
     b.if(b.eqz(readField(b, cpu, 'tlbMask')), () => b.return(b.i32(0)));
     const before = b.variable('i32', readField(b, cpu, 'epoch'));
@@ -256,6 +283,7 @@ export const memoryHelpers: readonly Helper[] = [
   page,
   split,
   translate,
+  translateLocked,
   translateInPlace,
   lookUpInPlace,
   finishWrite,

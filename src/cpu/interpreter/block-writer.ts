@@ -14,6 +14,8 @@ import { type ShapeMode, shapeOf } from './shape.ts';
 
 /** Mode bit beside those of `cpu/mode.ts`: blocks of one instruction. */
 export const MODE_SINGLE = 1 << 20;
+/** Another: no other thread reaches guest memory meanwhile. */
+export const MODE_ALONE = 1 << 21;
 
 /** Where a block starts and how it is to be read. */
 export interface CodePosition {
@@ -56,6 +58,8 @@ export interface BlockWriterOptions {
   readonly decode: Decoder;
   readonly formLength: FormReader;
   readonly handlers: Handlers;
+  /** Whether other threads reach guest memory while code runs; not under `MODE_ALONE`. */
+  readonly shared?: boolean;
   /** Whether the instruction at an offset in its page must begin a block that nothing links to. */
   separates(offset: number): boolean;
 }

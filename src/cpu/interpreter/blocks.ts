@@ -9,6 +9,7 @@ import {
   type CodePosition,
   createBlockWriter,
   type KnownInstruction,
+  MODE_ALONE,
   MODE_SINGLE,
 } from './block-writer.ts';
 import { isComputedJump } from './builder.ts';
@@ -112,11 +113,12 @@ interface CodePage {
   readonly entering: Set<Block>;
 }
 
-function shapeMode(key: number): ShapeMode {
+function shapeMode(key: number, shared: boolean): ShapeMode {
   return {
     codeSize: keyCodeSize(key),
     stackSize: keyStackSize(key),
     protected: keyProtected(key),
+    shared: shared && (key & MODE_ALONE) === 0,
     flatSegments: [0, 1, 2, 3, 4, 5].map((segment) => keyFlat(key, segment)),
   };
 }
@@ -150,7 +152,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     const masked = key & BLOCK_MODE;
     let mode = modes.get(masked);
     if (mode === undefined) {
-      mode = shapeMode(masked);
+      mode = shapeMode(masked, options.shared === true);
       modes.set(masked, mode);
     }
     return mode;

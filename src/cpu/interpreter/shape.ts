@@ -34,6 +34,7 @@ export interface Shape {
   readonly addressSize: Width;
   readonly mode: CodeMode;
   readonly repeat: number;
+  /** Locked, where that makes a difference. */
   readonly locked: boolean;
   readonly dataSegment: number;
   /** Outside 64-bit mode: all of CS, DS, ES and SS can be used without looking at limits. */
@@ -128,12 +129,13 @@ function operandKey(o: OperandShape): string {
 
 /** The shape of an instruction in a mode. */
 export function shapeOf(instruction: Instruction, mode: ShapeMode): Shape {
-  const { encoding, operandSize, addressSize, repeat, locked } = instruction;
+  const { encoding, operandSize, addressSize, repeat } = instruction;
+  const locked = instruction.locked && mode.shared === true;
   const operands = instruction.operands.map((o, i) => operandShape(o, i, instruction, mode));
   const hasMemory = operands.some((o) => o.kind === 'memory');
   const dataSegment = hasMemory || instruction.segmentOverride < 0 ? SEGMENT.ds : instruction.segmentOverride;
   const flat = mode.codeSize !== 8 && mode.flatSegments.slice(0, 4).every(Boolean) && isFlat(dataSegment, mode);
-  const modeKey = `${mode.codeSize}${mode.stackSize}${mode.protected ? 'p' : 'r'}${flat ? 'f' : ''}`;
+  const modeKey = `${mode.codeSize}${mode.stackSize}${mode.protected ? 'p' : 'r'}${flat ? 'f' : ''}${mode.shared === true ? 's' : ''}`;
   const key = `${encoding.id}.${operandSize}${addressSize}.${modeKey}.${repeat}${locked ? 'l' : ''}.${dataSegment}.${operands.map(operandKey).join()}`;
   return {
     key,

@@ -364,12 +364,21 @@ export abstract class RegionBuilder extends InstructionBuilder {
     this.access();
     const write = (flags & MEMORY_ACCESS.write) !== 0;
     // Computed where it is needed: mostly nowhere.
-    const accessed = () => this.and(this.add(linear, this.i64(bytes - 1)), this.i64(-4096));
+    const accessed = () => this.accessedPage(linear, bytes, flags);
     const missed = (routine: string) => {
       const host = this.call(routine, this.cpu, linear, this.i32(bytes | flags));
       this.leaveIf(this.eqz(host), () => this.fault());
       return host;
     };
+    // One look-up is little beside the operation.
+    if ((flags & MEMORY_ACCESS.locked) !== 0)
+      return this.#lookUp(
+        linear,
+        accessed,
+        write,
+        () => missed('translateInPlace'),
+        () => {},
+      );
     const base = this.#baseOf(linear);
     const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
     if (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base)) {

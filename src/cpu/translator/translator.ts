@@ -37,6 +37,8 @@ export interface Translator {
 const JUMPS = /^(jmp|j[a-z]+|call|ret|loop[a-z]*)$/;
 /** What reaches for registers behind the builder's back. */
 const LEFT_OUT = /^(pusha|popa|enter|xlat|bound|rdrand|rdseed|ins[bwd]|outs[bwd])$/;
+/** No atomic operation has its 16 bytes. */
+const RUN_ALONE_ALWAYS = 'cmpxchg16b';
 const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
 /** What accesses memory in a segment that may be overridden, without an operand that says so. */
 const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
@@ -135,6 +137,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     const { definition } = instruction.encoding;
     const { name, unit, ends } = definition;
     if (!plain.has(definition) || LEFT_OUT.test(name)) return false;
+    if (name === RUN_ALONE_ALWAYS && instruction.locked && mode.shared === true) return false;
     // SSE has a MOVSD and a CMPSD of its own, whose prefix is no repetition.
     if (unit === undefined && STRING.test(name) && instruction.repeat !== 0) return false;
     if (IMPLICIT.test(name) && mode.codeSize !== 8 && instruction.segmentOverride >= 0) return false;

@@ -40,6 +40,16 @@ export interface VcpuEnvironment {
   readonly interrupts: InterruptSource;
   readonly apic: ApicHooks;
   readonly clock: CpuClock;
+  /**
+   * Where other threads reach guest memory while this vCPU runs: runs `work` once while no other vCPU of the machine runs
+   * guest code and no device reaches guest memory, and returns then. Absent: there are no such threads, and locked
+   * instructions and fences do without WebAssembly's atomics.
+   *
+   * The vCPU calls it between instructions, with all of its state in the state block, so that it may be made to wait there
+   * as at any safepoint: what others do to the machine meanwhile, its memory map and this vCPU's TLB included, is seen by
+   * `work`. `work` runs one instruction, which may read and write devices; it does not throw, wait or call `exclusively`.
+   */
+  readonly exclusively?: ((work: () => void) => void) | undefined;
   random(): bigint;
   hypercall(number: bigint, args: readonly bigint[]): bigint;
   /** Says what the guest did that is unknown or malformed. */

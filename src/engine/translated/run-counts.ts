@@ -12,6 +12,8 @@ export interface RunCounts {
   /** Instructions run, by any tier. */
   ran(instructions: number): void;
   flushed(): void;
+  /** An instruction ran while no other vCPU did. */
+  alone(): void;
   stats(): Record<string, number>;
 }
 
@@ -24,7 +26,7 @@ export interface RunCountsOptions {
 }
 
 export function createRunCounts({ counters, translates, delivers }: RunCountsOptions): RunCounts {
-  const exits = { lookup: 0, link: 0, hot: 0, poll: 0, left: 0 };
+  const exits = { lookup: 0, link: 0, hot: 0, poll: 0, left: 0, alone: 0 };
   let ran = 0;
   return {
     resolved(exit) {
@@ -42,6 +44,9 @@ export function createRunCounts({ counters, translates, delivers }: RunCountsOpt
     ran(instructions) {
       ran += instructions;
     },
+    alone() {
+      exits.alone++;
+    },
     flushed: () => counters.add('tlbFlushes', 1),
     stats() {
       const interpreted = translates ? counters.read('interpreted') : ran;
@@ -57,6 +62,7 @@ export function createRunCounts({ counters, translates, delivers }: RunCountsOpt
         'exits: exception': counters.read('exceptions'),
         'exits: left to the interpreter': exits.left,
         'exits: poll': exits.poll,
+        'exits: to run alone': exits.alone,
       };
     },
   };

@@ -8,7 +8,7 @@ import {
   noteDebug,
   takeDebugTrap,
 } from '../../cpu/debug.ts';
-import { MODE_SINGLE } from '../../cpu/interpreter/block-writer.ts';
+import { MODE_ALONE, MODE_SINGLE } from '../../cpu/interpreter/block-writer.ts';
 import { type Block, createBlockCache, modeKeyOf } from '../../cpu/interpreter/blocks.ts';
 import { CODE_INDEX_BYTES, coolCode, indexCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
@@ -29,7 +29,7 @@ import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { openCounters } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { createFormReader } from '../../isa/form.ts';
-import { EFLAGS, NO_FAULT, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
+import { EFLAGS, NO_FAULT, RUN_ALONE, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
 import { ACTIVITY, initVcpu, startVcpu } from '../../machine/vcpu-reset.ts';
 import type { Arena } from '../../memory/arena.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
@@ -180,7 +180,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let retired = 0;
   let sliceBudget = 0;
   let running = false;
-  let single = false;
+  /** Bits of the mode beside those of the architecture. */
+  let modeExtra = 0;
   let stopping = false;
   let codeBase = 0n;
   let codeLimit = 0;
@@ -237,6 +238,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     decode,
     formLength: createFormReader(encodings),
     handlers,
+    shared: environment.exclusively !== undefined,
     forgetJumps() {
       forgetJumps();
       new Uint8Array(buffer, state.codeIndex, CODE_INDEX_BYTES).fill(0);
@@ -309,7 +311,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     if (base !== codeBase || limit !== codeLimit) forgetJumps();
     codeBase = base;
     codeLimit = limit;
-    state.modeKey = modeKey(state) | (single ? MODE_SINGLE : 0);
+    state.modeKey = modeKey(state) | modeExtra;
     tlb.select();
     if (((before ^ state.modeKey) & MODE.debug) !== 0) signal();
     if (state.interruptShadow === SHADOW.sti && (state.eflags & EFLAGS.if) === 0) state.interruptShadow = 0;
@@ -512,6 +514,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       if (exit === EXIT.fault) backToCurrent();
       state.current = 0;
       state.depth = stackBytes;
+      if (state.faultVector === RUN_ALONE) {
+        state.faultVector = NO_FAULT;
+        if (state.budget <= 0) break;
+        runAlone();
+        if (hit) break;
+        if (state.faultVector === NO_FAULT) continue;
+      }
       if (state.faultVector === NO_FAULT) {
         // A region may have overdrawn the budget by all that it may.
         if (state.budget <= 0) break;
@@ -530,10 +539,34 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     if (state.interruptShadow === SHADOW.sti && state.budget !== state.shadowBudget) state.interruptShadow = 0;
   }
 
+  /** Runs the instruction at `rip`, which cannot be atomic, while no other vCPU runs. It may end with a fault. */
+  function runAlone(): void {
+    counts.alone();
+    const before = modeExtra;
+    environment.exclusively?.(() => {
+      setModeExtra(MODE_SINGLE | MODE_ALONE);
+      const next = interpretNext();
+      if (next !== undefined) {
+        // It comes back behind the instruction, with the count of instructions right at every moment.
+        const held = state.budget - 1;
+        sliceBudget -= held;
+        state.budget = 1;
+        if (runtime.run(cpu, next.handler, next.record) === EXIT.fault) backToCurrent();
+        brake.release();
+        state.current = 0;
+        sliceBudget += held;
+        state.budget += held;
+      }
+      setModeExtra(before);
+    });
+  }
+
+  function setModeExtra(bits: number): void {
+    state.modeKey = (state.modeKey & ~modeExtra) | bits;
+    modeExtra = bits;
+  }
   function setSingle(value: boolean): void {
-    if (single === value) return;
-    single = value;
-    state.modeKey = value ? state.modeKey | MODE_SINGLE : state.modeKey & ~MODE_SINGLE;
+    setModeExtra(value ? MODE_SINGLE : 0);
   }
 
   /** Whether this is a boundary at which interrupts are taken. */
@@ -636,7 +669,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     } else {
       state.interruptShadow = 0;
       setSingle(exact && count <= overshoot);
-      enter(Math.min(single || !exact ? count : count - overshoot, MOST));
+      enter(Math.min(modeExtra !== 0 || !exact ? count : count - overshoot, MOST));
       setSingle(false);
     }
   }

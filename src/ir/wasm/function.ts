@@ -168,6 +168,9 @@ class FunctionEncoder {
         this.#values(node.args);
         this.#memory(node.op.code, node.op.align, node.offset);
         break;
+      case 'fence':
+        code.bytes([0xfe, 3, 0]);
+        break;
       case 'copy':
         this.#values(node.args);
         code.bytes([0xfc, 10, 0, 0]);

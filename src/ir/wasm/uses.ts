@@ -31,6 +31,8 @@ class UseAnalysis {
   #blocks = 0;
   /** The next node behind the one at hand that may change memory. */
   #nextEffect = BEHIND;
+  /** Where the next ordered load behind the one at hand is made. */
+  #nextOrdered = BEHIND;
   /** Where the loops behind the node at hand start and end, the nearest last; no loops inside these. */
   readonly #loopStarts: number[] = [];
   readonly #loopEnds: number[] = [];
@@ -142,9 +144,13 @@ class UseAnalysis {
   }
 
   #load(node: Node & { kind: 'load' }): void {
-    const moves = node.uses === 1 && this.#nextEffect >= node.lastUse && this.#needed(node) === node.lastUse;
+    const { ordered } = node.op;
+    const quiet = this.#nextEffect >= node.lastUse && (!ordered || this.#nextOrdered > node.lastUse);
+    const moves = node.uses === 1 && quiet && this.#needed(node) === node.lastUse;
     if (moves) node.local = INLINE;
-    this.#operands(node.args, moves ? node.lastUse : this.#at);
+    const at = moves ? node.lastUse : this.#at;
+    if (ordered) this.#nextOrdered = at;
+    this.#operands(node.args, at);
   }
 
   #arms(node: Node & { kind: 'if' | 'choose' }, extent: Extent): void {

@@ -4,34 +4,27 @@ import type { InstructionBuilder, Operand } from '../semantics.ts';
 import { rowEncodings, width } from './common.ts';
 
 function add(b: InstructionBuilder, dst: Operand, src: Operand, withCarry: boolean): void {
-  const x = dst.modify();
   const y = src.read();
-  const sum = b.add(x, y);
   const carry = withCarry ? b.extendU(b.flag('cf')) : undefined;
-  const result = carry === undefined ? sum : b.add(sum, carry);
-  dst.write(result);
-  b.flagsOfAdd(width(dst), x, y, result, carry);
+  const { old, result } = dst.update('add', carry === undefined ? y : b.add(y, carry));
+  b.flagsOfAdd(width(dst), old, y, result, carry);
 }
 
 function subtract(b: InstructionBuilder, dst: Operand, src: Operand, withBorrow: boolean): void {
-  const x = dst.modify();
   const y = src.read();
-  const difference = b.sub(x, y);
   const borrow = withBorrow ? b.extendU(b.flag('cf')) : undefined;
-  const result = borrow === undefined ? difference : b.sub(difference, borrow);
-  dst.write(result);
-  b.flagsOfSub(width(dst), x, y, result, borrow);
+  const { old, result } = dst.update('sub', borrow === undefined ? y : b.add(y, borrow));
+  b.flagsOfSub(width(dst), old, y, result, borrow);
 }
 
 /** INC and DEC: CF stays. `step` is 1 or -1. */
 function step(b: InstructionBuilder, dst: Operand, amount: 1 | -1): void {
   const size = width(dst);
-  const result = b.zeroExtend(b.add(dst.modify(), b.i64(amount)), size);
   const carry = b.flag('cf');
+  const result = b.zeroExtend(dst.update('add', b.i64(amount)).result, size);
   const top = 1n << BigInt(size * 8 - 1);
   const overflow = b.eq(result, b.i64(amount === 1 ? top : top - 1n));
   const auxiliary = b.eq(b.and(result, b.i64(15)), b.i64(amount === 1 ? 0 : 15));
-  dst.write(result);
   b.setFlags(size, result, carry, overflow, auxiliary);
 }
 
@@ -89,10 +82,8 @@ export const arithmetic = define([
     encodings: ['f6 /3 lock Eb', 'f7 /3 lock Ev'],
     writes: 'oszapc',
     semantics(b, dst) {
-      const x = dst.modify();
-      const result = b.neg(x);
-      dst.write(result);
-      b.flagsOfSub(width(dst), b.i64(0), x, result);
+      const { old, result } = dst.update('neg', b.i64(0));
+      b.flagsOfSub(width(dst), b.i64(0), old, result);
     },
   },
 ]);

@@ -2,18 +2,24 @@
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { InstructionBuilder, Operand, Update, Width } from '../semantics.ts';
 import { ifNonZero, width } from './common.ts';
 
-/** What becomes of the operand, given the tested bit's mask; BT changes nothing. */
-type Change = ((b: InstructionBuilder, value: Value, mask: Value) => Value) | undefined;
+/** What becomes of the tested bit; BT changes nothing. */
+type Change = 'set' | 'reset' | 'complement' | undefined;
+
+/** The update that changes the bit at a position, and its value. */
+function changeAt(b: InstructionBuilder, change: Change & string, position: Value): [Update, Value] {
+  const mask = b.shl(b.i64(1), position);
+  if (change === 'reset') return ['and', b.not(mask)];
+  return [change === 'set' ? 'or' : 'xor', mask];
+}
 
 const bitIn = (b: InstructionBuilder, value: Value, position: Value): Value =>
   b.wrap(b.and(b.shrU(value, position), b.i64(1)));
 
 function testInPlace(b: InstructionBuilder, dst: Operand, position: Value, change: Change): void {
-  const value = change ? dst.modify() : dst.read();
-  if (change) dst.write(change(b, value, b.shl(b.i64(1), position)));
+  const value = change === undefined ? dst.read() : dst.update(...changeAt(b, change, position)).old;
   b.setCarry(bitIn(b, value, position));
 }
 
@@ -28,9 +34,9 @@ function testBeyond(b: InstructionBuilder, dst: Operand, index: Value, position:
     b.setCarry(bitIn(b, value, position));
     return;
   }
-  const place = b.modifyAt(dst.linearAt(size, 'write', displacement), size, dst.accessFlags);
-  place.write(change(b, place.value, b.shl(b.i64(1), position)));
-  b.setCarry(bitIn(b, place.value, position));
+  const [update, value] = changeAt(b, change, position);
+  const { old } = b.updateAt(dst.linearAt(size, 'write', displacement), size, update, value, dst.accessFlags);
+  b.setCarry(bitIn(b, old, position));
 }
 
 function bitTest(name: string, opcode: string, extension: number, change: Change): Definition {
@@ -118,9 +124,9 @@ export const bitHelpers = [crc32];
 
 export const bit = define([
   bitTest('bt', 'a3', 4, undefined),
-  bitTest('bts', 'ab', 5, (b, value, mask) => b.or(value, mask)),
-  bitTest('btr', 'b3', 6, (b, value, mask) => b.and(value, b.not(mask))),
-  bitTest('btc', 'bb', 7, (b, value, mask) => b.xor(value, mask)),
+  bitTest('bts', 'ab', 5, 'set'),
+  bitTest('btr', 'b3', 6, 'reset'),
+  bitTest('btc', 'bb', 7, 'complement'),
   scan('bsf', 'bc', (b, value) => b.ctz(value)),
   scan('bsr', 'bd', (b, value) => b.sub(b.i64(63), b.clz(value))),
   count('tzcnt', 'bc', 'bmi1', (b, value, size) =>

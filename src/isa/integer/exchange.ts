@@ -17,26 +17,17 @@ function setZero(b: InstructionBuilder, equal: Value): void {
  */
 function compareExchange(b: InstructionBuilder, dst: Operand, src: Operand): void {
   const size = width(dst);
-  const old = dst.modify();
   const accumulator = b.gpr(GPR.rax, size);
-  const value = src.read();
-  const equal = b.eq(accumulator, old);
-  if (dst.kind === 'memory') dst.write(b.select(equal, value, old));
-  b.if(
-    equal,
-    () => {
-      if (dst.kind !== 'memory') dst.write(value);
-    },
-    () => b.setGpr(GPR.rax, old, size),
-  );
+  const old = dst.compareExchange(accumulator, src.read());
+  b.if(b.ne(accumulator, old), () => b.setGpr(GPR.rax, old, size));
   b.flagsOfSub(size, accumulator, old, b.sub(accumulator, old));
 }
 
 function compareExchange8(b: InstructionBuilder, dst: Operand): void {
   const pair = (high: number, low: number) => b.or(b.shl(b.gpr(high, 4), b.i64(32)), b.gpr(low, 4));
-  const old = dst.modify();
-  const equal = b.eq(old, pair(GPR.rdx, GPR.rax));
-  dst.write(b.select(equal, pair(GPR.rcx, GPR.rbx), old));
+  const expected = pair(GPR.rdx, GPR.rax);
+  const old = dst.compareExchange(expected, pair(GPR.rcx, GPR.rbx));
+  const equal = b.eq(old, expected);
   b.if(b.eqz(equal), () => {
     b.setGpr(GPR.rax, old, 4);
     b.setGpr(GPR.rdx, b.shrU(old, b.i64(32)), 4);
@@ -45,6 +36,11 @@ function compareExchange8(b: InstructionBuilder, dst: Operand): void {
 }
 
 function compareExchange16(b: InstructionBuilder, dst: Operand): void {
+  if (b.isAtomic) {
+    // No atomic operation of WebAssembly has 16 bytes.
+    b.runAlone();
+    return;
+  }
   const linear = dst.linear(16, 'write');
   b.leaveIf(b.and(b.wrap(linear), b.i32(15)), () => b.raise(13, b.i32(0)));
   // A page that cannot be written must fault as a write, though it is read first.
@@ -66,26 +62,20 @@ export const exchange = define([
   {
     name: 'xchg',
     // Of 90 itself this is only the form with REX.B; without it 90 is NOP.
-    encodings: ['86 /r lock Eb,Gb', '87 /r lock Ev,Gv', '90+r Zv,rAX'],
-    semantics(_b, dst, src) {
-      const x = dst.modify();
-      const y = src.read();
-      dst.write(y);
-      src.write(x);
-    },
+    encodings: ['86 /r locked Eb,Gb', '87 /r locked Ev,Gv', '90+r Zv,rAX'],
+    semantics: (_b, dst, src) => src.write(dst.update('xchg', src.read()).old),
   },
   {
     name: 'xadd',
     encodings: ['0f c0 /r lock Eb,Gb', '0f c1 /r lock Ev,Gv'],
     writes: 'oszapc',
     semantics(b, dst, src) {
-      const x = dst.modify();
       const y = src.read();
-      const sum = b.add(x, y);
-      // The source first: where both are one register, the sum stays.
-      src.write(x);
-      dst.write(sum);
-      b.flagsOfAdd(width(dst), x, y, sum);
+      const { old, result } = dst.update('add', y);
+      src.write(old);
+      // Where both are one register, the sum stays.
+      if (dst.kind !== 'memory') dst.write(result);
+      b.flagsOfAdd(width(dst), old, y, result);
     },
   },
   {

@@ -1,30 +1,24 @@
 /** Bitwise logic. AF, which the manuals leave undefined, is cleared. */
-import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
-import type { InstructionBuilder } from '../semantics.ts';
+import type { Update } from '../semantics.ts';
 import { rowEncodings, width } from './common.ts';
 
-type Operation = (b: InstructionBuilder, x: Value, y: Value) => Value;
-
-function logical(name: string, row: number, operation: Operation): Definition {
+function logical(name: Update, row: number): Definition {
   return {
     name,
     encodings: rowEncodings(row, true),
     writes: 'oszpc',
     undefined: 'a',
     semantics(b, dst, src) {
-      const x = dst.modify();
-      const result = operation(b, x, src.read());
-      dst.write(result);
-      b.flagsOfLogic(width(dst), result);
+      b.flagsOfLogic(width(dst), dst.update(name, src.read()).result);
     },
   };
 }
 
 export const logic = define([
-  logical('or', 1, (b, x, y) => b.or(x, y)),
-  logical('and', 4, (b, x, y) => b.and(x, y)),
-  logical('xor', 6, (b, x, y) => b.xor(x, y)),
+  logical('or', 1),
+  logical('and', 4),
+  logical('xor', 6),
   {
     name: 'test',
     encodings: [
@@ -47,6 +41,6 @@ export const logic = define([
   {
     name: 'not',
     encodings: ['f6 /2 lock Eb', 'f7 /2 lock Ev'],
-    semantics: (b, dst) => dst.write(b.not(dst.modify())),
+    semantics: (b, dst) => void dst.update('xor', b.i64(-1)),
   },
 ]);
