@@ -59,7 +59,8 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
         b.set(entry, b.loadHost('i32.load', b.get(at)));
       });
       b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private)), () => {
-        b.storeHost('i32.store', b.get(at), b.or(b.get(entry), b.i32(PAGE_FLAG.seen)));
+        // Another thread may give the page a frame of its own just now: then that one is seen.
+        b.set(entry, b.atomic('i32.atomic.rmw.or', b.get(at), [b.i32(PAGE_FLAG.seen)]));
       });
     },
   );

@@ -4,7 +4,6 @@ import { DEFAULT_CODE_LIMITS } from '../cpu/translator/code-cache.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
 import { createChangedCode } from '../engine/translated/changed-code.ts';
-import type { VcpuThreads } from '../engine/translated/environment.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
 import { createVcpu, type Translation, type Vcpu, type VcpuMemoryEvents } from '../engine/translated/vcpu.ts';
 import { placeVcpu, type VcpuPlace } from '../engine/translated/vcpu-place.ts';
@@ -14,6 +13,7 @@ import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import type { Arena } from '../memory/arena.ts';
 import { ARENA_SIZE } from '../memory/layout.ts';
 import type { MapEvents, PhysicalMap } from '../memory/physical-map.ts';
+import type { Threads } from './threads.ts';
 
 /** vCPUs of a machine: each takes a share of the arena, and a bit for each page of code. */
 export const MOST_VCPUS = 8;
@@ -44,7 +44,7 @@ export interface ProcessorOptions {
   readonly compiler: CompilerPort | undefined;
   readonly clock: CpuClock;
   /** Threads of the other vCPUs. */
-  readonly threads?: VcpuThreads | undefined;
+  readonly threads?: Pick<Threads, 'alone' | 'exclusively' | 'pass'> | undefined;
   random(): bigint;
   /** Nanoseconds, as `MachineOptions.hostNow`. */
   hostNow(): number;
@@ -186,7 +186,8 @@ export function createProcessors(options: ProcessorOptions): Processors {
           hostNow: () => options.hostNow() / 1e6,
           environment: {
             topology: { apicId: number, count },
-            threads,
+            exclusively: threads?.alone,
+            pass: threads?.pass,
             ...board(number),
             clock,
             random: options.random,

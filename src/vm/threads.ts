@@ -8,7 +8,6 @@
  * than most of these waits take.
  */
 import { createLock, type Lock } from '../base/lock.ts';
-import type { VcpuThreads } from '../engine/translated/environment.ts';
 import type { Arena } from '../memory/arena.ts';
 import type { Ends } from './machine-end.ts';
 
@@ -46,7 +45,13 @@ export interface ThreadsOptions {
   wake(thread: number): void;
 }
 
-export interface Threads extends VcpuThreads, Ends {
+export interface Threads extends Ends {
+  /** As `VcpuEnvironment.pass`. */
+  pass(): boolean;
+  /** As `MapEvents.exclusively`. */
+  exclusively(work: () => void): void;
+  /** As `VcpuEnvironment.exclusively`: `work` may use devices too. */
+  alone(work: () => void): void;
   /** Begins to run guest code, or to work on memory as it does; `false` where the machine is to stand still. */
   enter(): boolean;
   leave(): void;
@@ -67,6 +72,8 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
   const me = self + 1;
   const others = Array.from({ length: count }, (_, thread) => thread).filter((thread) => thread !== self);
   let replaced = 0;
+  /** `alone` has the lock for what it runs. */
+  let isAlone = false;
 
   /** Waits until a word is no longer `value`. */
   function wait(word: number, value: number): void {
@@ -157,7 +164,25 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
       return mayRun();
     },
     exclusively,
-    lock,
+    alone(work) {
+      lock.acquire();
+      try {
+        isAlone = true;
+        exclusively(work);
+      } finally {
+        isAlone = false;
+        lock.release();
+      }
+    },
+    lock: {
+      ...lock,
+      acquire() {
+        if (!isAlone) lock.acquire();
+      },
+      release() {
+        if (!isAlone) lock.release();
+      },
+    },
     whileHeld(work) {
       for (;;) {
         const holder = Atomics.compareExchange(words, WORD.hold, 0, me);

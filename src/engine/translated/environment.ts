@@ -20,21 +20,8 @@ export interface InterruptSource {
   acknowledge(): number;
 }
 
-/** What binds the threads of a machine that has one for each vCPU. */
-export interface VcpuThreads {
-  /**
-   * To be called at an instruction boundary: lets others be exclusive. `false`: the machine is to stand still, so the run
-   * comes back.
-   */
-  pass(): boolean;
-  /** As `MapEvents.exclusively`. */
-  exclusively(work: () => void): void;
-}
-
 export interface VcpuEnvironment {
   readonly topology: CpuTopology;
-  /** Absent where one thread runs all vCPUs. */
-  readonly threads?: VcpuThreads | undefined;
   readonly ports: PortBus;
   readonly mmio: MemoryBus;
   readonly interrupts: InterruptSource;
@@ -50,6 +37,11 @@ export interface VcpuEnvironment {
    * `work`. `work` runs one instruction, which may read and write devices; it does not throw, wait or call `exclusively`.
    */
   readonly exclusively?: ((work: () => void) => void) | undefined;
+  /**
+   * Where other threads run vCPUs: called at instruction boundaries, it lets others be exclusive. `false`: the machine is to
+   * stand still, so the run comes back.
+   */
+  readonly pass?: (() => boolean) | undefined;
   random(): bigint;
   hypercall(number: bigint, args: readonly bigint[]): bigint;
   /** Says what the guest did that is unknown or malformed. */

@@ -248,7 +248,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     separates: breakpoints.separates,
   });
-  const { threads } = environment;
   const changedCode = createChangedCode(buffer, place.changedCode, arena.thread);
   const brake = createBrake(data, handlers.special.leave);
   const stackBytes = translates ? stackBudget(memory, cpu + VCPU.offsets.scratch) : 0;
@@ -638,7 +637,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function takeChanges(): void {
     if (!changedCode.any()) return;
     changedCode.take(blocks.invalidate, blocks.clear);
-    threads?.exclusively(() => {});
+    environment.exclusively?.(() => {});
   }
 
   /** Takes what the local APICs of others sent to start it anew (SDM vol. 3A 8.4.4.1). */
@@ -687,7 +686,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         if (stopping) return 'stopped';
         // What it told of is looked at below; what it tells from now on is seen at the next boundary.
         Atomics.store(words, POLL, 0);
-        if (threads?.pass() === false) return 'stopped';
+        if (environment.pass?.() === false) return 'stopped';
         takeChanges();
         takeStart();
         if (state.debugPending !== 0) deliverTrap(false);
