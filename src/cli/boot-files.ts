@@ -4,8 +4,8 @@ import { VirtsError } from '../base/errors.ts';
 import type { Architecture } from '../images/apt/archive.ts';
 import { cacheDirectory, fileError } from '../images/apt/cache.ts';
 import { defaultGuest } from '../images/default-guest.ts';
+import type { BootFile } from '../sdk/machine-host.ts';
 import type { Environment } from './environment.ts';
-import type { BootFile } from './machine-host.ts';
 import { showProgress } from './progress.ts';
 
 export interface BootOptions {

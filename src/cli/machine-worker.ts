@@ -3,23 +3,24 @@ import { randomFillSync } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openRing } from '../base/ring.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
-import { createMachineTarget } from '../vm/gdb/machine-target.ts';
-import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
-import { exceptionLine } from './debug-log.ts';
-import { exitStatus } from './exit-status.ts';
-import { serveGdb } from './gdb-server.ts';
-import type { MachineOptions } from './machine-host.ts';
+import { exceptionLine } from '../sdk/debug-log.ts';
+import type { MachineOptions } from '../sdk/machine-host.ts';
 import {
+  type EventLoop,
   type MachineLoop,
   machineLoop,
   type RunEnd,
   type Runner,
   runBlocking,
   runOnEventLoop,
-} from './machine-loop.ts';
+} from '../sdk/machine-loop.ts';
+import { type Channel, CONTROL, kick } from '../sdk/worker-channel.ts';
+import { describeError, type FailedError } from '../sdk/worker-error.ts';
+import { createMachineTarget } from '../vm/gdb/machine-target.ts';
+import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
+import { exitStatus } from './exit-status.ts';
+import { serveGdb } from './gdb-server.ts';
 import { openCompiler, type TranslatorLink } from './translator-link.ts';
-import { type Channel, CONTROL, kick } from './worker-channel.ts';
-import { describeError, type FailedError } from './worker-error.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
@@ -49,6 +50,11 @@ const options = workerData as WorkerOptions;
 const control = new Int32Array(options.channel.control);
 const input = openRing(options.channel.input);
 const post = (message: WorkerMessage) => parentPort?.postMessage(message);
+
+const eventLoop: EventLoop = {
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
+  wait: async ({ word, value, ms }) => Atomics.waitAsync(control, word, value, ms).value,
+};
 
 /** The global is looked up anew at each use, and guests read clocks often. */
 const hostClock = performance;
@@ -107,7 +113,7 @@ async function runDebugged(machine: Machine, { port, wait }: GdbRequest): Promis
   const server = await serveGdb(target, { port });
   try {
     post({ kind: 'started' });
-    return await runOnEventLoop(loopOver(target), control);
+    return await runOnEventLoop(loopOver(target), eventLoop);
   } finally {
     await server.close();
   }

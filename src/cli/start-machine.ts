@@ -1,15 +1,15 @@
-/** Starts a machine in a thread of its own and speaks with it (`machine-host.ts` says what the command line expects). */
+/** Starts a machine in a thread of its own and speaks with it (`sdk/machine-host.ts` says what can be asked of it). */
 import { availableParallelism } from 'node:os';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
-import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from './machine-host.ts';
-import type { RunEnd } from './machine-loop.ts';
+import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from '../sdk/machine-host.ts';
+import type { RunEnd } from '../sdk/machine-loop.ts';
+import { CONTROL, createChannel, kick } from '../sdk/worker-channel.ts';
+import { type FailedError, rebuildError } from '../sdk/worker-error.ts';
 import type { WorkerMessage, WorkerOptions } from './machine-worker.ts';
 import { createTranslatorLink, type TranslatorLink } from './translator-link.ts';
 import type { TranslatorMessage } from './translator-worker.ts';
-import { CONTROL, createChannel, kick } from './worker-channel.ts';
-import { type FailedError, rebuildError } from './worker-error.ts';
 
 /** This file runs as TypeScript or, when built, as JavaScript: the workers' have the same ending. */
 const fileOf = (name: string) =>

@@ -1,4 +1,4 @@
-/** What the thread with the terminal and the thread with the machine share. */
+/** What the thread of the owner and the thread with the machine share. */
 import { createRingBuffer } from '../base/ring.ts';
 
 /** Words of the control block. */
