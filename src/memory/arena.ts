@@ -3,7 +3,7 @@ import { VirtsError } from '../base/errors.ts';
 import { ARENA_SIZE, ARENA_START } from './layout.ts';
 
 export interface Arena {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   /** Where it ends and frames begin. */
   readonly end: number;
   /** Address of `size` zeroed bytes, aligned to `align` (a power of two). */
@@ -11,7 +11,7 @@ export interface Arena {
 }
 
 /** An arena up to the address `end`. Throws VirtsError 'no-space' when it is used up. */
-export function createArena(buffer: SharedArrayBuffer, end = ARENA_SIZE): Arena {
+export function createArena(buffer: ArrayBufferLike, end = ARENA_SIZE): Arena {
   let next = ARENA_START;
   return {
     buffer,

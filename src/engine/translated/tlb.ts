@@ -34,7 +34,7 @@ export interface Tlb {
 export function createTlb(
   state: VcpuState,
   cpu: number,
-  memory: SharedArrayBuffer,
+  memory: ArrayBufferLike,
   routines: TlbRoutines,
   /** Code that was looked up before may now stand elsewhere. */
   mappingsChanged: () => void,
