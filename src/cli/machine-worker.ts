@@ -14,13 +14,13 @@ import {
   runBlocking,
   runOnEventLoop,
 } from '../sdk/machine-loop.ts';
+import { openCompiler, type TranslatorLink } from '../sdk/translator-link.ts';
 import { type Channel, CONTROL, kick } from '../sdk/worker-channel.ts';
 import { describeError, type FailedError } from '../sdk/worker-error.ts';
 import { createMachineTarget } from '../vm/gdb/machine-target.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
-import { openCompiler, type TranslatorLink } from './translator-link.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 

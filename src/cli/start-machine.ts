@@ -5,10 +5,10 @@ import { VirtsError } from '../base/errors.ts';
 import { openRing } from '../base/ring.ts';
 import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from '../sdk/machine-host.ts';
 import type { RunEnd } from '../sdk/machine-loop.ts';
+import { createTranslatorLink, type TranslatorLink } from '../sdk/translator-link.ts';
 import { CONTROL, createChannel, kick } from '../sdk/worker-channel.ts';
 import { type FailedError, rebuildError } from '../sdk/worker-error.ts';
 import type { WorkerMessage, WorkerOptions } from './machine-worker.ts';
-import { createTranslatorLink, type TranslatorLink } from './translator-link.ts';
 import type { TranslatorMessage } from './translator-worker.ts';
 
 /** This file runs as TypeScript or, when built, as JavaScript: the workers' have the same ending. */
@@ -141,21 +141,16 @@ function startWorkers(options: MachineOptions): Handles & { readonly input: Shar
     memory: options.memory,
     cpus: options.cpus,
     translation: options.translation,
-    translator: link?.machine,
+    translator: link,
     reboot: options.reboot,
     debugLog: options.debugLog !== undefined,
     gdb: options.gdb,
   };
-  const start = (
-    file: string,
-    workerData: WorkerOptions | TranslatorLink,
-    end: TranslatorLink | undefined,
-    limits: ResourceLimits,
-  ) =>
-    new Worker(fileOf(file), { workerData, transferList: end === undefined ? [] : [end.port], resourceLimits: limits });
+  const start = (file: string, workerData: WorkerOptions | TranslatorLink, resourceLimits: ResourceLimits) =>
+    new Worker(fileOf(file), { workerData, resourceLimits });
   return {
-    worker: start('machine-worker', data, link?.machine, HEAP_LIMITS),
-    translator: link && start('translator-worker', link.translator, link.translator, TRANSLATOR_LIMITS),
+    worker: start('machine-worker', data, HEAP_LIMITS),
+    translator: link && start('translator-worker', link, TRANSLATOR_LIMITS),
     control: new Int32Array(channel.control),
     input: channel.input,
   };

@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createThreadCompiler } from '../engine/translated/helpers.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
+import { serveCompiler, type TranslatorLink } from '../sdk/translator-link.ts';
 import { describeError, type FailedError } from '../sdk/worker-error.ts';
-import { serveCompiler, type TranslatorLink } from './translator-link.ts';
 
 export interface TranslatorMessage {
   readonly kind: 'failed';
