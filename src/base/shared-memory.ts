@@ -4,3 +4,7 @@
  * Atomic operations work on either kind; only waiting needs a shared one.
  */
 export const SHARES_MEMORY = typeof SharedArrayBuffer === 'function';
+
+/** Zeroed memory that threads share where they can. */
+export const createBuffer = (bytes: number): ArrayBufferLike =>
+  SHARES_MEMORY ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);

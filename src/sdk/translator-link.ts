@@ -4,6 +4,7 @@
  */
 import { createMessageReader, createMessageWriter } from '../base/messages.ts';
 import { createRingBuffer, openRing } from '../base/ring.ts';
+import { createBuffer } from '../base/shared-memory.ts';
 import type { CompiledRegion, CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
 import { SWITCH } from '../cpu/translator/region.ts';
 
@@ -23,14 +24,14 @@ const ROOM = { requests: 256 * 1024, replies: 1024 * 1024 } as const;
 
 /** Both ends open the same link. */
 export interface TranslatorLink {
-  readonly words: SharedArrayBuffer;
-  readonly requests: SharedArrayBuffer;
-  readonly replies: SharedArrayBuffer;
+  readonly words: ArrayBufferLike;
+  readonly requests: ArrayBufferLike;
+  readonly replies: ArrayBufferLike;
 }
 
 export function createTranslatorLink(): TranslatorLink {
   return {
-    words: new SharedArrayBuffer(WORDS.count * 4),
+    words: createBuffer(WORDS.count * 4),
     requests: createRingBuffer(ROOM.requests),
     replies: createRingBuffer(ROOM.replies),
   };
