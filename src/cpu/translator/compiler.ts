@@ -147,7 +147,7 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
       const { bytes, imports, frameBytes } = encodeModule([{ index, builder: writer }], signatureOf);
       spent('encoding');
       if (frameBytes <= frame) {
-        const module = createModule(bytes as Uint8Array<ArrayBuffer>);
+        const module = createModule(bytes);
         spent('WebAssembly');
         return { id, made: { module, imports, bytes, cells: writer.cells }, times };
       }

@@ -78,7 +78,7 @@ export class ModuleBuilder {
     return signature;
   };
 
-  encode(): Uint8Array {
+  encode(): Uint8Array<ArrayBuffer> {
     for (const { name } of this.#imports) this.#indices.set(name, this.#indices.size);
     for (const { name } of this.#functions) this.#indices.set(name, this.#indices.size);
     const context: FunctionContext = {
