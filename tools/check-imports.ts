@@ -29,7 +29,7 @@ export const FLOORS = [
 ];
 
 /** What runs in a browser as it stands; `tsconfig.core.json` has the same list. */
-const PORTABLE = [...FLOORS.slice(0, FLOORS.indexOf('storage')), 'engine/translated'];
+export const PORTABLE = [...FLOORS.slice(0, FLOORS.indexOf('storage')), 'engine/translated', 'snapshot', 'vm', 'sdk'];
 
 /** What only tests use; it is not published. */
 const TEST_ONLY = /(\.test|\.test-helper|\/fake-timers)\.ts$/;

@@ -1,5 +1,7 @@
 /** A byte queue in shared memory between one writer and one reader, each in a thread of its own. */
 
+import { createBuffer } from './shared-memory.ts';
+
 /** Bytes of the two counters before the data. */
 const HEADER = 8;
 
@@ -18,13 +20,13 @@ export interface Ring {
   read(limit: number): Uint8Array;
 }
 
-/** Shared memory for a ring of `capacity` bytes, a power of two. */
-export function createRingBuffer(capacity: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(HEADER + capacity);
+/** Memory for a ring of `capacity` bytes, a power of two. */
+export function createRingBuffer(capacity: number): ArrayBufferLike {
+  return createBuffer(HEADER + capacity);
 }
 
 /** A ring over memory from `createRingBuffer`; both sides make one. */
-export function openRing(buffer: SharedArrayBuffer): Ring {
+export function openRing(buffer: ArrayBufferLike): Ring {
   const counters = new Uint32Array(buffer, 0, 2);
   const data = new Uint8Array(buffer, HEADER);
   const capacity = data.length;

@@ -7,7 +7,7 @@ declare namespace WebAssembly {
   }
   class Memory {
     constructor(descriptor: MemoryDescriptor);
-    readonly buffer: SharedArrayBuffer;
+    readonly buffer: ArrayBufferLike;
   }
   class Table {
     constructor(descriptor: { element: 'anyfunc'; initial: number; maximum?: number });
@@ -19,8 +19,9 @@ declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array);
   }
+  type ModuleImports = Record<string, unknown>;
   class Instance {
-    constructor(module: Module, imports: Record<string, Record<string, unknown>>);
+    constructor(module: Module, imports: Record<string, ModuleImports>);
     readonly exports: Record<string, unknown>;
   }
   function validate(bytes: Uint8Array): boolean;

@@ -4,8 +4,9 @@ import { VirtsError } from '../base/errors.ts';
 import type { Architecture } from '../images/apt/archive.ts';
 import { cacheDirectory, fileError } from '../images/apt/cache.ts';
 import { defaultGuest } from '../images/default-guest.ts';
+import type { BootFile } from '../sdk/machine-host.ts';
+import { bootFileBuffer } from '../sdk/running-machine.ts';
 import type { Environment } from './environment.ts';
-import type { BootFile } from './machine-host.ts';
 import { showProgress } from './progress.ts';
 
 export interface BootOptions {
@@ -27,8 +28,7 @@ export interface Boot {
 async function readBootFile(path: string, what: string): Promise<BootFile> {
   try {
     const content = await readFile(path);
-    // The machine's thread keeps it to start over: it sees this one instead of a copy.
-    const bytes = new Uint8Array(new SharedArrayBuffer(content.length));
+    const bytes = bootFileBuffer(content.length);
     bytes.set(content);
     return { name: path, bytes };
   } catch (error) {

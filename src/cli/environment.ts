@@ -1,6 +1,6 @@
 /** What a command gets from the process it runs in; tests hand in their own. */
 import type { Readable, Writable } from 'node:stream';
-import type { StartMachine } from './machine-host.ts';
+import type { StartMachine } from '../sdk/machine-host.ts';
 
 /** Standard input; with `setRawMode` if it is a terminal. */
 export type Input = Readable & { readonly isTTY?: boolean | undefined; setRawMode?(raw: boolean): unknown };

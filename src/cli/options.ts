@@ -2,21 +2,16 @@
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { parseMemory as parseSize } from '../sdk/memory-size.ts';
 import { MOST_VCPUS } from '../vm/processors.ts';
-
-const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-const MIN_MEMORY = 2 ** 20;
-/** What fits below the 32-bit hole for devices and into one WebAssembly memory: 3.5 GiB. */
-const MAX_MEMORY = 3.5 * 2 ** 30;
 
 /** Reads an amount of memory such as `512M`, in bytes. */
 export function parseMemory(text: string): number {
-  const match = /^(\d{1,9}(?:\.\d{1,6})?)([KMG])(?:i?B)?$/i.exec(text);
-  if (match === null) throw new InvalidArgumentError(`It takes a size such as 512M or 1G.`);
-  const bytes = Number(match[1]) * UNITS[match[2]!.toUpperCase()]!;
-  if (bytes < MIN_MEMORY || bytes > MAX_MEMORY) throw new InvalidArgumentError('It must be from 1M to 3584M.');
-  if (bytes % 4096 !== 0) throw new InvalidArgumentError('It must be a multiple of 4K.');
-  return bytes;
+  try {
+    return parseSize(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 /** Reads a number of vCPUs. */

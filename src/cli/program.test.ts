@@ -7,8 +7,8 @@ import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
+import type { MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import type { Environment } from './environment.ts';
-import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
 import { DEFAULT_TRANSLATE } from './options.ts';
 import { main } from './program.ts';
 

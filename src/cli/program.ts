@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
 import { doctor } from './doctor.ts';
+import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
 import { DEFAULT_TRANSLATE, parseCpus, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';
 import { type RunOptions, run } from './run.ts';
 
 const DEFAULT_GDB_PORT = 1234;
-const DEFAULT_MEMORY = 512 * 2 ** 20;
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -1,7 +1,7 @@
 /** The guest's first serial port on the terminal, or on standard input and output when they are pipes. */
 import { once } from 'node:events';
+import type { RunningMachine } from '../sdk/machine-host.ts';
 import type { Environment } from './environment.ts';
-import type { RunningMachine } from './machine-host.ts';
 
 /** Ctrl-]: leaves the guest. The one key that does not reach it. */
 const LEAVE = 0x1d;

@@ -3,20 +3,16 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
-import { createTranslatorLink, openCompiler } from './translator-link.ts';
+import { createTranslatorLink, openCompiler } from '../sdk/translator-link.ts';
 
 /** The thread that compiles regions, as the command line starts it. */
 async function withTranslator(use: (compiler: CompilerPort, worker: Worker, words: Int32Array) => Promise<void>) {
-  const { machine, translator } = createTranslatorLink();
-  const worker = new Worker(new URL('translator-worker.ts', import.meta.url), {
-    workerData: translator,
-    transferList: [translator.port],
-  });
+  const link = createTranslatorLink();
+  const worker = new Worker(new URL('translator-worker.ts', import.meta.url), { workerData: link });
   try {
-    await use(openCompiler(machine), worker, new Int32Array(machine.words));
+    await use(openCompiler(link), worker, new Int32Array(link.words));
   } finally {
     await worker.terminate();
-    machine.port.close();
   }
 }
 

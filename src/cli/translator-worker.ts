@@ -3,13 +3,9 @@ import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createThreadCompiler } from '../engine/translated/helpers.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
-import { serveCompiler, type TranslatorLink } from './translator-link.ts';
-import { describeError, type FailedError } from './worker-error.ts';
-
-export interface TranslatorMessage {
-  readonly kind: 'failed';
-  readonly error: FailedError;
-}
+import type { TranslatorMessage } from '../sdk/running-machine.ts';
+import { serveCompiler, type TranslatorLink } from '../sdk/translator-link.ts';
+import { describeError } from '../sdk/worker-error.ts';
 
 const hostClock = performance;
 

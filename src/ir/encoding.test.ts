@@ -60,7 +60,7 @@ test('encoded programs do what their nodes say in the order of the text', () => 
     for (let seed = first; seed < first + BATCH; seed++)
       module.define(`p${seed}`, PROGRAM, build(seed), { exported: true });
     const env = { memory, table, mix: (a: number, b: bigint) => mix(compiled, a, b) };
-    const wasm = new WebAssembly.Module(module.encode() as Uint8Array<ArrayBuffer>);
+    const wasm = new WebAssembly.Module(module.encode());
     const { exports } = new WebAssembly.Instance(wasm, { [IMPORTS]: env });
     for (let seed = first; seed < first + BATCH; seed++)
       compare(seed, exports[`p${seed}`] as (...args: unknown[]) => bigint);

@@ -37,7 +37,7 @@ export interface Counters {
 }
 
 /** The counters of the vCPU whose state block is at `cpu`. */
-export function openCounters(buffer: SharedArrayBuffer, cpu: number): Counters {
+export function openCounters(buffer: ArrayBufferLike, cpu: number): Counters {
   const words = new BigUint64Array(buffer, cpu + VCPU.size, NAMES.length);
   return {
     read: (name) => Number(words[NAMES.indexOf(name)]),

@@ -16,10 +16,10 @@ export const VCPUS = 2;
 
 export interface SharedBoard {
   /** The structs, the lock's word, what wakes each vCPU, and what the guest sends to the serial port. */
-  readonly structs: SharedArrayBuffer;
+  readonly structs: ArrayBufferLike;
   readonly word: Int32Array<SharedArrayBuffer>;
   readonly bells: Int32Array<SharedArrayBuffer>;
-  readonly output: SharedArrayBuffer;
+  readonly output: ArrayBufferLike;
 }
 
 export interface VcpuJob extends SharedBoard {

@@ -7,7 +7,7 @@ import { ARENA_SIZE, ARENA_START } from './layout.ts';
  * finds zeros; what it puts there is what the others find.
  */
 export interface Arena {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   /** Where it ends and frames begin. */
   readonly end: number;
   /** Number of the thread that uses it; 0 is the one that everything is made by. */
@@ -24,7 +24,7 @@ export interface ArenaOptions {
 }
 
 /** Throws VirtsError 'no-space' when the arena is used up. */
-export function createArena(buffer: SharedArrayBuffer, { end = ARENA_SIZE, thread = 0 }: ArenaOptions = {}): Arena {
+export function createArena(buffer: ArrayBufferLike, { end = ARENA_SIZE, thread = 0 }: ArenaOptions = {}): Arena {
   let next = ARENA_START;
   return {
     buffer,

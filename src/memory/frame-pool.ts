@@ -13,7 +13,7 @@ export const CLUSTER_FRAMES = 512;
 const FRAME_END = MEMORY_SIZE / PAGE_SIZE;
 
 export interface FramePool {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   /** The frame that all zero pages show; never written. */
   readonly zeroFrame: number;
   /** Frames in use, the zero frame not counted. */

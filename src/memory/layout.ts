@@ -1,4 +1,6 @@
 /** Where things lie in the one shared WebAssembly memory of a family of machines. Addresses and sizes in bytes. */
+import { VirtsError } from '../base/errors.ts';
+import { SHARES_MEMORY } from '../base/shared-memory.ts';
 
 export const PAGE_SIZE = 4096;
 /** All that 32-bit addresses reach. */
@@ -11,7 +13,15 @@ export const ARENA_START = 65536;
 /** What a machine with one vCPU needs for all that is not a frame: state blocks, maps, TLBs, records. Frames follow. */
 export const ARENA_SIZE = 0xc00_0000;
 
-/** Creates the shared memory. Only touched pages cost host memory. */
+/**
+ * Creates the memory that everything of a machine shares. Only touched pages cost host memory.
+ * @throws VirtsError `no-space` where the host has no addresses left for it.
+ */
 export function createSharedMemory(): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: true });
+  try {
+    return new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: SHARES_MEMORY });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new VirtsError('no-space', 'This host has no room for the 4 GiB of addresses that a machine takes.', {}, error);
+  }
 }

@@ -88,12 +88,12 @@ export function createProcessors(options: ProcessorOptions): Processors {
   const { records } = arenaShares(count);
   const cellBytes = (options.translation?.limits ?? DEFAULT_CODE_LIMITS).cellBytes;
   const places: readonly VcpuPlace[] = Array.from({ length: count }, () => placeVcpu(arena, records, cellBytes));
-  const states = places.map(({ cpu }) => VCPU.view(buffer as SharedArrayBuffer, cpu));
+  const states = places.map(({ cpu }) => VCPU.view(buffer, cpu));
   /** By number; those of other threads are absent. */
   const here: (Vcpu & VcpuMemoryEvents)[] = [];
   const isHere = (number: number) => own === undefined || own === number;
   const changedCode = places.map((place) =>
-    createChangedCode(buffer as SharedArrayBuffer, place.changedCode, arena.thread),
+    createChangedCode(buffer, place.changedCode, arena.thread),
   );
   const vcpus: (Vcpu & VcpuMemoryEvents)[] = [];
 

@@ -160,7 +160,7 @@ export function createWorld(
   translation?: Translation,
 ): World {
   const memory = createSharedMemory();
-  const arena = createArena(memory.buffer as unknown as SharedArrayBuffer);
+  const arena = createArena(memory.buffer as unknown as ArrayBufferLike);
   const holder: { vcpu?: ReturnType<typeof createVcpu> } = {};
   const map = createPhysicalMap(arena, createFramePool(arena), PHYSICAL.size, {
     codeWritten: (_, page, from, to) => holder.vcpu?.codeWritten(page, from, to),

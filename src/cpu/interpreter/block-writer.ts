@@ -51,7 +51,7 @@ export interface WrittenBlock {
 }
 
 export interface BlockWriterOptions {
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   /** Memory for records. */
   readonly area: { readonly base: number; readonly size: number };
   readonly map: PhysicalMap;

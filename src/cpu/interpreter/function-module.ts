@@ -14,7 +14,7 @@ export interface TableFunction {
 }
 
 export interface EncodedModule {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Functions that it imports by name, besides memory and table. */
   readonly imports: readonly string[];
   /** Bytes of host stack that the largest frame takes. */

@@ -57,7 +57,7 @@ export interface HandlerLinkage {
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
   /** Every helper by name, as a function that WebAssembly can import. */
-  readonly functions: Readonly<Record<string, unknown>>;
+  readonly functions: Readonly<WebAssembly.ModuleImports>;
   readonly helpers: ReadonlyMap<string, Helper>;
   /** Times that a jump is taken before its target counts as hot; 0 or absent: never. */
   readonly threshold?: number;
@@ -157,7 +157,7 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
   }
   function link(module: WebAssembly.Module, names: readonly string[]): void {
-    const env: Record<string, unknown> = { memory, table };
+    const env: WebAssembly.ModuleImports = { memory, table };
     for (const name of names) env[name] = functions[name];
     new WebAssembly.Instance(module, { [IMPORTS]: env });
   }
@@ -167,7 +167,7 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
       signatureOf,
     );
     grow(Math.max(...entries.map((e) => e.index)) + 1);
-    link(new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>), imports);
+    link(new WebAssembly.Module(bytes), imports);
     stats.modules++;
     stats.handlers += entries.length;
   }

@@ -76,7 +76,7 @@ export function enterJump(data: DataView, jumpCache: number, code: JumpEntry): v
 }
 
 /** Counts visits to the blocks with some records from 0 again. */
-export function coolEntries(buffer: SharedArrayBuffer, jumpCache: number, records: ReadonlySet<number>): void {
+export function coolEntries(buffer: ArrayBufferLike, jumpCache: number, records: ReadonlySet<number>): void {
   const words = new Uint32Array(buffer, jumpCache, JUMP_CACHE_BYTES / 4);
   for (let at = 0; at < words.length; at += JUMP_CACHE.entrySize / 4) {
     if (records.has(words[at + JUMP_CACHE.record / 4])) words[at + JUMP_CACHE.heat / 4] = 0;

@@ -80,7 +80,7 @@ function constantsOf(instruction: Instruction, shape: Shape): Pick<Template, 'ma
 }
 
 export function createRecordTemplates(
-  buffer: SharedArrayBuffer,
+  buffer: ArrayBufferLike,
   formLength: FormReader,
   codeSize: 2 | 4 | 8,
 ): RecordTemplates {

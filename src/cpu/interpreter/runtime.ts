@@ -204,7 +204,7 @@ export const runtimeHelpers = (threshold: number, delivers: boolean): readonly H
 ];
 
 /** A module of routines, every one exported for handler modules to import; helpers without a body are imported. */
-export function buildRuntime(helpers: readonly Helper[]): Uint8Array {
+export function buildRuntime(helpers: readonly Helper[]): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   for (const h of helpers) if (h.body === undefined) module.import(h.name, h.signature);
   for (const h of helpers) {

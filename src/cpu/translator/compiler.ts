@@ -40,7 +40,8 @@ export interface CompiledRegion {
   readonly module: WebAssembly.Module;
   /** Functions that it imports by name, besides memory and table. */
   readonly imports: readonly string[];
-  readonly codeBytes: number;
+  /** What the module was made of. */
+  readonly bytes: Uint8Array;
   /** Cells that it uses, from the one of the request on. */
   readonly cells: number;
 }
@@ -146,9 +147,9 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
       const { bytes, imports, frameBytes } = encodeModule([{ index, builder: writer }], signatureOf);
       spent('encoding');
       if (frameBytes <= frame) {
-        const module = createModule(bytes as Uint8Array<ArrayBuffer>);
+        const module = createModule(bytes);
         spent('WebAssembly');
-        return { id, made: { module, imports, codeBytes: bytes.length, cells: writer.cells }, times };
+        return { id, made: { module, imports, bytes, cells: writer.cells }, times };
       }
       frame = frameBytes;
     }

@@ -46,7 +46,7 @@ export interface RegionTable {
   readonly cellBytes: number;
 }
 
-export function createRegionTable(buffer: SharedArrayBuffer, area: { base: number; size: number }): RegionTable {
+export function createRegionTable(buffer: ArrayBufferLike, area: { base: number; size: number }): RegionTable {
   const data = new DataView(buffer);
   /** In order of age. */
   const entries = new Map<number, RegionEntry>();

@@ -231,15 +231,18 @@ export function createTranslator(parts: TranslatorParts): Translator {
     }
     handlers.place(index, made.module, made.imports);
     table.trim(cell, made.cells);
-    table.enter(cell, { block, handler: index, pages, codeBytes: made.codeBytes });
+    const codeBytes = made.bytes.length;
+    table.enter(cell, { block, handler: index, pages, codeBytes });
     stats.regions++;
     stats['translated instructions'] += instructions;
-    stats['code bytes'] += made.codeBytes;
+    stats['code bytes'] += codeBytes;
   }
 
   function collect(): void {
-    for (let reply = compiler.take(); reply !== undefined; reply = compiler.take()) {
+    for (;;) {
       const started = now();
+      const reply = compiler.take();
+      if (reply === undefined) return;
       install(reply, underWay.remove(reply.id));
       stats['compile time: installing'] += now() - started;
       stats['translator time: building'] += reply.times.building;

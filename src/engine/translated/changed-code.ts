@@ -22,7 +22,7 @@ export interface ChangedCode {
 }
 
 /** The queue at an address, for the thread with a number. */
-export function createChangedCode(buffer: SharedArrayBuffer, address: number, thread: number): ChangedCode {
+export function createChangedCode(buffer: ArrayBufferLike, address: number, thread: number): ChangedCode {
   const words = new Int32Array(buffer, address, CHANGED_CODE_BYTES / 4);
   const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), thread);
   const entryOf = (number: number) => WORD.entries + (number % ENTRIES) * ENTRY_WORDS;

@@ -30,7 +30,7 @@ function piece(address: number, limit: number): 1 | 2 | 4 {
 }
 
 /** Imports of the runtime module for pages that cannot be reached in place. */
-export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio: MemoryBus) {
+export function memoryImports(buffer: ArrayBufferLike, map: PhysicalMap, mmio: MemoryBus) {
   const data = new DataView(buffer);
   const put = { 1: 'setUint8', 2: 'setUint16', 4: 'setUint32' } as const;
   const get = { 1: 'getUint8', 2: 'getUint16', 4: 'getUint32' } as const;
@@ -71,7 +71,7 @@ export function memoryImports(buffer: SharedArrayBuffer, map: PhysicalMap, mmio:
 export function createGuestAccess(
   state: VcpuState,
   cpu: number,
-  buffer: SharedArrayBuffer,
+  buffer: ArrayBufferLike,
   routines: MemoryRoutines,
   mmio: MemoryBus,
   map: PhysicalMap,

@@ -34,7 +34,7 @@ export function measureStack(memory: WebAssembly.Memory, scratch: number): numbe
     },
     { exported: true },
   );
-  const bytes = module.encode() as Uint8Array<ArrayBuffer>;
+  const bytes = module.encode();
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { [IMPORTS]: { memory, table } });
   const descend = instance.exports.descend as (at: number, value: bigint) => bigint;
@@ -42,8 +42,8 @@ export function measureStack(memory: WebAssembly.Memory, scratch: number): numbe
   count[0] = 0;
   try {
     descend(scratch, 0n);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+  } catch {
+    // Nothing else in it can fail, and engines differ in what they throw.
   }
   return count[0] * module.frameBytes('descend');
 }

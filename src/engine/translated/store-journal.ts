@@ -25,7 +25,7 @@ export interface StoreJournal {
 
 /** `pageAt`: guest-physical page of the frame at a host address, for messages. */
 export function createStoreJournal(
-  buffer: SharedArrayBuffer,
+  buffer: ArrayBufferLike,
   log: number,
   pageAt: (host: number) => number,
 ): StoreJournal {

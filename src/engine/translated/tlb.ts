@@ -44,7 +44,7 @@ export function revokeGrants(routines: TlbRoutines, state: VcpuState, cpu: numbe
 export function createTlb(
   state: VcpuState,
   cpu: number,
-  memory: SharedArrayBuffer,
+  memory: ArrayBufferLike,
   routines: TlbRoutines,
   /** Code that was looked up before may now stand elsewhere. */
   mappingsChanged: () => void,

@@ -200,7 +200,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const helpers = verified?.helpers(plainHelpers) ?? plainHelpers;
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
   const context = {} as { -readonly [K in keyof CpuContext]: CpuContext[K] };
-  const imports: Record<string, unknown> = {
+  const imports: WebAssembly.ModuleImports = {
     memory,
     table,
     ...memoryImports(buffer, map, environment.mmio),

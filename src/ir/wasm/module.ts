@@ -1,4 +1,5 @@
 /** Builds a WebAssembly module from IR functions (core specification 5.5). */
+import { SHARES_MEMORY } from '../../base/shared-memory.ts';
 import { Builder } from '../builder.ts';
 import type { Signature } from '../node.ts';
 import type { Type } from '../types.ts';
@@ -9,6 +10,9 @@ import { type BranchHint, encodeFunction, type FunctionContext, TYPE_CODES } fro
 export const IMPORTS = 'env';
 
 const FUNCREF = 0x70;
+
+/** Flags of a memory that has a maximum (threads proposal, "Memory Types"). */
+const MEMORY_LIMITS = { plain: 0x01, shared: 0x03 } as const;
 
 function sameSignature(a: Signature, b: Signature): boolean {
   return a.result === b.result && a.params.length === b.params.length && a.params.every((t, i) => t === b.params[i]);
@@ -74,7 +78,7 @@ export class ModuleBuilder {
     return signature;
   };
 
-  encode(): Uint8Array {
+  encode(): Uint8Array<ArrayBuffer> {
     for (const { name } of this.#imports) this.#indices.set(name, this.#indices.size);
     for (const { name } of this.#functions) this.#indices.set(name, this.#indices.size);
     const context: FunctionContext = {
@@ -140,7 +144,7 @@ export class ModuleBuilder {
     s.u32(this.#imports.length + 2);
     s.name(IMPORTS);
     s.name('memory');
-    s.bytes([0x02, 0x03]);
+    s.bytes([0x02, SHARES_MEMORY ? MEMORY_LIMITS.shared : MEMORY_LIMITS.plain]);
     s.u32(1);
     s.u32(65536);
     s.name(IMPORTS);

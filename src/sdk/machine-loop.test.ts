@@ -2,11 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openRing } from '../base/ring.ts';
 import type { TargetProgress } from '../vm/gdb/machine-target.ts';
-import { type LoopParts, machineLoop, runBlocking, runOnEventLoop, type Wait } from './machine-loop.ts';
+import { type EventLoop, type LoopParts, machineLoop, runBlocking, runOnEventLoop, type Wait } from './machine-loop.ts';
 import { CONTROL, createChannel, kick, OUTPUT_LIMIT } from './worker-channel.ts';
 
 const POWER_OFF: TargetProgress = { kind: 'ended', end: { reason: 'power-off' } };
 const RESET: TargetProgress = { kind: 'ended', end: { reason: 'reset' } };
+
+const eventLoop = (control: Int32Array): EventLoop => ({
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
+  wait: async ({ word, value, ms }) => Atomics.waitAsync(control, word, value, ms).value,
+});
 
 /** A loop over a guest that does what is listed, slice by slice, and then powers off. */
 function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {}) {
@@ -53,7 +58,7 @@ test('both ways of waiting run the same slices to the same end', async () => {
   const one = scripted(script);
   const other = scripted(script);
   assert.deepEqual(runBlocking(one.loop, one.control), { reason: 'power-off' });
-  assert.deepEqual(await runOnEventLoop(other.loop, other.control), { reason: 'power-off' });
+  assert.deepEqual(await runOnEventLoop(other.loop, eventLoop(other.control)), { reason: 'power-off' });
   assert.deepEqual(one.calls, other.calls);
   assert.equal(one.calls.filter((call) => call === 'restart').length, 1);
 });
@@ -117,6 +122,6 @@ test('output that nobody takes holds the guest back, and a stop ends the wait', 
 test('a debugger can end it, and wakes it while it stands still', async () => {
   const { loop, control, calls } = scripted([{ kind: 'stopped' }, { kind: 'killed' }]);
   setTimeout(() => kick(control), 20);
-  assert.deepEqual(await runOnEventLoop(loop, control), { reason: 'killed' });
+  assert.deepEqual(await runOnEventLoop(loop, eventLoop(control)), { reason: 'killed' });
   assert.equal(calls.filter((call) => call === 'advance').length, 2);
 });

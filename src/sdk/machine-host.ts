@@ -1,4 +1,4 @@
-/** What the command line needs of a machine: to start it, talk to its first serial port, and learn how it ended. */
+/** A machine as whoever embeds it sees it: start it, talk to its first serial port, learn how it ended. */
 
 import type { Translation } from '../engine/translated/vcpu.ts';
 

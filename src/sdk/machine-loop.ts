@@ -98,16 +98,20 @@ export function runBlocking(loop: MachineLoop, control: Int32Array): RunEnd {
   }
 }
 
-const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** How a thread lets its event loop have its turn. */
+export interface EventLoop {
+  /** Resolves when everything that waits now has had its turn. */
+  turn(): Promise<void>;
+  /** Resolves when a wait is over. */
+  wait(wait: Wait): Promise<unknown>;
+}
 
 /** Runs the loop so that the thread's event loop has a turn after every slice and during every wait. */
-export async function runOnEventLoop(loop: MachineLoop, control: Int32Array): Promise<RunEnd> {
+export async function runOnEventLoop(loop: MachineLoop, { turn, wait }: EventLoop): Promise<RunEnd> {
   for (;;) {
     const step = loop.next();
     if (step.done) return step.value;
-    if (step.value !== undefined) {
-      await Atomics.waitAsync(control, step.value.word, step.value.value, step.value.ms).value;
-    }
-    await nextTurn();
+    if (step.value !== undefined) await wait(step.value);
+    await turn();
   }
 }

@@ -1,0 +1,117 @@
+/** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
+import type { Ring } from '../base/ring.ts';
+import type { Translation } from '../engine/translated/vcpu.ts';
+import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
+import { exceptionLine } from './debug-log.ts';
+import { type MachineLoop, machineLoop, type RunEnd, type Runner } from './machine-loop.ts';
+import { openCompiler, type TranslatorLink } from './translator-link.ts';
+import { CONTROL } from './worker-channel.ts';
+import { describeError, type FailedError } from './worker-error.ts';
+
+/** What the owner tells the thread at its start. */
+export interface ThreadOptions {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly append: string;
+  readonly memory: number;
+  readonly cpus: number;
+  readonly translation: Translation | undefined;
+  /** To the thread that compiles regions; absent: this one does it. */
+  readonly translator: TranslatorLink | undefined;
+  readonly reboot: boolean;
+  readonly debugLog: boolean;
+}
+
+/** What the thread tells its owner. */
+export type ThreadMessage =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'output'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: 'consumed'; readonly count: number }
+  | { readonly kind: 'log'; readonly line: string }
+  | { readonly kind: 'ended'; readonly end: RunEnd; readonly stats: Record<string, number> }
+  | { readonly kind: 'failed'; readonly error: FailedError };
+
+/** What the thread has of its host. */
+export interface ThreadHost {
+  readonly control: Int32Array;
+  readonly input: Ring;
+  post(message: ThreadMessage): void;
+  /** Milliseconds from any origin, never stepping back. */
+  now(): number;
+  /** Fills memory that may be shared. */
+  random(bytes: Uint8Array): void;
+}
+
+/** A machine that is about to run. */
+export interface MachineThread {
+  readonly machine: Machine;
+  /** Whether the machine starts over after this end. */
+  restarts(end: MachineEnd): boolean;
+  loopOver(runner: Runner): MachineLoop;
+  /** Tells the owner that the guest is to run now. */
+  started(): void;
+}
+
+function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) => void): Machine {
+  const log = (line: string) => host.post({ kind: 'log', line });
+  return createMachine({
+    memory: options.memory,
+    cpus: options.cpus,
+    ...(options.translation === undefined ? {} : { translation: options.translation }),
+    compiler: options.translator && openCompiler(options.translator),
+    clock: 'real',
+    hostNow: () => host.now() * 1e6,
+    epoch: Date.now(),
+    random: host.random,
+    serial: { write },
+    ...(options.debugLog
+      ? {
+          log,
+          onException: (vector: number, error: number | undefined, rip: bigint) =>
+            log(exceptionLine(vector, error, rip)),
+        }
+      : {}),
+  });
+}
+
+/** The usual way to run: the machine itself, without a debugger. */
+export function ownLoop({ machine, loopOver }: MachineThread): MachineLoop {
+  const { advance, input, now, reset } = machine;
+  return loopOver({ advance, input, now, restart: reset });
+}
+
+/** Runs a machine as `run` says, and tells the owner how it ended. Never rejects. */
+export async function serveMachine(
+  options: ThreadOptions,
+  host: ThreadHost,
+  run: (thread: MachineThread) => RunEnd | Promise<RunEnd>,
+): Promise<void> {
+  const { control, input, post } = host;
+  let output: number[] = [];
+  function flushOutput(): void {
+    if (output.length === 0) return;
+    const bytes = Uint8Array.from(output);
+    output = [];
+    Atomics.add(control, CONTROL.unread, bytes.length);
+    post({ kind: 'output', bytes });
+  }
+  const restarts = ({ reason }: MachineEnd) => options.reboot && (reason === 'reset' || reason === 'triple-fault');
+  try {
+    const machine = create(options, host, (byte) => void output.push(byte));
+    machine.boot({
+      kernel: options.kernel,
+      ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
+      commandLine: options.append,
+    });
+    const end = await run({
+      machine,
+      restarts,
+      loopOver: (runner) => machineLoop({ runner, control, input, flushOutput, restarts }),
+      started: () => post({ kind: 'started' }),
+    });
+    flushOutput();
+    post({ kind: 'ended', end, stats: machine.stats() });
+  } catch (error) {
+    post({ kind: 'failed', error: describeError(error) });
+  }
+}
