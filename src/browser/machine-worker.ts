@@ -50,7 +50,10 @@ async function serve(start: WorkerStart): Promise<void> {
   const channel = start.channel ?? createChannel();
   const control = new Int32Array(channel.control as SharedArrayBuffer);
   const ring = openRing(channel.input);
-  const host = { control, post, random, now: () => hostClock.now() };
+  const output = openRing(channel.output);
+  // Only time since 1970 has the same origin in all workers.
+  const now = start.vcpu === undefined ? () => hostClock.now() : () => hostClock.timeOrigin + hostClock.now();
+  const host = { control, output, post, random, now };
   if (start.channel !== undefined) {
     await serveMachine(start, { ...host, input: ring }, (thread): RunEnd => {
       thread.started();

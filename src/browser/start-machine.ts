@@ -2,7 +2,8 @@
 import { VirtsError } from '../base/errors.ts';
 import { SHARES_MEMORY } from '../base/shared-memory.ts';
 import type { RunningMachine } from '../sdk/machine-host.ts';
-import { type MachineThreads, startInThreads, type Thread, type TranslatorMessage } from '../sdk/running-machine.ts';
+import type { ThreadMessage, ThreadOptions } from '../sdk/machine-thread.ts';
+import { startInThreads, type Thread, type ThreadStarter, type TranslatorMessage } from '../sdk/running-machine.ts';
 import { createChannel, createMessagingEnd, openOwnerEnd } from '../sdk/worker-channel.ts';
 import { missingFeatures } from './features.ts';
 import type { BrowserMachineOptions, WorkerStart } from './machine-options.ts';
@@ -32,16 +33,19 @@ function thread<Message>(worker: Worker, start: unknown): Thread<Message> {
 const machineWorker = () => new Worker(new URL('./machine-worker.ts', import.meta.url), { type: 'module' });
 const translatorWorker = () => new Worker(new URL('./translator-worker.ts', import.meta.url), { type: 'module' });
 
-function startWorker(options: Omit<WorkerStart, 'channel'>): Pick<MachineThreads, 'machine' | 'end'> {
-  const worker = machineWorker();
-  if (!SHARES_MEMORY) {
-    const start: WorkerStart = { ...options, channel: undefined };
-    const machine = thread<never>(worker, start);
-    return { machine, end: createMessagingEnd((message) => worker.postMessage(message)) };
+/** The owner's end of a channel, and what starts the machine's threads at its other end. */
+function connect(): Pick<ThreadStarter, 'end' | 'start'> {
+  if (SHARES_MEMORY) {
+    const channel = createChannel();
+    const start = (options: ThreadOptions) =>
+      thread<ThreadMessage>(machineWorker(), { ...options, channel } satisfies WorkerStart);
+    return { end: openOwnerEnd(channel), start };
   }
-  const channel = createChannel();
-  const start: WorkerStart = { ...options, channel };
-  return { machine: thread(worker, start), end: openOwnerEnd(channel) };
+  const worker = machineWorker();
+  return {
+    end: createMessagingEnd((message) => worker.postMessage(message)),
+    start: (options) => thread(worker, { ...options, channel: undefined } satisfies WorkerStart),
+  };
 }
 
 /**
@@ -52,9 +56,9 @@ export async function startMachine(options: BrowserMachineOptions): Promise<Runn
   const missing = missingFeatures();
   if (missing !== undefined) throw new VirtsError('unsupported', missing);
   return startInThreads(options, {
+    ...connect(),
     parallel: SHARES_MEMORY && navigator.hardwareConcurrency > 1,
     after: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    start: startWorker,
-    startTranslator: (link) => thread<TranslatorMessage>(translatorWorker(), link),
+    startTranslator: (links) => thread<TranslatorMessage>(translatorWorker(), links),
   });
 }

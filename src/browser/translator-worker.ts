@@ -9,7 +9,7 @@ const hostClock = performance;
 
 self.addEventListener(
   'message',
-  ({ data }: MessageEvent<TranslatorLink>) => {
+  ({ data }: MessageEvent<readonly TranslatorLink[]>) => {
     try {
       serveCompiler(data, createThreadCompiler(x86, { now: () => hostClock.now() }));
     } catch (error) {

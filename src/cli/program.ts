@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
-import { doctor } from './doctor.ts';
 import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
+import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
 import { DEFAULT_TRANSLATE, parseCpus, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';

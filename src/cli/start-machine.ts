@@ -33,15 +33,19 @@ function startThread<Message>(file: string, workerData: unknown, resourceLimits:
   };
 }
 
-export const startMachine: StartMachine = (options) =>
-  startInThreads(options, {
+export const startMachine: StartMachine = (options) => {
+  const channel = createChannel();
+  return startInThreads(options, {
     parallel: availableParallelism() > 1,
+    end: openOwnerEnd(channel),
     // A machine keeps the process alive, a timer does not.
     after: (ms) => setTimeout(ms, undefined, { ref: false }),
-    start(threadOptions) {
-      const channel = createChannel();
-      const data: WorkerOptions = { ...threadOptions, channel, gdb: options.gdb };
-      return { machine: startThread('machine-worker', data, HEAP_LIMITS), end: openOwnerEnd(channel) };
-    },
-    startTranslator: (link) => startThread('translator-worker', link, TRANSLATOR_LIMITS),
+    start: (threadOptions) =>
+      startThread(
+        'machine-worker',
+        { ...threadOptions, channel, gdb: options.gdb } satisfies WorkerOptions,
+        HEAP_LIMITS,
+      ),
+    startTranslator: (links) => startThread('translator-worker', links, TRANSLATOR_LIMITS),
   });
+};

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
-import { createTranslatorLink, openCompiler } from '../sdk/translator-link.ts';
+import { createTranslatorLinks, openCompiler } from '../sdk/translator-link.ts';
 
 /** The thread that compiles regions, as the command line starts it. */
 async function withTranslator(use: (compiler: CompilerPort, worker: Worker, words: Int32Array) => Promise<void>) {
-  const link = createTranslatorLink();
-  const worker = new Worker(new URL('translator-worker.ts', import.meta.url), { workerData: link });
+  const [link] = createTranslatorLinks(1);
+  const worker = new Worker(new URL('translator-worker.ts', import.meta.url), { workerData: [link] });
   try {
     await use(openCompiler(link), worker, new Int32Array(link.words));
   } finally {

@@ -23,7 +23,10 @@ function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
 }
 
 try {
-  serveCompiler(workerData as TranslatorLink, createThreadCompiler(x86, { createModule, now: () => hostClock.now() }));
+  serveCompiler(
+    workerData as readonly TranslatorLink[],
+    createThreadCompiler(x86, { createModule, now: () => hostClock.now() }),
+  );
 } catch (error) {
   parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
 }

@@ -22,6 +22,11 @@ export function createSharedMemory(): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: WASM_PAGES, maximum: WASM_PAGES, shared: SHARES_MEMORY });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new VirtsError('no-space', 'This host has no room for the 4 GiB of addresses that a machine takes.', {}, error);
+    throw new VirtsError(
+      'no-space',
+      'This host has no room for the 4 GiB of addresses that a machine takes.',
+      {},
+      error,
+    );
   }
 }

@@ -22,6 +22,7 @@ function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {})
   const steps = [...script];
   let space = room;
   const parts: LoopParts = {
+    vcpu: 0,
     control,
     input,
     flushOutput: () => void calls.push('flush'),

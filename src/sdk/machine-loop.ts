@@ -25,6 +25,8 @@ export interface Runner {
 
 export interface LoopParts {
   readonly runner: Runner;
+  /** Number of the vCPU whose thread it is, or of the first. The thread of the first looks after input and ends. */
+  readonly vcpu: number;
   readonly control: Int32Array;
   readonly input: Ring;
   /** Sends what the guest has written since the last call. */
@@ -47,7 +49,8 @@ export interface Wait {
 export type MachineLoop = Generator<Wait | undefined, RunEnd, void>;
 
 /** Hands input on; whether the guest took any. */
-function passInput({ runner, input }: LoopParts): boolean {
+function passInput({ runner, vcpu, input }: LoopParts): boolean {
+  if (vcpu > 0) return false;
   let any = false;
   while (input.available() > 0) {
     const taken = runner.input(input.peek(256));
@@ -68,22 +71,24 @@ function* waitForTerminal({ control }: LoopParts): Generator<Wait, void, void> {
 }
 
 export function* machineLoop(parts: LoopParts): MachineLoop {
-  const { runner, control } = parts;
+  const { runner, control, vcpu } = parts;
+  const word = CONTROL.kick + vcpu;
   for (;;) {
-    const seen = Atomics.load(control, CONTROL.kick);
+    const seen = Atomics.load(control, word);
     if (Atomics.load(control, CONTROL.stop) !== 0) return { reason: 'stopped' };
     passInput(parts);
     const progress = runner.advance(SLICE_NS);
     parts.flushOutput();
     yield* waitForTerminal(parts);
     if (progress.kind === 'killed') return { reason: 'killed' };
-    if (progress.kind === 'stopped') yield { word: CONTROL.kick, value: seen, ms: LONGEST_SLEEP_MS };
-    else if (progress.kind === 'ended') {
+    if (progress.kind === 'stopped' || (progress.kind === 'ended' && vcpu > 0)) {
+      yield { word, value: seen, ms: LONGEST_SLEEP_MS };
+    } else if (progress.kind === 'ended') {
       if (!parts.restarts(progress.end)) return progress.end;
       runner.restart();
     } else if (progress.kind === 'idle' && !passInput(parts)) {
       const ms = Math.min((progress.until - runner.now()) / 1e6, LONGEST_SLEEP_MS);
-      if (ms > 0) yield { word: CONTROL.kick, value: seen, ms };
+      if (ms > 0) yield { word, value: seen, ms };
     }
     yield undefined;
   }

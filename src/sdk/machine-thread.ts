@@ -5,7 +5,7 @@ import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
 import { type MachineLoop, machineLoop, type RunEnd, type Runner } from './machine-loop.ts';
 import { openCompiler, type TranslatorLink } from './translator-link.ts';
-import { CONTROL } from './worker-channel.ts';
+import { CONTROL, kick } from './worker-channel.ts';
 import { describeError, type FailedError } from './worker-error.ts';
 
 /** What the owner tells the thread at its start. */
@@ -15,6 +15,8 @@ export interface ThreadOptions {
   readonly append: string;
   readonly memory: number;
   readonly cpus: number;
+  /** Where each vCPU has a thread of its own: which this is, and the memory of all. The first one boots the machine. */
+  readonly vcpu: { readonly number: number; readonly memory: WebAssembly.Memory } | undefined;
   readonly translation: Translation | undefined;
   /** To the thread that compiles regions; absent: this one does it. */
   readonly translator: TranslatorLink | undefined;
@@ -35,8 +37,10 @@ export type ThreadMessage =
 export interface ThreadHost {
   readonly control: Int32Array;
   readonly input: Ring;
+  /** As in `Channel`. */
+  readonly output: Ring;
   post(message: ThreadMessage): void;
-  /** Milliseconds from any origin, never stepping back. */
+  /** Milliseconds from any origin, the same in all threads of a machine, never stepping back. */
   now(): number;
   /** Fills memory that may be shared. */
   random(bytes: Uint8Array): void;
@@ -57,6 +61,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
   return createMachine({
     memory: options.memory,
     cpus: options.cpus,
+    thread: options.vcpu && { ...options.vcpu, wake: (vcpu) => kick(host.control, vcpu) },
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
     clock: 'real',
@@ -74,6 +79,52 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
   });
 }
 
+/** How a thread deals with what the guest writes to its serial port. */
+interface Output {
+  /** Called under the machine's lock, so that bytes keep their order whatever thread they come from. */
+  write(byte: number): void;
+  flushOutput(): void;
+}
+
+/** The first thread sends its own bytes and those of the others to the owner. */
+function sendingOutput({ control, output: others, post }: ThreadHost): Output {
+  let output: number[] = [];
+  function takeOthers(): void {
+    if (others.available() > 0) output.push(...others.read(others.available()));
+  }
+  return {
+    write(byte) {
+      takeOthers();
+      output.push(byte);
+    },
+    flushOutput() {
+      takeOthers();
+      if (output.length === 0) return;
+      const bytes = Uint8Array.from(output);
+      output = [];
+      Atomics.add(control, CONTROL.unread, bytes.length);
+      post({ kind: 'output', bytes });
+    },
+  };
+}
+
+/** Another thread leaves its bytes to the first; there is room for more than a slice's, after which it waits for the owner. */
+function leavingOutput({ control, output }: ThreadHost): Output {
+  const one = new Uint8Array(1);
+  let left = false;
+  return {
+    write(byte) {
+      one[0] = byte;
+      output.write(one);
+      left = true;
+    },
+    flushOutput() {
+      if (left) kick(control);
+      left = false;
+    },
+  };
+}
+
 /** The usual way to run: the machine itself, without a debugger. */
 export function ownLoop({ machine, loopOver }: MachineThread): MachineLoop {
   const { advance, input, now, reset } = machine;
@@ -87,26 +138,22 @@ export async function serveMachine(
   run: (thread: MachineThread) => RunEnd | Promise<RunEnd>,
 ): Promise<void> {
   const { control, input, post } = host;
-  let output: number[] = [];
-  function flushOutput(): void {
-    if (output.length === 0) return;
-    const bytes = Uint8Array.from(output);
-    output = [];
-    Atomics.add(control, CONTROL.unread, bytes.length);
-    post({ kind: 'output', bytes });
-  }
+  const vcpu = options.vcpu?.number ?? 0;
+  const { write, flushOutput } = vcpu === 0 ? sendingOutput(host) : leavingOutput(host);
   const restarts = ({ reason }: MachineEnd) => options.reboot && (reason === 'reset' || reason === 'triple-fault');
   try {
-    const machine = create(options, host, (byte) => void output.push(byte));
-    machine.boot({
-      kernel: options.kernel,
-      ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
-      commandLine: options.append,
-    });
+    const machine = create(options, host, write);
+    if (vcpu === 0) {
+      machine.boot({
+        kernel: options.kernel,
+        ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
+        commandLine: options.append,
+      });
+    }
     const end = await run({
       machine,
       restarts,
-      loopOver: (runner) => machineLoop({ runner, control, input, flushOutput, restarts }),
+      loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, restarts }),
       started: () => post({ kind: 'started' }),
     });
     flushOutput();

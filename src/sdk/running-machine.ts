@@ -1,10 +1,11 @@
 /** The owner's side of a machine in threads of its own, whatever kind of threads the host has. */
 import { VirtsError } from '../base/errors.ts';
 import { createBuffer } from '../base/shared-memory.ts';
+import { createSharedMemory } from '../memory/layout.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
 import type { ThreadMessage, ThreadOptions } from './machine-thread.ts';
-import { createTranslatorLink, type TranslatorLink } from './translator-link.ts';
+import { createTranslatorLinks, type TranslatorLink } from './translator-link.ts';
 import type { OwnerEnd } from './worker-channel.ts';
 import { type FailedError, rebuildError } from './worker-error.ts';
 
@@ -27,20 +28,14 @@ export interface Thread<Message> {
   end(): Promise<unknown>;
 }
 
-/** The threads of one machine. */
-export interface MachineThreads {
-  readonly machine: Thread<ThreadMessage>;
-  /** Compiles regions for it; absent: the machine's own thread does it. */
-  readonly translator: Thread<TranslatorMessage> | undefined;
-  readonly end: OwnerEnd & { consumed?(count: number): void };
-}
-
-/** What starts threads on a host. */
+/** What starts the threads of one machine on a host. */
 export interface ThreadStarter {
-  /** Whether a thread can translate beside the machine's. */
+  /** Whether several threads can run side by side over shared memory. */
   readonly parallel: boolean;
-  start(options: ThreadOptions): Pick<MachineThreads, 'machine' | 'end'>;
-  startTranslator(link: TranslatorLink): Thread<TranslatorMessage>;
+  /** The owner's end of the channel to the machine's threads. */
+  readonly end: OwnerEnd & { consumed?(count: number): void };
+  start(options: ThreadOptions): Thread<ThreadMessage>;
+  startTranslator(links: readonly TranslatorLink[]): Thread<TranslatorMessage>;
   /** Resolves after so many milliseconds. */
   after(ms: number): Promise<unknown>;
 }
@@ -84,50 +79,64 @@ function outputOf(end: OwnerEnd) {
   return { output, onOutput };
 }
 
-/** Follows threads that were just started. `started` rejects where the machine cannot boot. */
-function attach(threads: MachineThreads, options: MachineOptions, after: ThreadStarter['after']) {
-  const { machine, translator, end } = threads;
+/** What the threads of one machine tell together. */
+function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
   const { output, onOutput } = outputOf(end);
   const start = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<MachineEnd>();
-  const stopped = Promise.withResolvers<void>();
+  const threads: (Thread<ThreadMessage> | Thread<TranslatorMessage>)[] = [];
+  /** Resolved as each of the machine's threads has stopped by itself. */
+  const stopped: Promise<void>[] = [];
   let isStarted = false;
   let stopping = false;
-  let stats: Record<string, number> = {};
+  const stats: Record<string, number> = {};
 
   function fail(error: unknown): void {
     start.reject(error);
     ended.reject(error);
-    stopped.resolve();
   }
-  machine.listen({
-    message(message) {
-      if (message.kind === 'output') output(message.bytes);
-      else if (message.kind === 'consumed') end.consumed?.(message.count);
-      else if (message.kind === 'log') options.debugLog?.(message.line);
-      else if (message.kind === 'failed')
-        fail(rebuildError(isStarted ? message.error : naming(message.error, options)));
-      else if (message.kind === 'started') {
-        isStarted = true;
-        start.resolve();
-      } else {
-        stats = message.stats;
-        start.resolve();
-        stopped.resolve();
-        if (message.end.reason !== 'stopped') ended.resolve(endOf(message.end));
-      }
-    },
-    failed: (error) => fail(machineLost(error)),
-    gone: stopped.resolve,
-  });
-  translator?.listen({
-    message: ({ error }) => fail(rebuildError(error)),
-    failed: (error) => fail(translatorLost(error)),
-  });
+  /** The first thread of the machine tells of its start and its end. */
+  function follow(thread: Thread<ThreadMessage>): void {
+    const done = Promise.withResolvers<void>();
+    threads.push(thread);
+    stopped.push(done.promise);
+    const failed = (error: unknown) => {
+      fail(error);
+      done.resolve();
+    };
+    thread.listen({
+      message(message) {
+        if (message.kind === 'output') output(message.bytes);
+        else if (message.kind === 'consumed') end.consumed?.(message.count);
+        else if (message.kind === 'log') options.debugLog?.(message.line);
+        else if (message.kind === 'failed')
+          failed(rebuildError(isStarted ? message.error : naming(message.error, options)));
+        else if (message.kind === 'started') {
+          isStarted = true;
+          start.resolve();
+        } else {
+          for (const [name, value] of Object.entries(message.stats)) stats[name] = (stats[name] ?? 0) + value;
+          start.resolve();
+          done.resolve();
+          if (message.end.reason !== 'stopped') ended.resolve(endOf(message.end));
+        }
+      },
+      failed: (error) => failed(machineLost(error)),
+      gone: done.resolve,
+    });
+  }
+  function followTranslator(thread: Thread<TranslatorMessage>): void {
+    threads.push(thread);
+    thread.listen({
+      message: ({ error }) => fail(rebuildError(error)),
+      failed: (error) => fail(translatorLost(error)),
+    });
+  }
   // Whoever does not ask for them must not be troubled by failures.
   ended.promise.catch(() => {});
   start.promise.catch(() => {});
 
+  const endThreads = () => Promise.all(threads.map((thread) => thread.end()));
   const running: RunningMachine = {
     ended: ended.promise,
     onOutput,
@@ -141,12 +150,12 @@ function attach(threads: MachineThreads, options: MachineOptions, after: ThreadS
     async stop() {
       stopping = true;
       end.stop();
-      await Promise.race([stopped.promise, after(STOP_PATIENCE_MS)]);
-      await Promise.all([machine.end(), translator?.end()]);
+      await Promise.race([Promise.all(stopped), after(STOP_PATIENCE_MS)]);
+      await endThreads();
     },
     statistics: () => stats,
   };
-  return { started: start.promise, running };
+  return { started: start.promise, running, follow, followTranslator, endThreads };
 }
 
 /** Code is translated in a thread of its own where that can run beside the machine's, and where nothing is checked. */
@@ -155,31 +164,46 @@ function needsTranslator({ translation }: MachineOptions, { parallel }: ThreadSt
 }
 
 /**
+ * vCPUs have threads of their own where these can run side by side; but what checks translations, and a debugger, want all
+ * in one, where they take turns.
+ */
+function needsVcpuThreads({ cpus, translation, gdb }: MachineOptions, { parallel }: ThreadStarter): boolean {
+  return cpus > 1 && parallel && translation?.verify === undefined && gdb === undefined;
+}
+
+/**
  * Starts a machine in threads of a host. Resolves when guest code runs.
  * @throws VirtsError `bad-input`, `no-space`, `unsupported`, `usage`, `io` where it cannot start; its threads are ended then.
  */
 export async function startInThreads(options: MachineOptions, starter: ThreadStarter): Promise<RunningMachine> {
-  const link = needsTranslator(options, starter) ? createTranslatorLink() : undefined;
-  const threads: MachineThreads = {
-    ...starter.start({
-      kernel: options.kernel.bytes,
-      initrd: options.initrd?.bytes,
-      append: options.append,
-      memory: options.memory,
-      cpus: options.cpus,
-      translation: options.translation,
-      translator: link,
-      reboot: options.reboot,
-      debugLog: options.debugLog !== undefined,
-    }),
-    translator: link && starter.startTranslator(link),
-  };
-  const { started, running } = attach(threads, options, starter.after);
+  const memory = needsVcpuThreads(options, starter) ? createSharedMemory() : undefined;
+  const vcpus = memory === undefined ? 1 : options.cpus;
+  const links = needsTranslator(options, starter) ? createTranslatorLinks(vcpus) : undefined;
+  const { started, running, follow, followTranslator, endThreads } = followThreads(options, starter);
+  const startThread = (number: number) =>
+    follow(
+      starter.start({
+        kernel: options.kernel.bytes,
+        initrd: options.initrd?.bytes,
+        append: options.append,
+        memory: options.memory,
+        cpus: options.cpus,
+        vcpu: memory && { number, memory },
+        translation: options.translation,
+        translator: links?.[number],
+        reboot: options.reboot,
+        debugLog: options.debugLog !== undefined,
+      }),
+    );
+  startThread(0);
+  if (links !== undefined) followTranslator(starter.startTranslator(links));
   try {
     await started;
   } catch (error) {
-    await Promise.all([threads.machine.end(), threads.translator?.end()]);
+    await endThreads();
     throw error;
   }
+  // The others find what the first has made.
+  for (let number = 1; number < vcpus; number++) startThread(number);
   return running;
 }

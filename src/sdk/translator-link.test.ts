@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
 import { SWITCH } from '../cpu/translator/region.ts';
-import { createTranslatorLink, openCompiler, serveCompiler } from './translator-link.ts';
+import { createTranslatorLinks, openCompiler, serveCompiler, type TranslatorLink } from './translator-link.ts';
 
 const request = (id: number): RegionRequest => ({
   id,
@@ -24,7 +24,7 @@ const TIMES = { building: 0.5, encoding: 1, WebAssembly: 2 };
 class Enough extends Error {}
 
 /** The translator's end in this thread, until it asks for more than `answers` hold. */
-function serve(link: ReturnType<typeof createTranslatorLink>, answers: readonly RegionReply[]): RegionRequest[] {
+function serve(link: TranslatorLink, answers: readonly RegionReply[]): RegionRequest[] {
   const seen: RegionRequest[] = [];
   const compile = (asked: RegionRequest): RegionReply => {
     seen.push(asked);
@@ -32,12 +32,12 @@ function serve(link: ReturnType<typeof createTranslatorLink>, answers: readonly 
     if (answer === undefined) throw new Enough();
     return answer;
   };
-  assert.throws(() => serveCompiler(link, compile), Enough);
+  assert.throws(() => serveCompiler([link], compile), Enough);
   return seen;
 }
 
 test('requests and replies arrive as they were sent', () => {
-  const link = createTranslatorLink();
+  const [link] = createTranslatorLinks(1);
   const compiler = openCompiler(link);
   for (const id of [1, 2, 3]) compiler.post(request(id));
   assert.equal(compiler.take(), undefined);
@@ -56,7 +56,7 @@ test('requests and replies arrive as they were sent', () => {
 });
 
 test('requests that have no room wait until there is some', () => {
-  const link = createTranslatorLink();
+  const [link] = createTranslatorLinks(1);
   const compiler = openCompiler(link);
   const large = (id: number): RegionRequest => ({ ...request(id), code: new Uint8Array(100_000).fill(id) });
   const ids = [1, 2, 3, 4, 5];
@@ -69,6 +69,6 @@ test('requests that have no room wait until there is some', () => {
     if (seen.length === ids.length) throw new Enough();
     return { id, times: TIMES };
   };
-  assert.throws(() => serveCompiler(link, compile), Enough);
+  assert.throws(() => serveCompiler([link], compile), Enough);
   assert.deepEqual(seen, ids);
 });

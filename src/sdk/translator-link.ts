@@ -8,15 +8,13 @@ import { createBuffer } from '../base/shared-memory.ts';
 import type { CompiledRegion, CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
 import { SWITCH } from '../cpu/translator/region.ts';
 
-/** Shared words. */
+/** Words that all links of a translator share. */
 const WORDS = {
   /** Requests sent so far. */
   requests: 0,
-  /** Replies whose code the machine's thread has compiled, or thrown away. */
-  taken: 1,
   /** 1: whoever sends a request has to wake the translator. */
-  asleep: 2,
-  count: 3,
+  asleep: 1,
+  count: 2,
 } as const;
 
 /** Room for what is under way, in bytes; what finds none waits. */
@@ -25,16 +23,21 @@ const ROOM = { requests: 256 * 1024, replies: 1024 * 1024 } as const;
 /** Both ends open the same link. */
 export interface TranslatorLink {
   readonly words: ArrayBufferLike;
+  /** One word: replies whose code the machine's thread has compiled, or thrown away. */
+  readonly taken: ArrayBufferLike;
   readonly requests: ArrayBufferLike;
   readonly replies: ArrayBufferLike;
 }
 
-export function createTranslatorLink(): TranslatorLink {
-  return {
-    words: createBuffer(WORDS.count * 4),
+/** Links of so many threads to one translator. */
+export function createTranslatorLinks(count: number): TranslatorLink[] {
+  const words = createBuffer(WORDS.count * 4);
+  return Array.from({ length: count }, () => ({
+    words,
+    taken: createBuffer(4),
     requests: createRingBuffer(ROOM.requests),
     replies: createRingBuffer(ROOM.replies),
-  };
+  }));
 }
 
 /** A value in JSON, behind the length of that, and bytes as they are. */
@@ -97,6 +100,7 @@ function unpackReply(message: Uint8Array<ArrayBuffer>): RegionReply {
 /** The machine's end. */
 export function openCompiler(link: TranslatorLink): CompilerPort {
   const words = new Int32Array(link.words);
+  const taken = new Int32Array(link.taken);
   const requests = createMessageWriter(openRing(link.requests));
   const receive = createMessageReader(openRing(link.replies));
   return {
@@ -110,7 +114,7 @@ export function openCompiler(link: TranslatorLink): CompilerPort {
       const message = receive();
       if (message === undefined) return undefined;
       const reply = unpackReply(message);
-      Atomics.add(words, WORDS.taken, 1);
+      Atomics.add(taken, 0, 1);
       return reply;
     },
   };
@@ -123,9 +127,9 @@ export function openCompiler(link: TranslatorLink): CompilerPort {
 const NAP = { ms: 1, most: 100 } as const;
 const LONGEST_SLEEP_MS = 1000;
 
-/** The translator's end: answers requests for ever. Throws what `compile` throws. */
-export function serveCompiler(link: TranslatorLink, compile: (request: RegionRequest) => RegionReply): never {
-  const words = new Int32Array(link.words);
+/** The translator's end of one link. */
+function openClient(link: TranslatorLink) {
+  const taken = new Int32Array(link.taken);
   const receive = createMessageReader(openRing(link.requests));
   const replies = createMessageWriter(openRing(link.replies));
   /**
@@ -134,27 +138,51 @@ export function serveCompiler(link: TranslatorLink, compile: (request: RegionReq
    */
   const held: (WebAssembly.Module | undefined)[] = [];
   let sent = 0;
+  return {
+    /** The next request; none while there is no room for replies: a thread that stands still takes none, and needs none. */
+    next(): RegionRequest | undefined {
+      const message = replies.flush() ? receive() : undefined;
+      return message && unpackRequest(message);
+    },
+    send(reply: RegionReply): void {
+      held.push(reply.made?.module);
+      sent++;
+      held.splice(0, held.length - (sent - Atomics.load(taken, 0)));
+      replies.send(packReply(reply));
+    },
+    /** Whether replies wait for room. */
+    waits: () => !replies.flush(),
+  };
+}
 
-  function send(reply: RegionReply): void {
-    held.push(reply.made?.module);
-    sent++;
-    held.splice(0, held.length - (sent - Atomics.load(words, WORDS.taken)));
-    replies.send(packReply(reply));
-    // A machine that stands still takes nothing, and needs nothing.
-    while (!replies.flush()) Atomics.wait(words, WORDS.taken, Atomics.load(words, WORDS.taken), NAP.ms);
+/** The translator's end: answers requests that come by any of the links, in turns, for ever. Throws what `compile` throws. */
+export function serveCompiler(
+  links: readonly TranslatorLink[],
+  compile: (request: RegionRequest) => RegionReply,
+): never {
+  const words = new Int32Array(links[0].words);
+  const clients = links.map(openClient);
+  /** Answers one request of each; whether there was any. */
+  function answer(): boolean {
+    let any = false;
+    for (const { next, send } of clients) {
+      const request = next();
+      if (request === undefined) continue;
+      send(compile(request));
+      any = true;
+    }
+    return any;
   }
 
   let naps = 0;
   for (;;) {
     const seen = Atomics.load(words, WORDS.requests);
-    const message = receive();
-    if (message !== undefined) {
-      naps = 0;
-      send(compile(unpackRequest(message)));
-    } else if (naps < NAP.most) {
+    if (answer()) naps = 0;
+    else if (naps < NAP.most) {
       naps++;
       Atomics.wait(words, WORDS.requests, seen, NAP.ms);
-    } else {
+    } else if (clients.some(({ waits }) => waits())) naps = 0;
+    else {
       Atomics.store(words, WORDS.asleep, 1);
       Atomics.wait(words, WORDS.requests, seen, LONGEST_SLEEP_MS);
       Atomics.store(words, WORDS.asleep, 0);

@@ -4,36 +4,45 @@
  */
 import { createRingBuffer, openRing, type Ring } from '../base/ring.ts';
 import { createBuffer } from '../base/shared-memory.ts';
+import { MOST_VCPUS } from '../vm/processors.ts';
 
 /** Words of the control block. */
 export const CONTROL = {
-  /** Raised whenever the machine's thread has something to look at; it sleeps on this word. */
-  kick: 0,
   /** 1: end the machine. */
-  stop: 1,
-  /** Bytes of output sent but not yet taken by the owner; the machine's thread waits while there are too many. */
-  unread: 2,
-  words: 4,
+  stop: 0,
+  /** Bytes of output sent but not yet taken by the owner; the machine's threads wait while there are too many. */
+  unread: 1,
+  /** Raised whenever a thread of the machine has something to look at; it sleeps on this word. One for each vCPU's thread. */
+  kick: 2,
+  words: 2 + MOST_VCPUS,
 } as const;
 
 /** Output under way before the guest is made to wait, in bytes. */
 export const OUTPUT_LIMIT = 256 * 1024;
+/** Output that the other threads leave to the first, in bytes: more than a vCPU can write in a slice. */
+const OUTPUT_ROOM = 256 * 1024;
 /** Input under way, in bytes. */
 const INPUT_ROOM = 64 * 1024;
 
 export interface Channel {
   readonly control: ArrayBufferLike;
   readonly input: ArrayBufferLike;
+  /** What the guest writes in other threads than the first, which sends it on. */
+  readonly output: ArrayBufferLike;
 }
 
 export function createChannel(): Channel {
-  return { control: createBuffer(CONTROL.words * 4), input: createRingBuffer(INPUT_ROOM) };
+  return {
+    control: createBuffer(CONTROL.words * 4),
+    input: createRingBuffer(INPUT_ROOM),
+    output: createRingBuffer(OUTPUT_ROOM),
+  };
 }
 
-/** Wakes the machine's thread. */
-export function kick(control: Int32Array): void {
-  Atomics.add(control, CONTROL.kick, 1);
-  Atomics.notify(control, CONTROL.kick);
+/** Wakes a thread of the machine; all give input and orders to the first. */
+export function kick(control: Int32Array, vcpu = 0): void {
+  Atomics.add(control, CONTROL.kick + vcpu, 1);
+  Atomics.notify(control, CONTROL.kick + vcpu);
 }
 
 /** The owner's end. */
@@ -62,7 +71,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
     },
     stop() {
       Atomics.store(control, CONTROL.stop, 1);
-      kick(control);
+      for (let vcpu = 0; vcpu < MOST_VCPUS; vcpu++) kick(control, vcpu);
       Atomics.notify(control, CONTROL.unread);
     },
   };

@@ -92,9 +92,7 @@ export function createProcessors(options: ProcessorOptions): Processors {
   /** By number; those of other threads are absent. */
   const here: (Vcpu & VcpuMemoryEvents)[] = [];
   const isHere = (number: number) => own === undefined || own === number;
-  const changedCode = places.map((place) =>
-    createChangedCode(buffer, place.changedCode, arena.thread),
-  );
+  const changedCode = places.map((place) => createChangedCode(buffer, place.changedCode, arena.thread));
   const vcpus: (Vcpu & VcpuMemoryEvents)[] = [];
 
   /** `near` for a vCPU of this thread, `far` for the state of another's. */
