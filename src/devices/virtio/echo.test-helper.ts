@@ -12,10 +12,17 @@ export interface Echo {
   readonly waiting: { readonly queue: number; readonly request: VirtqueueRequest }[];
   /** Answers the oldest of them. */
   answer(): void;
+  /** As `answer`, where the request may have been taken by another thread. Whether it was not stale. */
+  answerByName(): boolean;
 }
 
-export function createEcho(options: VirtioPciOptions, late = false, maxBytes = 65_536): Echo {
-  const waiting: Echo['waiting'] = [];
+/** `waiting` is that of another thread's echo over the same memory. */
+export function createEcho(
+  options: VirtioPciOptions,
+  late = false,
+  maxBytes = 65_536,
+  waiting: Echo['waiting'] = [],
+): Echo {
   let port: Echo['port'];
 
   function reply(queue: number, request: VirtqueueRequest): void {
@@ -68,6 +75,14 @@ export function createEcho(options: VirtioPciOptions, late = false, maxBytes = 6
       const { queue, request } = waiting.shift()!;
       reply(queue, request);
       port.queues[queue]!.notify();
+    },
+    answerByName() {
+      const { queue, request } = waiting.shift()!;
+      const found = port.queues[queue]!.find(request.head, request.id);
+      if (found === undefined) return false;
+      reply(queue, found);
+      port.queues[queue]!.notify();
+      return true;
     },
   };
 }

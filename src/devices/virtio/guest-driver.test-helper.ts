@@ -44,10 +44,10 @@ export function bareOptions(timers: TimerService, place: Place = anyPlace): Virt
   };
 }
 
-/** A board with one device in slot 2, its BARs assigned. */
-export function guestWith(make: (options: VirtioPciOptions) => VirtioDevice): Guest {
+/** A board with one device in slot 2, its BARs assigned. `turn`: as for `fakeTimers`. */
+export function guestWith(make: (options: VirtioPciOptions) => VirtioDevice, turn?: () => number): Guest {
   const memory = flatMemory(MEMORY_SIZE);
-  const timers = fakeTimers();
+  const timers = fakeTimers(turn);
   const map = addressMap();
   const pirqs = [wire(), wire(), wire(), wire()];
   const bus = createPciBus({ name: 'pci0', place: anyPlace, pirqs });

@@ -18,6 +18,7 @@ import {
   VERSION_1,
 } from './guest-driver.test-helper.ts';
 import type { VirtioDevice, VirtioPciOptions } from './pci-transport.ts';
+import { echoesOfThreads, takingTurns } from './threads.test-helper.ts';
 
 const SEEDS = 10;
 const OPERATIONS = 5_000;
@@ -92,10 +93,20 @@ function restart(attack: Attack): void {
   assert.equal(attack.driver.status(), 15, 'works after a reset');
 }
 
-function attackOn(make: (options: VirtioPciOptions) => VirtioDevice, hostWork: (random: () => number) => void): void {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+type Make = (options: VirtioPciOptions) => VirtioDevice;
+
+/** What the guest's side came to: its memory, and the interrupts it got. */
+type Outcome = Pick<Guest, 'messages'> & { readonly bytes: Uint8Array; readonly state: object };
+
+function attackOn(
+  make: Make,
+  hostWork: (random: () => number) => void,
+  { seeds = SEEDS, turn }: { seeds?: number; turn?: () => number } = {},
+): Outcome[] {
+  const outcomes: Outcome[] = [];
+  for (let seed = 1; seed <= seeds; seed++) {
     const random = randomNumbers(seed);
-    const guest = guestWith(make);
+    const guest = guestWith(make, turn);
     const attack: Attack = { guest, random, driver: startDriver(guest, { features: VERSION_1, msix: true }) };
     let resets = 0;
     for (let i = 0; i < OPERATIONS; i++) {
@@ -114,7 +125,9 @@ function attackOn(make: (options: VirtioPciOptions) => VirtioDevice, hostWork: (
     assert.ok(resets > 10, `seed ${seed} reached faults and came back, ${resets} times`);
     assert.ok(guest.log.length < 32, 'the log is bounded');
     assert.equal(guest.memory.bytes.length, guest.memory.size);
+    outcomes.push({ messages: guest.messages, bytes: guest.memory.bytes, state: saveState(guest.device) });
   }
+  return outcomes;
 }
 
 test('hostile driver: echo device that answers at once', () => {
@@ -157,4 +170,33 @@ test('hostile driver: console with two ports', () => {
     },
     (random) => give(new Uint8Array(random() % 300)),
   );
+});
+
+test('hostile driver: two threads that take turns do what one does', () => {
+  const random = randomNumbers(99);
+  const turn = () => random() % 2;
+  let echoes: readonly Echo[] = [];
+  const answer = () => {
+    while (echoes[0]!.waiting.length > 0) echoes[echoes.length === 1 ? 0 : turn()]!.answerByName();
+  };
+  const alone = attackOn(
+    (options) => {
+      echoes = [createEcho(options, true)];
+      return echoes[0]!.device;
+    },
+    answer,
+    { seeds: 4 },
+  );
+  const together = attackOn(
+    (options) => {
+      echoes = echoesOfThreads(options);
+      return takingTurns(
+        echoes.map(({ device }) => device),
+        turn,
+      );
+    },
+    answer,
+    { seeds: 4, turn },
+  );
+  assert.deepEqual(together, alone);
 });
