@@ -31,11 +31,14 @@ export interface ProcessorSignals {
   interrupt(): void;
   nmi(): void;
   smi(): void;
-  /** Wait for a SIPI; the bootstrap processor starts anew. The local APIC has already reset itself. */
+  /**
+   * Wait for a SIPI; the bootstrap processor starts anew. A SIPI that has not taken effect is void. The local APIC has
+   * already reset itself.
+   */
   init(): void;
   /**
-   * SIPI: start at physical address `vector` << 12 in real mode, if waiting for it, be it that the INIT before has not
-   * been noticed yet. Else, and for a second one, it is without effect.
+   * SIPI: start at physical address `vector` << 12 in real mode if waiting for one, or about to because of an `init` that
+   * was not noticed yet. Else, and so for a second SIPI, without effect.
    */
   startup(vector: number): void;
 }
