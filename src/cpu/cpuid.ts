@@ -21,8 +21,8 @@ import { XSAVE_AREA_BYTES, XSTATE_SUPPORTED } from './xstate.ts';
 export type CpuidResult = readonly [eax: number, ebx: number, ecx: number, edx: number];
 type Register = 'ebx' | 'ecx' | 'edx';
 
-/** Family 6, model 44, stepping 2. */
-const SIGNATURE = 0x206c2;
+/** What leaf 1 gives in EAX: family 6, model 44, stepping 2. */
+export const SIGNATURE = 0x206c2;
 const MAX_BASIC = 0x16;
 const MAX_EXTENDED = 0x8000_0008;
 const MAX_HYPERVISOR = 0x4000_0010;
@@ -112,6 +112,8 @@ function featureBits(leaf: number, register: Register): number {
 }
 
 const LEAF_1 = { ecx: featureBits(1, 'ecx'), edx: featureBits(1, 'edx') };
+/** What leaf 1 gives in EDX on a machine with one vCPU. */
+export const BASIC_FEATURES = LEAF_1.edx;
 const LEAF_7 = { ebx: featureBits(7, 'ebx'), ecx: featureBits(7, 'ecx'), edx: featureBits(7, 'edx') };
 const EXTENDED_1 = { ecx: featureBits(0x8000_0001, 'ecx'), edx: featureBits(0x8000_0001, 'edx') };
 const EXTENDED_7 = featureBits(0x8000_0007, 'edx');

@@ -2,6 +2,7 @@
  * What the firmware tables must know of the board, as plain data. The board wires its devices from the same object, so
  * that tables and hardware agree.
  */
+import { BASIC_FEATURES, SIGNATURE } from '../cpu/cpuid.ts';
 
 export interface PortRange {
   /** I/O port. */
@@ -84,8 +85,8 @@ export function pciInterrupt(
 /** The usual board, with one vCPU. */
 export const STANDARD_BOARD: BoardDescription = {
   vcpus: 1,
-  cpuSignature: 0,
-  cpuFeatures: 0,
+  cpuSignature: SIGNATURE,
+  cpuFeatures: BASIC_FEATURES,
   localApic: 0xfee00000,
   ioApic: { id: 0, base: 0xfec00000, inputs: 24 },
   timerGsi: 2,
