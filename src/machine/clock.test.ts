@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
+import { smallArena } from '../memory/arena.test-helper.ts';
 import { countedClock, realClock } from './clock.ts';
+import { createStructMemory } from './struct-memory.ts';
 
 test('real time starts at 0, in whole nanoseconds, and never steps back', () => {
   let host = 5_000.75;
@@ -45,6 +47,28 @@ test('a resumed machine goes on from its saved time, earlier or later than the p
   clock.continue();
   host += 1;
   assert.equal(clock.now(), 91);
+});
+
+test('threads that share a clock see one time, also after one of them stops, sets and continues it', () => {
+  let host = 10_000;
+  const { buffer } = smallArena();
+  const clocks = [0, 1].map((thread) => {
+    const clock = realClock(() => host, createStructMemory(smallArena(buffer, thread)).place);
+    host += 100;
+    return clock;
+  });
+  const times = () => clocks.map((clock) => clock.now());
+  assert.deepEqual(times(), [200, 200]);
+  clocks[1].stop();
+  host += 1000;
+  assert.deepEqual(times(), [200, 200]);
+  clocks[0].continue();
+  host += 7;
+  assert.deepEqual(times(), [207, 207]);
+  clocks[0].set(50);
+  assert.deepEqual(times(), [50, 50], 'a restore goes back');
+  host -= 20;
+  assert.deepEqual(times(), [50, 50]);
 });
 
 test('counted time follows from instructions and idle skips only', () => {

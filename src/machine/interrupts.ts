@@ -20,7 +20,7 @@ export interface VcpuInterrupts {
 export function createVcpuInterrupts(apic: LocalApic, pic: Pic): VcpuInterrupts {
   const summary = apic.state.pendingSummary;
   return {
-    pending: () => Atomics.load(summary, 0) !== 0,
+    pending: () => summary[0] !== 0,
     acknowledge() {
       // The PICs' output reaches every LINT0; a processor that is set up for it acknowledges.
       if ((summary[0] & EXT_INT) !== 0) {

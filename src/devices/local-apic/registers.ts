@@ -62,9 +62,8 @@ export const BASE_DEFAULT = 0xfee0_0000n;
 export const localApicSchema = struct('local-apic', 2, {
   /**
    * 0 if no interrupt can be delivered now; else 0x100 | the highest vector that can, and `EXT_INT` if the PIC asserts INTR
-   * and this processor takes it. Kept current by every change, so that a processor polls one word by an atomic load, without
-   * the machine's lock: it may see an interrupt that is gone, but misses none that it was signalled. It says nothing of NMI,
-   * INIT and SIPI.
+   * and this processor takes it. Kept current by every change, so that a processor polls one word, without the machine's
+   * lock: it may see an interrupt that is gone, but misses none that it was signalled. It says nothing of NMI, INIT and SIPI.
    */
   pendingSummary: ['u32', 1],
   tpr: 'u32',
