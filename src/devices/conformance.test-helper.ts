@@ -123,10 +123,12 @@ function twoThreads(make: Make, seed: number): Rig {
   const random = randomNumbers(seed);
   const timers = fakeTimers((threads) => random() % threads);
   const { buffer } = smallArena();
-  const place = (joins: boolean) => createStructMemory(smallArena(buffer, joins ? 1 : 0)).place;
-  const first = powerOn(make(timers, place(false)));
+  const structs = [0, 1].map((thread) => createStructMemory(smallArena(buffer, thread)));
+  const first = powerOn(make(timers, structs[0].place));
+  // Throws if it is elsewhere: `make` must use the place that it is given.
+  structs[0].bytesOf(first.state);
   const before = new Uint8Array(buffer).slice();
-  const second = make(timers.further(), place(true));
+  const second = make(timers.further(), structs[1].place);
   assert.deepEqual(new Uint8Array(buffer), before, 'making a device that is there changes nothing');
   return { device: first, timers, turn: () => (random() % 2 === 0 ? first : second) };
 }

@@ -227,7 +227,10 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
       handlers.restored?.();
       for (const queue of queues) {
         if (!active() || !enabled(queue.index) || handlers.resumed === undefined) continue;
-        for (const request of queue.inFlight()) handlers.resumed(queue.index, request);
+        for (const head of queue.inFlightHeads()) {
+          const request = queue.inFlight(head);
+          if (request !== undefined) handlers.resumed(queue.index, request);
+        }
       }
       if (state.deferred.some((flag) => flag === 1)) wake.arm(host.timers.now());
     },

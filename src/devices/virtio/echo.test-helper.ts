@@ -78,7 +78,7 @@ export function createEcho(
     },
     answerByName() {
       const { queue, request } = waiting.shift()!;
-      const found = port.queues[queue]!.find(request.head, request.id);
+      const found = port.queues[queue]!.inFlight(request.head, request.id);
       if (found === undefined) return false;
       reply(queue, found);
       port.queues[queue]!.notify();

@@ -92,7 +92,9 @@ test('names that no thread was given find nothing', () => {
     [1000, id],
     [-1, id],
   ]) {
-    assert.equal(queue.find(at!, name!), undefined);
+    assert.equal(queue.inFlight(at!, name), undefined);
   }
-  assert.ok(queue.find(head, id));
+  assert.equal(queue.inFlight(head + 1), undefined);
+  assert.equal(queue.inFlight(head)?.id, id, 'the id is what was given out last');
+  assert.ok(queue.inFlight(head, id));
 });

@@ -12,7 +12,7 @@ import { pair, type VirtioState } from './state.ts';
 export interface VirtqueueRequest {
   /** The descriptor the chain starts at. */
   readonly head: number;
-  /** A 32-bit number, not 0, unlike that of any other request of the device; `find` takes both. */
+  /** A 32-bit number, not 0, unlike that of any other request of the device. */
   readonly id: number;
   /** Bytes that the device may read, and bytes that it may write after them. */
   readonly readableBytes: number;
@@ -37,15 +37,15 @@ export interface Virtqueue {
   putBack(request: VirtqueueRequest): void;
   /** Returns a buffer of which the first `written` writable bytes were filled. A stale request is ignored. */
   push(request: VirtqueueRequest, written: number): void;
-  /**
-   * A request in flight, which another thread may have taken, by its head and id: what a back end answers with. Its chain is
-   * walked again, so its lengths may be others by now. `undefined` if it is stale, or malformed by now, which is a fault.
-   */
-  find(head: number, id: number): VirtqueueRequest | undefined;
   /** Interrupts the driver if it wants to hear of what was pushed. */
   notify(): void;
   /** `push` and `notify`, for a back end that answers later. */
   complete(request: VirtqueueRequest, written: number): void;
+  /**
+   * The buffer in flight that starts at descriptor `head`, read again from the ring: for an answer that says which buffer it is
+   * for, in whatever thread. `undefined` if there is none, or none of that `id` where that is given; a malformed one is a fault.
+   */
+  inFlight(head: number, id?: number): VirtqueueRequest | undefined;
 }
 
 /** What a queue needs of the device it belongs to. */
@@ -72,8 +72,8 @@ export interface QueueHost {
 export interface OwnedVirtqueue extends Virtqueue {
   /** Runs `work`, which may take at most four queues' worth of buffers: other vCPUs may refill the ring for ever. */
   burst(work: () => void): void;
-  /** The requests in flight, read again from the ring. Malformed ones are a fault. */
-  inFlight(): VirtqueueRequest[];
+  /** The heads of all buffers in flight. */
+  inFlightHeads(): number[];
 }
 
 /** Offsets in the available ring (2.7.6) and the used ring (2.7.8). */
@@ -279,7 +279,6 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
       if (land(request)) state.nextAvailable[index] = state.nextAvailable[index]! - 1;
     },
     push,
-    find: (head, id) => (id !== 0 && head < size() && issued[head] === id ? open(head, id) : undefined),
     notify,
     complete(request, written) {
       push(request, written);
@@ -290,9 +289,11 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
       work();
       allowance = Number.POSITIVE_INFINITY;
     },
-    inFlight() {
-      const heads = Array.from({ length: size() }, (_, head) => head).filter(flying);
-      return heads.map(issue).filter((request) => request !== undefined);
+    inFlight(head, id = issued[head]) {
+      if (head >= size() || !flying(head) || !host.ready() || issued[head] !== id) return undefined;
+      // After a restore nobody has had it yet.
+      return id === 0 ? issue(head) : open(head, id);
     },
+    inFlightHeads: () => Array.from({ length: size() }, (_, head) => head).filter(flying),
   };
 }
