@@ -58,8 +58,9 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
         b.if(b.eqz(b.call('fetchPage', cpu, b.wrap(b.get(number)))), () => b.return(b.i32(1)));
         b.set(entry, b.loadHost('i32.load', b.get(at)));
       });
-      b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private)), () => {
-        // Another thread may give the page a frame of its own just now: then that one is seen.
+      const own = b.geU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private));
+      b.if(b.eqz(b.or(own, b.and(b.get(entry), b.i32(PAGE_FLAG.seen)))), () => {
+        // Another thread may give the page a frame meanwhile: what counts is the entry as it was then.
         b.set(entry, b.atomic('i32.atomic.rmw.or', b.get(at), [b.i32(PAGE_FLAG.seen)]));
       });
     },
