@@ -64,6 +64,11 @@ export interface CpuContext {
   readLinear(address: bigint, size: AccessSize, flags: number): bigint | undefined;
   /** Writes the low `size` bytes of `value`. `false`: the fault fields say why, and nothing was written. */
   writeLinear(address: bigint, size: AccessSize, value: bigint, flags: number): boolean;
+  /**
+   * Writes `value` where the byte is `expected`, atomically. Whether it was; `undefined`: the fault fields say why, and nothing
+   * was written.
+   */
+  compareExchangeByte(address: bigint, expected: number, value: number, flags: number): boolean | undefined;
   /** Whether `size` (1–4096) bytes can be written; after `true`, writes to them do not fault. */
   probeWrite(address: bigint, size: number, flags: number): boolean;
   /** Guest-physical memory, for PAE page-directory pointers and paravirtual structures; no fault: absent reads as ones. */

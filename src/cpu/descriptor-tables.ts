@@ -6,6 +6,7 @@ import {
   baseOf,
   type Descriptor,
   dplOf,
+  exchangeType,
   isCode,
   isConforming,
   isNull,
@@ -21,7 +22,6 @@ import {
   selectorError,
   TSS_BUSY,
   typeOf,
-  writeType,
 } from './descriptor.ts';
 import { isLong } from './mode.ts';
 import { setNull, setSegment } from './segmentation.ts';
@@ -70,10 +70,16 @@ export function loadTask(context: CpuContext, selector: number): boolean {
   const { state } = context;
   if (isNull(selector)) return raise(state, VECTOR.gp, 0);
   const types = isLong(state) ? [SYSTEM_TYPE.tss32] : [SYSTEM_TYPE.tss16, SYSTEM_TYPE.tss32];
-  const found = readSystem(context, selector, types);
-  if (found === undefined || !writeType(context, found.d, typeOf(found.d) | TSS_BUSY)) return false;
-  setSegment(state, SEGMENT.tr, selector, found.base, limitOf(found.d), attributesOf(found.d) | TSS_BUSY);
-  return true;
+  for (;;) {
+    const found = readSystem(context, selector, types);
+    if (found === undefined) return false;
+    const marked = exchangeType(context, found.d, typeOf(found.d) | TSS_BUSY);
+    if (marked === undefined) return false;
+    // Where another vCPU was first, it is looked at again.
+    if (!marked) continue;
+    setSegment(state, SEGMENT.tr, selector, found.base, limitOf(found.d), attributesOf(found.d) | TSS_BUSY);
+    return true;
+  }
 }
 
 const LAR_TYPES = [1, 2, 3, 4, 5, 9, 11, 12];

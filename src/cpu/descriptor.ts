@@ -113,13 +113,20 @@ export function readUpperHalf(context: CpuContext, d: Descriptor, vector: number
   return value & 0xffff_ffffn;
 }
 
-/** Replaces the type in memory: the accessed bit of a segment, the busy bit of a TSS. */
-export function writeType(context: CpuContext, d: Descriptor, type: number): boolean {
-  const rights = BigInt(((d.high >>> 8) & 0xf0) | type);
-  return context.writeLinear(d.address + 5n, 1, rights, MEMORY_ACCESS.system);
+/**
+ * Replaces the type in memory: the accessed bit of a segment, the busy bit of a TSS. `false`: the byte of type and rights is
+ * another by now, and stays; `undefined`: a fault. One byte can be exchanged wherever a descriptor lies.
+ */
+export function exchangeType(context: CpuContext, d: Descriptor, type: number): boolean | undefined {
+  const before = (d.high >>> 8) & 0xff;
+  return context.compareExchangeByte(d.address + 5n, before, (before & 0xf0) | type, MEMORY_ACCESS.system);
 }
 
-/** Sets the accessed bit in memory where it is clear. */
+/**
+ * Sets the accessed bit in memory where it is clear. A descriptor that others changed meanwhile stays as it is: this load came
+ * before the change, which then replaced the bit.
+ */
 export function markAccessed(context: CpuContext, d: Descriptor): boolean {
-  return (d.high & 0x100) !== 0 || writeType(context, d, ((d.high >>> 8) & 15) | ATTRIBUTE.accessed);
+  if ((d.high & 0x100) !== 0) return true;
+  return exchangeType(context, d, ((d.high >>> 8) & 15) | ATTRIBUTE.accessed) !== undefined;
 }

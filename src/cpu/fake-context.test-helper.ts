@@ -79,6 +79,12 @@ export function fakeContext(): FakeContext {
       store(Number(address), size, value);
       return true;
     },
+    compareExchangeByte(address, expected, value, flags) {
+      if (!reachable(address, 1, flags | MEMORY_ACCESS.write)) return undefined;
+      const same = load(Number(address), 1) === BigInt(expected);
+      if (same) store(Number(address), 1, BigInt(value));
+      return same;
+    },
     probeWrite: (address, size, flags) => reachable(address, size, flags | MEMORY_ACCESS.write),
     readPhysical: (address, size) => load(Number(address), size),
     writePhysical: (address, size, value) => store(Number(address), size, value),
@@ -255,6 +261,16 @@ export function onStack(c: FakeContext, index: number, size: 2 | 4 | 8): bigint 
   const at = Number(c.state.gpr[4] & (c.state.efer & 0x400n ? ~0n : 0xffff_ffffn)) + index * size;
   if (size === 8) return c.memory.getBigUint64(at, true);
   return BigInt(size === 4 ? c.memory.getUint32(at, true) : c.memory.getUint16(at, true));
+}
+
+/** Has another vCPU write the byte at `address` before the next byte is compared and exchanged. */
+export function changeBefore(c: FakeContext, address: number, byte: number): void {
+  const { compareExchangeByte } = c;
+  c.compareExchangeByte = (...args) => {
+    c.compareExchangeByte = compareExchangeByte;
+    c.memory.setUint8(address, byte);
+    return compareExchangeByte(...args);
+  };
 }
 
 /** The fault that waits: vector, and error code where it has one. */

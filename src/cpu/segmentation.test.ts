@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { EFLAGS, NO_FAULT, SEGMENT, VECTOR } from '../isa/state.ts';
 import { accessRights, loadLocalTable, loadTask } from './descriptor-tables.ts';
 import {
+  changeBefore,
   dpl,
   fakeContext,
   fault,
@@ -50,6 +51,14 @@ describe('loads in protected mode', () => {
     assert.ok(loadSegment(c, SEGMENT.ds, SELECTOR.spare));
     assert.equal(c.memory.getUint8(PLACE.gdt + SELECTOR.spare + 5), 0x93);
     assert.equal(c.state.segmentAttributes[SEGMENT.ds], 0x93);
+  });
+
+  test('the accessed bit is not added to what another vCPU wrote meanwhile', () => {
+    const c = protectedMode();
+    putDescriptor(c, SELECTOR.spare, 0, 1, 0x92);
+    changeBefore(c, PLACE.gdt + SELECTOR.spare + 5, 0x12);
+    assert.ok(loadSegment(c, SEGMENT.ds, SELECTOR.spare));
+    assert.equal(c.memory.getUint8(PLACE.gdt + SELECTOR.spare + 5), 0x12);
   });
 
   test('a descriptor that cannot be marked leaves the register as it was', () => {
@@ -147,6 +156,19 @@ describe('LLDT, LTR, LAR', () => {
     assert.equal(c.state.segmentAttributes[SEGMENT.tr], 0x8b);
     assert.equal(loadTask(c, SELECTOR.tss2), false);
     assert.deepEqual(fault(c), [gp, SELECTOR.tss2]);
+  });
+  test('LTR of a TSS that another vCPU takes first is refused, as the descriptor then says', () => {
+    const c = protectedMode();
+    const rights = PLACE.gdt + SELECTOR.tss2 + 5;
+    changeBefore(c, rights, 0x8b);
+    assert.equal(loadTask(c, SELECTOR.tss2), false);
+    assert.deepEqual(fault(c), [gp, SELECTOR.tss2]);
+    assert.notEqual(c.state.segmentSelector[SEGMENT.tr], SELECTOR.tss2);
+    // Changed otherwise, it is marked as it is now.
+    const other = protectedMode();
+    changeBefore(other, rights, 0xe9);
+    assert.ok(loadTask(other, SELECTOR.tss2));
+    assert.deepEqual([other.memory.getUint8(rights), other.state.segmentAttributes[SEGMENT.tr]], [0xeb, 0xeb]);
   });
   test('in long mode descriptors have sixteen bytes and 16-bit TSSs are gone', () => {
     const c = longMode();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CR0, EFLAGS, SEGMENT, VECTOR } from '../isa/state.ts';
 import {
+  changeBefore,
   type FakeContext,
   fault,
   onStack,
@@ -87,6 +88,8 @@ describe('JMP to a TSS', () => {
     assert.deepEqual(run(describeTss(0x67, 0x8b)), [gp, SELECTOR.tss2]);
     assert.deepEqual(run(describeTss(0x67, 0x09)), [np, SELECTOR.tss2]);
     assert.deepEqual(run(describeTss(0x66, 0x89)), [ts, SELECTOR.tss2]);
+    const takenBefore = (c: FakeContext) => changeBefore(c, PLACE.gdt + SELECTOR.tss2 + 5, 0x8b);
+    assert.deepEqual(run(takenBefore), [gp, SELECTOR.tss2]);
     assert.deepEqual(
       run(() => {}, 3),
       [gp, SELECTOR.tss2],

@@ -7,6 +7,7 @@ import {
   baseOf,
   type Descriptor,
   dplOf,
+  exchangeType,
   isCode,
   isConforming,
   isNull,
@@ -19,7 +20,6 @@ import {
   selectorError,
   TSS_BUSY,
   typeOf,
-  writeType,
 } from './descriptor.ts';
 import { readFlags, writeFlags } from './flags.ts';
 import { loadPageDirectoryPointers } from './page-directory-pointers.ts';
@@ -64,7 +64,7 @@ export function switchTask(
   const base = BigInt(baseOf(tss));
   const image = readTaskImage(context, base, wide);
   if (image === undefined) return 'refused';
-  if (!leaveTask(context, tss, reason, nextIp)) return 'refused';
+  if (!leaveTask(context, tss, reason, nextIp, ext)) return 'refused';
 
   const nested = reason === 'call' || reason === 'interrupt';
   const attributes = ((tss.high >>> 8) & 0xf0ff) | TSS_BUSY;
@@ -78,7 +78,7 @@ export function switchTask(
 }
 
 /** Saves the old task and moves the busy bits; after the first checks nothing faults. */
-function leaveTask(context: CpuContext, tss: Descriptor, reason: SwitchReason, nextIp: bigint): boolean {
+function leaveTask(context: CpuContext, tss: Descriptor, reason: SwitchReason, nextIp: bigint, ext: number): boolean {
   const { state } = context;
   const oldBase = state.segmentBase[SEGMENT.tr];
   const oldWide = tssType(state) === 9;
@@ -88,11 +88,13 @@ function leaveTask(context: CpuContext, tss: Descriptor, reason: SwitchReason, n
   if (!probeTaskImage(context, oldBase, oldWide)) return false;
   if (nested && !context.probeWrite(newBase, 2, MEMORY_ACCESS.system)) return false;
   if (!context.probeWrite(tss.address + 5n, 1, MEMORY_ACCESS.system)) return false;
-  if (!nested) {
-    const old = readDescriptor(context, oldSelector, VECTOR.ts);
-    if (old === undefined || !writeType(context, old, typeOf(old) & ~TSS_BUSY)) return false;
-  }
-  if (reason !== 'return') writeType(context, tss, typeOf(tss) | TSS_BUSY);
+  const old = nested ? undefined : readDescriptor(context, oldSelector, VECTOR.ts);
+  if (!nested && old === undefined) return false;
+  if (old !== undefined && !context.probeWrite(old.address + 5n, 1, MEMORY_ACCESS.system)) return false;
+  // Another vCPU may have taken the task since its descriptor was read.
+  if (reason !== 'return' && exchangeType(context, tss, typeOf(tss) | TSS_BUSY) !== true)
+    return raise(state, VECTOR.gp, selectorError(tss.selector, ext));
+  if (old !== undefined) exchangeType(context, old, typeOf(old) & ~TSS_BUSY);
   const flags = readFlags(state) & ~(reason === 'return' ? EFLAGS.nt : 0);
   writeTaskImage(context, oldBase, oldWide, nextIp, flags);
   if (nested) context.writeLinear(newBase, 2, BigInt(oldSelector), MEMORY_ACCESS.system);

@@ -54,6 +54,11 @@ export interface Definition {
   readonly undefined?: string;
   /** Ends a block: control flow or a change of what later instructions mean. */
   readonly ends?: boolean;
+  /**
+   * No access behind it is made before one in front of it: fences, I/O and serialising instructions (SDM vol. 3A 9.2.2, 9.3);
+   * the engine sees to that, not the meaning.
+   */
+  readonly fences?: boolean;
   /** Feature that CPUID must claim, e.g. `sse4.1`. */
   readonly feature?: string;
   /**

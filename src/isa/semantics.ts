@@ -9,6 +9,7 @@
 import { Builder } from '../ir/builder.ts';
 import type { Hint, Label, Signature, Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from './access.ts';
+import type { Definition } from './definition.ts';
 import { readField, writeField } from './fields.ts';
 import { comparisonImage, type FlagImage, flagImage } from './flag-image.ts';
 import type { Helper } from './helpers.ts';
@@ -175,6 +176,12 @@ export abstract class InstructionBuilder extends Builder {
     this.context = context;
     this.#committed = false;
     this.#accessed = false;
+  }
+
+  /** Writes the meaning of the instruction that was begun. */
+  mean({ fences, semantics }: Definition, operands: readonly Operand[]): void {
+    if (fences === true && this.mode.shared === true) this.fenceHost();
+    semantics(this, ...operands);
   }
 
   get operandSize(): Width {
@@ -497,10 +504,6 @@ export abstract class InstructionBuilder extends Builder {
   /** Where the instruction is atomic: has the engine run it while no other vCPU runs. */
   runAlone(): void {
     this.raise(RUN_ALONE);
-  }
-  /** No access behind the instruction is made before one that stands before it. */
-  fence(): void {
-    if (this.mode.shared === true) this.fenceHost();
   }
   /** Loads 16 bytes, or 4 or 8 zero-extended. */
   loadVector(linear: Value, bytes: 4 | 8 | 16, flags = 0): Value {

@@ -58,8 +58,9 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
         b.if(b.eqz(b.call('fetchPage', cpu, b.wrap(b.get(number)))), () => b.return(b.i32(1)));
         b.set(entry, b.loadHost('i32.load', b.get(at)));
       });
-      b.if(b.ltU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private)), () => {
-        // Another thread may give the page a frame of its own just now: then that one is seen.
+      const own = b.geU(b.and(b.get(entry), b.i32(STATE_MASK)), b.i32(PAGE_STATE.private));
+      b.if(b.eqz(b.or(own, b.and(b.get(entry), b.i32(PAGE_FLAG.seen)))), () => {
+        // Another thread may give the page a frame meanwhile: what counts is the entry as it was then.
         b.set(entry, b.atomic('i32.atomic.rmw.or', b.get(at), [b.i32(PAGE_FLAG.seen)]));
       });
     },
@@ -267,6 +268,23 @@ const finishWrite = routine('finishWrite', [], undefined, (b, cpu) => {
   put(readField(b, cpu, 'pendingSecond'), readField(b, cpu, 'pendingAddress2'), b.add(scratch, first), rest);
 });
 
+const LOADS = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' } as const;
+const STORES = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' } as const;
+const SIZES = [1, 2, 4, 8] as const;
+
+/**
+ * `loadGuest` (cpu, host address, bytes) -> what is there. The engine reaches guest memory by this and `storeGuest`: to
+ * JavaScript, an access of eight bytes, and one that is not aligned, may be several.
+ */
+const loadGuest = routine('loadGuest', ['i32', 'i32'], 'i64', (b, _cpu, host, bytes) => {
+  for (const size of SIZES) b.if(b.eq(bytes, b.i32(size)), () => b.return(b.loadOrdered(LOADS[size], host)));
+});
+
+/** `storeGuest` (cpu, host address, bytes, value) */
+const storeGuest = routine('storeGuest', ['i32', 'i32', 'i64'], undefined, (b, _cpu, host, bytes, value) => {
+  for (const size of SIZES) b.if(b.eq(bytes, b.i32(size)), () => b.storeHost(STORES[size], host, value));
+});
+
 /** What a TLB miss calls, in WebAssembly or provided by the engine. */
 export const memoryHelpers: readonly Helper[] = [
   /** Makes a page private and writable for a write of `size` bytes at `offset`; host address or 0 for a device. */
@@ -288,4 +306,6 @@ export const memoryHelpers: readonly Helper[] = [
   translateInPlace,
   lookUpInPlace,
   finishWrite,
+  loadGuest,
+  storeGuest,
 ];

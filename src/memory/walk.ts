@@ -1,9 +1,12 @@
 /**
  * The page walk, in WebAssembly (SDM vol. 3A chapter 4): no paging, 32-bit with PSE, PAE and 4-level, with protection,
  * NX, SMEP, SMAP, write-protect, reserved bits, accessed and dirty bits.
+ *
+ * Other vCPUs and walks change entries meanwhile. An entry is read by one access, and accessed and dirty bits are set by a
+ * compare-and-exchange with what was read: where it is another now, the walk begins anew (SDM vol. 3A 4.8, 9.1.2.1).
  */
 import type { Builder } from '../ir/builder.ts';
-import type { Value, Variable } from '../ir/node.ts';
+import type { Label, Value, Variable } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
 import { fieldAt, readField, writeField } from '../isa/fields.ts';
 import { type Helper, routine } from '../isa/helpers.ts';
@@ -18,6 +21,8 @@ const ENTRY = { present: 1n, write: 2n, user: 4n, accessed: 32n, dirty: 64n, lar
 const NX = 1n << 63n;
 /** Address bits of an entry. */
 const ADDRESS = (1n << BigInt(PHYSICAL_BITS)) - 4096n;
+/** The same of a 4-byte entry. */
+const ADDRESS_32 = 0xffff_f000n;
 /** Bits above the physical address width and below the software-available ones. */
 const RESERVED = ((1n << 52n) - 1n) & ~((1n << BigInt(PHYSICAL_BITS)) - 1n);
 
@@ -57,18 +62,32 @@ const entryHost = routine('entryHost', ['i64', 'i32'], 'i32', (b, cpu, physical,
 function readEntry(b: Builder, cpu: Value, physical: Value, bytes: 4 | 8): Value {
   const host = b.variable('i32', b.call('entryHost', cpu, physical, b.i32(0)));
   const entry = b.variable('i64', b.i64(0));
-  b.if(b.get(host), () => b.set(entry, b.loadHost(bytes === 8 ? 'i64.load' : 'i64.load32_u', b.get(host))));
+  b.if(b.get(host), () => b.set(entry, b.loadOrdered(bytes === 8 ? 'i64.load' : 'i64.load32_u', b.get(host))));
   return b.get(entry);
 }
 
-/** Sets bits in the low byte of an entry, where they are not set yet. */
-const setEntryBits = routine('setEntryBits', ['i64', 'i64', 'i64'], undefined, (b, cpu, physical, entry, bits) => {
-  b.if(b.eq(b.and(entry, bits), bits), () => b.return());
-  const host = b.variable('i32', b.call('entryHost', cpu, physical, b.i32(1)));
-  b.if(b.get(host), () => {
-    b.storeHost('i64.store8', b.get(host), b.or(b.loadHost('i64.load8_u', b.get(host)), bits));
-  });
-});
+/**
+ * Sets bits of an entry that was read, where they are not set yet. (cpu, physical, entry, bits, bytes of an entry) -> 0 where
+ * the entry is another by now, and stays as it is
+ */
+const setEntryBits = routine(
+  'setEntryBits',
+  ['i64', 'i64', 'i64', 'i32'],
+  'i32',
+  (b, cpu, physical, entry, bits, bytes) => {
+    b.if(b.eq(b.and(entry, bits), bits), () => b.return(b.i32(1)));
+    const host = b.variable('i32', b.call('entryHost', cpu, physical, b.i32(1)));
+    b.if(b.eqz(b.get(host)), () => b.return(b.i32(1)));
+    const exchange = (name: string) => b.eq(b.atomic(name, b.get(host), [entry, b.or(entry, bits)]), entry);
+    b.return(
+      b.choose(
+        b.eq(bytes, b.i32(8)),
+        () => exchange('i64.atomic.rmw.cmpxchg'),
+        () => exchange('i64.atomic.rmw32.cmpxchg_u'),
+      ),
+    );
+  },
+);
 
 const bit = (b: Builder, value: Value, mask: bigint | number) => b.ne(b.and(value, b.i64(mask)), b.i64(0));
 
@@ -102,11 +121,15 @@ interface Walk {
   readonly entry: Variable;
   readonly at: Variable;
   readonly reserved: Value;
+  /** Bytes of an entry. */
+  readonly bytes: 4 | 8;
+  /** Where the walk begins anew. */
+  readonly again: Label;
 }
 
 /** Reads the entry for one level and checks it; leaves it in `entry`, its address in `at`. */
-function descend(w: Walk, shift: number, indexBits: number, bytes: 4 | 8, reserved: Value): void {
-  const { b, cpu } = w;
+function descend(w: Walk, shift: number, indexBits: number, reserved: Value): void {
+  const { b, cpu, bytes } = w;
   const index = b.and(b.shrU(w.linear, b.i64(shift)), b.i64((1n << BigInt(indexBits)) - 1n));
   b.set(w.at, b.add(b.get(w.table), b.shl(index, b.i64(bytes === 8 ? 3 : 2))));
   b.set(w.entry, readEntry(b, cpu, b.get(w.at), bytes));
@@ -125,11 +148,18 @@ function checkReserved(w: Walk, reserved: Value): void {
   });
 }
 
+/** Sets bits of the entry just read, or begins anew. */
+function mark(w: Walk, bits: Value): void {
+  const { b } = w;
+  const done = b.call('setEntryBits', w.cpu, b.get(w.at), b.get(w.entry), bits, b.i32(w.bytes));
+  b.branchIf(w.again, b.eqz(done));
+}
+
 /** Goes to the next table: sets the accessed bit of the entry just read. */
 function follow(w: Walk): void {
   const { b } = w;
-  b.call('setEntryBits', w.cpu, b.get(w.at), b.get(w.entry), b.i64(ENTRY.accessed));
-  b.set(w.table, b.and(b.get(w.entry), b.i64(ADDRESS)));
+  mark(w, b.i64(ENTRY.accessed));
+  b.set(w.table, b.and(b.get(w.entry), b.i64(w.bytes === 8 ? ADDRESS : ADDRESS_32)));
 }
 
 /** Ends the walk at a page of 2^`shift` bytes whose frame address is `frame`. */
@@ -139,7 +169,7 @@ function finish(w: Walk, shift: number, frame: Value): void {
   b.if(b.eqz(ok), () => b.return(b.call('pageFault', w.cpu, w.linear, w.flags, b.i32(ERROR.present))));
   const write = b.ne(b.and(w.flags, b.i32(MEMORY_ACCESS.write)), b.i32(0));
   const bits = b.select(write, b.i64(ENTRY.accessed | ENTRY.dirty), b.i64(ENTRY.accessed));
-  b.call('setEntryBits', w.cpu, b.get(w.at), b.get(w.entry), bits);
+  mark(w, bits);
   // The dirty bit tells whether the page may be entered in the TLB as writable already.
   const dirty = b.or(b.and(b.get(w.entry), b.i64(ENTRY.dirty)), b.select(write, b.i64(ENTRY.dirty), b.i64(0)));
   const kept = b.or(b.and(b.get(w.rights), b.i64(ENTRY.write | ENTRY.user)), dirty);
@@ -175,19 +205,21 @@ function reservedBits(b: Builder, cpu: Value): Value {
   return b.select(bit(b, readField(b, cpu, 'efer'), EFER.nxe), b.i64(RESERVED), b.i64(RESERVED | NX));
 }
 
-function start(b: Builder, cpu: Value, linear: Value, flags: Value, table: Value): Walk {
-  return {
-    b,
-    cpu,
-    linear,
-    flags,
-    rights: b.variable('i64', b.i64(ENTRY.write | ENTRY.user)),
-    nx: b.variable('i64', b.i64(0)),
-    table: b.variable('i64', table),
-    entry: b.variable('i64', b.i64(0)),
-    at: b.variable('i64', b.i64(0)),
-    reserved: reservedBits(b, cpu),
-  };
+/** Walks through tables of entries of `bytes` bytes, from the one at physical address `table`. */
+function walkFrom(
+  b: Builder,
+  [cpu, linear, flags]: readonly Value[],
+  bytes: 4 | 8,
+  table: Value,
+  down: (w: Walk) => void,
+): void {
+  b.loop((again) => {
+    const rights = b.variable('i64', b.i64(ENTRY.write | ENTRY.user));
+    const nx = b.variable('i64', b.i64(0));
+    const [entry, at] = [b.variable('i64', b.i64(0)), b.variable('i64', b.i64(0))];
+    const reserved = bytes === 8 ? reservedBits(b, cpu) : b.i64(0);
+    down({ b, cpu, linear, flags, rights, nx, table: b.variable('i64', table), entry, at, reserved, bytes, again });
+  });
 }
 
 /** Where the entry just read maps a large page of 2^`shift` bytes, ends there. */
@@ -202,18 +234,20 @@ function largePage(w: Walk, shift: number, enabled?: Value): void {
   });
 }
 
-const walk4 = routine('walk4', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) => {
-  const w = start(b, cpu, linear, flags, b.and(readField(b, cpu, 'cr3'), b.i64(ADDRESS)));
-  descend(w, 39, 9, 8, b.or(w.reserved, b.i64(ENTRY.large)));
-  follow(w);
-  descend(w, 30, 9, 8, w.reserved);
-  largePage(w, 30);
-  follow(w);
-  descend(w, 21, 9, 8, w.reserved);
-  largePage(w, 21);
-  follow(w);
-  descend(w, 12, 9, 8, w.reserved);
-  finish(w, 12, b.and(b.get(w.entry), b.i64(ADDRESS)));
+const walk4 = routine('walk4', ['i64', 'i32'], 'i64', (b, ...args) => {
+  const root = b.and(readField(b, args[0], 'cr3'), b.i64(ADDRESS));
+  walkFrom(b, args, 8, root, (w) => {
+    descend(w, 39, 9, b.or(w.reserved, b.i64(ENTRY.large)));
+    follow(w);
+    descend(w, 30, 9, w.reserved);
+    largePage(w, 30);
+    follow(w);
+    descend(w, 21, 9, w.reserved);
+    largePage(w, 21);
+    follow(w);
+    descend(w, 12, 9, w.reserved);
+    finish(w, 12, b.and(b.get(w.entry), b.i64(ADDRESS)));
+  });
 });
 
 /** PAE: bits 52–62 of an entry are reserved too. */
@@ -224,29 +258,31 @@ const walkPae = routine('walkPae', ['i64', 'i32'], 'i64', (b, cpu, linear, flags
   const [, offset] = fieldAt('pdpte', 0);
   const pointer = b.variable('i64', b.loadHost('i64.load', b.add(cpu, b.shl(index, b.i32(3))), offset));
   b.if(b.eqz(bit(b, b.get(pointer), ENTRY.present)), () => b.return(b.call('pageFault', cpu, linear, flags, b.i32(0))));
-  const w = start(b, cpu, linear, flags, b.and(b.get(pointer), b.i64(ADDRESS)));
-  const reserved = b.or(w.reserved, b.i64(PAE_RESERVED));
-  descend(w, 21, 9, 8, reserved);
-  largePage(w, 21);
-  follow(w);
-  descend(w, 12, 9, 8, reserved);
-  finish(w, 12, b.and(b.get(w.entry), b.i64(ADDRESS)));
+  walkFrom(b, [cpu, linear, flags], 8, b.and(b.get(pointer), b.i64(ADDRESS)), (w) => {
+    const reserved = b.or(w.reserved, b.i64(PAE_RESERVED));
+    descend(w, 21, 9, reserved);
+    largePage(w, 21);
+    follow(w);
+    descend(w, 12, 9, reserved);
+    finish(w, 12, b.and(b.get(w.entry), b.i64(ADDRESS)));
+  });
 });
 
-const walk32 = routine('walk32', ['i64', 'i32'], 'i64', (b, cpu, linear, flags) => {
-  const w = start(b, cpu, linear, flags, b.and(readField(b, cpu, 'cr3'), b.i64(0xfffff000n)));
-  descend(w, 22, 10, 4, b.i64(0));
-  const pse = b.and(bit(b, readField(b, cpu, 'cr4'), CR4.pse), bit(b, b.get(w.entry), ENTRY.large));
-  b.if(pse, () => {
-    // PSE-36: bits 13–20 give address bits 32–39; bit 21 is reserved.
-    checkReserved(w, b.i64(1n << 21n));
-    const high = b.shl(b.and(b.shrU(b.get(w.entry), b.i64(13)), b.i64(0xff)), b.i64(32));
-    finish(w, 22, b.or(b.and(b.get(w.entry), b.i64(0xffc00000n)), high));
+const walk32 = routine('walk32', ['i64', 'i32'], 'i64', (b, ...args) => {
+  const [cpu] = args;
+  walkFrom(b, args, 4, b.and(readField(b, cpu, 'cr3'), b.i64(ADDRESS_32)), (w) => {
+    descend(w, 22, 10, w.reserved);
+    const pse = b.and(bit(b, readField(b, cpu, 'cr4'), CR4.pse), bit(b, b.get(w.entry), ENTRY.large));
+    b.if(pse, () => {
+      // PSE-36: bits 13–20 give address bits 32–39; bit 21 is reserved.
+      checkReserved(w, b.i64(1n << 21n));
+      const high = b.shl(b.and(b.shrU(b.get(w.entry), b.i64(13)), b.i64(0xff)), b.i64(32));
+      finish(w, 22, b.or(b.and(b.get(w.entry), b.i64(0xffc00000n)), high));
+    });
+    follow(w);
+    descend(w, 12, 10, w.reserved);
+    finish(w, 12, b.and(b.get(w.entry), b.i64(ADDRESS_32)));
   });
-  b.call('setEntryBits', cpu, b.get(w.at), b.get(w.entry), b.i64(ENTRY.accessed));
-  b.set(w.table, b.and(b.get(w.entry), b.i64(0xfffff000n)));
-  descend(w, 12, 10, 4, b.i64(0));
-  finish(w, 12, b.and(b.get(w.entry), b.i64(0xfffff000n)));
 });
 
 /** `walk` (cpu, linear, flags) -> guest-physical address, or -1 with a page fault in the fault fields. */

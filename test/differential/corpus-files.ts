@@ -1,6 +1,7 @@
 /** The files of recorded cases. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CorpusCase } from '../../tools/corpus/format.ts';
 
 const FOLDER = join(import.meta.dirname, 'corpus');
 const SUFFIX = '.bin.zst';
@@ -14,3 +15,7 @@ export const readGroup = (group: string): Uint8Array => readFileSync(join(FOLDER
 
 /** Differences that are shown before a file is given up. */
 export const MOST_SHOWN = 10;
+
+/** Whether a case is of a locked instruction, XCHG with and without a prefix among them. */
+export const isLocked = ({ bytes, form }: CorpusCase): boolean =>
+  bytes.subarray(0, 3).includes(0xf0) || form.id.includes('xchg');

@@ -39,8 +39,8 @@ const PAGE_FAULT = 14;
 /** More instructions (and repetitions) than any case has. */
 const MOST_STEPS = 4096;
 
-/** `translation`: how code is translated; absent: it is interpreted. */
-export function createReplay(translation?: Translation): Replay {
+/** `translation`: how code is translated; absent: it is interpreted. `shared`: as where other threads reach guest memory. */
+export function createReplay(translation?: Translation, shared = false): Replay {
   let vector = -1;
   const outcome: { -readonly [K in keyof Outcome]: Outcome[K] } = {
     image: new DataView(new ArrayBuffer(IMAGE.size)),
@@ -48,12 +48,16 @@ export function createReplay(translation?: Translation): Replay {
     memory: [],
     segments: {},
   };
-  const world = createWorld((raised, error) => {
-    // A shutdown raises further exceptions; the first is the outcome.
-    if (vector >= 0) return;
-    vector = raised;
-    collect(raised, error ?? 0);
-  }, translation);
+  const world = createWorld(
+    (raised, error) => {
+      // A shutdown raises further exceptions; the first is the outcome.
+      if (vector >= 0) return;
+      vector = raised;
+      collect(raised, error ?? 0);
+    },
+    translation,
+    shared,
+  );
   const { vcpu, block, map, data } = world;
   const { state } = vcpu;
   const { offsets } = VCPU;

@@ -10,7 +10,7 @@ import { env } from 'node:process';
 import { test } from 'node:test';
 import { readCorpus, type StoredForm } from '../../tools/corpus/format.ts';
 import { hashText } from '../../tools/corpus/prng.ts';
-import { groups, MOST_SHOWN, readGroup } from './corpus-files.ts';
+import { groups, isLocked, MOST_SHOWN, readGroup } from './corpus-files.ts';
 import { createReplay } from './replay.ts';
 
 const MOST_ENCODINGS = env.VIRTS_CORPUS === 'all' ? Number.POSITIVE_INFINITY : 3;
@@ -29,6 +29,7 @@ function chosen(form: StoredForm): ReadonlySet<number> {
 }
 
 const replay = createReplay({ threshold: 1 });
+const shared = createReplay({ threshold: 1 }, true);
 const regions = () => replay.stats().regions ?? 0;
 
 for (const group of groups) {
@@ -52,6 +53,7 @@ for (const group of groups) {
       if (!choice.has(number) || differences.length === MOST_SHOWN) continue;
       const before = regions();
       const found = replay.run(recorded);
+      if (isLocked(recorded)) found.push(...shared.run(recorded));
       run.forms.add(form.id);
       if (another && form.mode !== 16) {
         run.encodings++;

@@ -158,6 +158,7 @@ const none = (): never => {
 export function createWorld(
   onException: (vector: number, error: number | undefined) => void,
   translation?: Translation,
+  shared = false,
 ): World {
   const memory = createSharedMemory();
   const arena = createArena(memory.buffer as unknown as ArrayBufferLike);
@@ -183,6 +184,7 @@ export function createWorld(
       hypercall: none,
       log: () => {},
       onException,
+      exclusively: shared ? (work) => work() : undefined,
     },
   });
   holder.vcpu = vcpu;

@@ -8,9 +8,17 @@ const ROUNDS = 700;
 const PLACES = [0x10_0000, 0x10_0003, 0x10_003e, 0x30_0ffdn] as const;
 const WIDE_PLACES = [0x10_0000, 0x10_0040, 0x30_0ff0n] as const;
 
-for (const [engine, translation] of ENGINES) {
+const VARIANTS = ENGINES.flatMap(
+  ([engine, translation]) =>
+    [
+      [engine, translation, {}],
+      [`${engine}, for several threads`, translation, { exclusively: (work: () => void) => work() }],
+    ] as const,
+);
+
+for (const [engine, translation, environment] of VARIANTS) {
   const build = () => {
-    const guest = createGuest({ translation });
+    const guest = createGuest({ translation, environment });
     guest.mapPage(0x30_0000n, 0x12_0000n | 7n);
     guest.mapPage(0x30_1000n, 0x12_4000n | 7n);
     return guest;

@@ -54,7 +54,7 @@ export class InterpreterBuilder extends InstructionBuilder {
   fill(): void {
     const { definition } = this.#shape.encoding;
     const operands = this.#shape.operands.map((o, i) => new InterpreterOperand(this, o, i));
-    definition.semantics(this, ...operands);
+    this.mean(definition, operands);
     if (definition.ends !== true) this.continueWith(this.add(this.record, this.i32(RECORD_SIZE)));
   }
 

@@ -114,7 +114,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       dataSegment: instruction.segmentOverride < 0 ? SEGMENT.ds : instruction.segmentOverride,
     });
     const operands: Operand[] = instruction.operands.map((o) => new TranslatorOperand(this, o, instruction));
-    encoding.definition.semantics(this, ...operands);
+    this.mean(encoding.definition, operands);
     this.#done++;
   }
 

@@ -11,11 +11,14 @@ export interface MemoryRoutines {
   translate(cpu: number, linear: bigint, flags: number): number;
   translatePage(cpu: number, linear: bigint, flags: number): number;
   finishWrite(cpu: number): void;
+  loadGuest(cpu: number, host: number, size: number): bigint;
+  storeGuest(cpu: number, host: number, size: number, value: bigint): void;
 }
 
 export interface GuestAccess {
   readLinear(address: bigint, size: AccessSize, flags: number): bigint | undefined;
   writeLinear(address: bigint, size: AccessSize, value: bigint, flags: number): boolean;
+  compareExchangeByte(address: bigint, expected: number, value: number, flags: number): boolean | undefined;
   probeWrite(address: bigint, size: number, flags: number): boolean;
   readPhysical(address: bigint, size: AccessSize): bigint;
   writePhysical(address: bigint, size: AccessSize, value: bigint): void;
@@ -77,35 +80,11 @@ export function createGuestAccess(
   map: PhysicalMap,
 ): GuestAccess {
   const data = new DataView(buffer);
+  const octets = new Uint8Array(buffer);
 
-  function load(host: number, size: AccessSize): bigint {
-    switch (size) {
-      case 1:
-        return BigInt(data.getUint8(host));
-      case 2:
-        return BigInt(data.getUint16(host, true));
-      case 4:
-        return BigInt(data.getUint32(host, true));
-      case 8:
-        return data.getBigUint64(host, true);
-    }
-  }
-  function store(host: number, size: AccessSize, value: bigint): void {
-    switch (size) {
-      case 1:
-        data.setUint8(host, Number(value & 0xffn));
-        break;
-      case 2:
-        data.setUint16(host, Number(value & 0xffffn), true);
-        break;
-      case 4:
-        data.setUint32(host, Number(value & 0xffffffffn), true);
-        break;
-      case 8:
-        data.setBigUint64(host, value, true);
-        break;
-    }
-  }
+  const load = (host: number, size: AccessSize) => BigInt.asUintN(64, routines.loadGuest(cpu, host, size));
+  const store = (host: number, size: AccessSize, value: bigint) =>
+    routines.storeGuest(cpu, host, size, BigInt.asIntN(64, value));
   /** Host address for a physical read inside one page of RAM, or 0. */
   function physicalHost(address: bigint, size: number): number {
     const page = Number(address >> 12n);
@@ -126,6 +105,14 @@ export function createGuestAccess(
       if (state.pendingKind !== 0) routines.finishWrite(cpu);
       return true;
     },
+    compareExchangeByte(address, expected, value, flags) {
+      const access = 1 | flags | MEMORY_ACCESS.write | MEMORY_ACCESS.modify;
+      const host = routines.translate(cpu, BigInt.asIntN(64, address), access) >>> 0;
+      if (host === 0) return undefined;
+      const done = Atomics.compareExchange(octets, host, expected, value) === expected;
+      if (state.pendingKind !== 0) routines.finishWrite(cpu);
+      return done;
+    },
     probeWrite(address, size, flags) {
       for (let at = address; at < address + BigInt(size); at = (at | 4095n) + 1n) {
         const host = routines.translate(cpu, BigInt.asIntN(64, at), 1 | flags | MEMORY_ACCESS.write);
@@ -145,9 +132,13 @@ export function createGuestAccess(
       return value;
     },
     writePhysical(address, size, value) {
-      const bytes = new Uint8Array(8);
-      new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
-      writeGuest(map, Number(address), bytes.subarray(0, size));
+      const spans = map.spans(Number(address), size, 'write');
+      if (spans?.length === 1) store(spans[0].byteOffset, size, value);
+      else {
+        const bytes = new Uint8Array(8);
+        new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
+        writeGuest(map, Number(address), bytes.subarray(0, size));
+      }
     },
     fetchAddress(linear) {
       if (BigInt.asIntN(48, linear) !== BigInt.asIntN(64, linear)) {

@@ -2,11 +2,11 @@
 import { writeFlags } from '../../cpu/flags.ts';
 import type { CompilerPort } from '../../cpu/translator/compiler.ts';
 import { CR0, CR4, EFER, NO_FAULT, SEGMENT } from '../../isa/state.ts';
-import { createArena } from '../../memory/arena.ts';
+import { type Arena, createArena } from '../../memory/arena.ts';
 import { createFramePool } from '../../memory/frame-pool.ts';
 import { readGuest, writeGuest } from '../../memory/guest-memory.ts';
 import { createSharedMemory } from '../../memory/layout.ts';
-import { createPhysicalMap } from '../../memory/physical-map.ts';
+import { createPhysicalMap, type MapEvents, type PhysicalMap } from '../../memory/physical-map.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
 import { createVcpu, type Translation } from './vcpu.ts';
@@ -33,7 +33,27 @@ export const ENGINES = [
   ['translated at once', { threshold: 1 }],
 ] as const;
 
+/** Memory that a guest's RAM lies in, with room for what the engine keeps. */
+export interface RigMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly arena: Arena;
+  createMap(events: MapEvents): PhysicalMap;
+}
+
+function ownMemory(): RigMemory {
+  const memory = createSharedMemory();
+  const arena = createArena(memory.buffer);
+  return {
+    memory,
+    arena,
+    createMap: (events) => createPhysicalMap(arena, createFramePool(arena), PLACE.device, events),
+  };
+}
+
 export interface RigOptions {
+  /** Absent: memory of its own. */
+  readonly memory?: RigMemory;
+  readonly recordBytes?: number;
   readonly translation?: Translation | undefined;
   readonly compiler?: CompilerPort | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
@@ -60,9 +80,8 @@ const LEVELS = {
 export type Rig = ReturnType<typeof createRig>;
 
 export function createRig(options: RigOptions = {}) {
-  const memory = createSharedMemory();
-  const arena = createArena(memory.buffer);
-  const map = createPhysicalMap(arena, createFramePool(arena), PLACE.device, {
+  const { memory, arena, createMap } = options.memory ?? ownMemory();
+  const map = createMap({
     codeWritten: (_, page, from, to) => vcpu.codeWritten(page, from, to),
     revoked: (host, moved) => vcpu.revoked(host, moved),
   });
@@ -75,6 +94,7 @@ export function createRig(options: RigOptions = {}) {
     arena,
     map,
     instructionSet: options.instructionSet ?? x86,
+    recordBytes: options.recordBytes,
     translation: options.translation,
     compiler: options.compiler,
     environment: {

@@ -321,6 +321,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     topology: environment.topology,
     readLinear: access.readLinear,
     writeLinear: access.writeLinear,
+    compareExchangeByte: access.compareExchangeByte,
     probeWrite: access.probeWrite,
     readPhysical: access.readPhysical,
     writePhysical: access.writePhysical,

@@ -1,15 +1,18 @@
-/** Fences and MOVNTI. One thread's accesses are in order as it is, so that fences have nothing to do. */
+/**
+ * Fences and MOVNTI. Loads are in order among themselves and stores too, non-temporal ones included, which are like any others
+ * here: only MFENCE has something to do.
+ */
 import type { Definition } from '../definition.ts';
 
 /** All eight register forms: ModRM.rm is ignored (SDM vol. 2, LFENCE). */
-function fence(name: string, firstModRm: number, feature: string): Definition {
+function fence(name: string, firstModRm: number, feature: string, fences = false): Definition {
   const encodings = Array.from({ length: 8 }, (_, i) => `np 0f ae ${(firstModRm + i).toString(16)}`);
-  return { name, encodings, feature, semantics: () => {} };
+  return { name, encodings, feature, fences, semantics: () => {} };
 }
 
 export const ordering: readonly Definition[] = [
   fence('lfence', 0xe8, 'sse2'),
-  fence('mfence', 0xf0, 'sse2'),
+  fence('mfence', 0xf0, 'sse2', true),
   fence('sfence', 0xf8, 'sse'),
   {
     name: 'movnti',

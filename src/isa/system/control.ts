@@ -45,6 +45,7 @@ function moveTo(encoding: string, helperName: string, registers: number): Defini
     name: 'mov',
     encodings: [encoding],
     ends: true,
+    fences: true,
     semantics(b, dst, src) {
       existing(b, dst.index(), registers);
       privileged(b);
@@ -117,7 +118,7 @@ function setExtended(b: InstructionBuilder): void {
 }
 
 function invalidateCaches(name: string, opcode: string): Definition {
-  return { name, encodings: [`0f ${opcode}`], semantics: privileged };
+  return { name, encodings: [`0f ${opcode}`], fences: true, semantics: privileged };
 }
 
 export const control = define([
@@ -179,6 +180,7 @@ export const control = define([
     name: 'invlpg',
     encodings: ['0f 01 /7 M'],
     ends: true,
+    fences: true,
     semantics(b, src) {
       privileged(b);
       const address = src.linear(1, 'read');
@@ -191,6 +193,7 @@ export const control = define([
     encodings: ['66 0f 38 82 /r f64 Gy,M'],
     feature: 'invpcid',
     ends: true,
+    fences: true,
     semantics: invalidatePcid,
   },
   {

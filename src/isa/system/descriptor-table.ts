@@ -28,6 +28,7 @@ function loadTable(name: string, table: Table, encoding: string): Definition {
     name,
     encodings: [encoding],
     ends: true,
+    fences: true,
     uses: ['mode'],
     semantics(b, src) {
       privileged(b);
@@ -80,6 +81,7 @@ function loadSelector(name: string, helperName: string, extension: number): Defi
     name,
     encodings: [`0f 00 /${extension} prot Ew`],
     ends: true,
+    fences: true,
     semantics(b, src) {
       privileged(b);
       b.perform(helperName, b.wrap(src.read()));

@@ -32,6 +32,7 @@ export const identification = define([
   {
     name: 'cpuid',
     encodings: ['0f a2'],
+    fences: true,
     unrecorded: true,
     semantics(b) {
       b.perform('cpuid');
@@ -49,6 +50,7 @@ export const identification = define([
     name: 'wrmsr',
     encodings: ['0f 30'],
     ends: true,
+    fences: true,
     semantics(b) {
       privileged(b);
       const value = b.or(b.gpr(GPR.rax, 4), b.shl(b.gpr(GPR.rdx, 4), b.i64(32)));

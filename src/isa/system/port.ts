@@ -96,13 +96,14 @@ function family(name: string, opcode: number, element: Element): Definition[] {
   return forms.map(([suffix, size, encodings]) => ({
     name: `${name}${suffix}`,
     encodings,
+    fences: true,
     semantics: (b) => repeated(b, () => element(b, size)),
   }));
 }
 
 export const port = define([
-  { name: 'in', encodings: ['e4 AL,Ib', 'e5 eAX,Ib', 'ec AL,DX', 'ed eAX,DX'], semantics: input },
-  { name: 'out', encodings: ['e6 Ib,AL', 'e7 Ib,eAX', 'ee DX,AL', 'ef DX,eAX'], semantics: output },
+  { name: 'in', encodings: ['e4 AL,Ib', 'e5 eAX,Ib', 'ec AL,DX', 'ed eAX,DX'], fences: true, semantics: input },
+  { name: 'out', encodings: ['e6 Ib,AL', 'e7 Ib,eAX', 'ee DX,AL', 'ef DX,eAX'], fences: true, semantics: output },
   ...family('ins', 0x6c, inputElement),
   ...family('outs', 0x6e, outputElement),
 ]);

@@ -84,6 +84,7 @@ export const transfer = define([
     name: 'iret',
     encodings: ['cf'],
     ends: true,
+    fences: true,
     writes: 'oszapc',
     uses: ['mode', 'stack'],
     semantics(b) {
