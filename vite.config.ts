@@ -2,6 +2,7 @@
 import { defineConfig } from 'vite';
 
 export default defineConfig({
+  logLevel: 'warn',
   // Whoever embeds the module finds the workers beside it, wherever that is.
   base: './',
   build: {
