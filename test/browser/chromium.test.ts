@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { findProgram } from '../../demo/programs.ts';
 import type { Server } from '../../demo/server.ts';
 import { serveDemo } from '../../demo/web.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';
 import { defaultGuest } from '../../src/images/default-guest.ts';
 import { play, scenarioTests } from './scenarios.test-helper.ts';
-import { FILLED, findProgram, serveScenarios } from './site.ts';
+import { FILLED, serveScenarios } from './site.ts';
 
 const executablePath = findProgram('chromium');
 const skip = executablePath === undefined && 'Chromium is not installed (Debian package chromium)';

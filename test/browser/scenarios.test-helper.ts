@@ -39,7 +39,7 @@ export function scenarioTests(isolated: boolean, open: () => Page): void {
   });
 
   test('input comes to the guest and its output back', async () => {
-    const { same, end } = await play(open(), 'echo', 2000);
+    const { same, end } = await play(open(), 'echo', 500);
     assert.ok(same);
     assert.deepEqual(end, { reason: 'debug-exit', status: 15 });
   });

@@ -1,6 +1,5 @@
 /** The pages of the tests, served: the demo's with the default guest, and one with guests of a few instructions. */
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { bundlePages } from '../../demo/bundle.ts';
 import { type Server, serve } from '../../demo/server.ts';
 import { u32 } from '../../src/firmware/bytes.ts';
@@ -33,17 +32,4 @@ export async function serveScenarios(): Promise<{ isolated: Server; open: Server
       await Promise.all([isolated.close(), open.close()]);
     },
   };
-}
-
-/** Path of a program that the host has, or `undefined`. */
-export function findProgram(name: string): string | undefined {
-  const paths = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, name));
-  return paths.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
