@@ -10,6 +10,7 @@ export default defineConfig({
     outDir: 'dist/browser',
     emptyOutDir: false,
     sourcemap: true,
+    rolldownOptions: { checks: { pluginTimings: false } },
     lib: { entry: 'src/browser/index.ts', formats: ['es'], fileName: 'index' },
   },
   worker: { format: 'es' },
