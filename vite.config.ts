@@ -2,6 +2,7 @@
 import { defineConfig } from 'vite';
 
 export default defineConfig({
+  logLevel: 'warn',
   // Whoever embeds the module finds the workers beside it, wherever that is.
   base: './',
   build: {
@@ -9,6 +10,7 @@ export default defineConfig({
     outDir: 'dist/browser',
     emptyOutDir: false,
     sourcemap: true,
+    rolldownOptions: { checks: { pluginTimings: false } },
     lib: { entry: 'src/browser/index.ts', formats: ['es'], fileName: 'index' },
   },
   worker: { format: 'es' },

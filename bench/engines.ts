@@ -1,4 +1,4 @@
-/** How each engine is started: Virts, QEMU's TCG, and the host itself. */
+/** How each engine is started: Virts in Node and in a page, QEMU's TCG, and the host itself. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,10 +8,17 @@ import type { Command } from './child.ts';
 import { qemuCpu } from './features.ts';
 import type { BenchImage } from './image.ts';
 
-export const ENGINES = ['native', 'tcg', 'virts'] as const;
+export const ENGINES = ['native', 'tcg', 'virts', 'page'] as const;
 export type Engine = (typeof ENGINES)[number];
+/** Those of a run that names none. */
+export const USUAL_ENGINES: readonly Engine[] = ['native', 'tcg', 'virts'];
 
-export const ENGINE_TITLES: Readonly<Record<Engine, string>> = { native: 'native', tcg: 'TCG', virts: 'Virts' };
+export const ENGINE_TITLES: Readonly<Record<Engine, string>> = {
+  native: 'native',
+  tcg: 'TCG',
+  virts: 'Virts',
+  page: 'page',
+};
 
 /**
  * The kernel is the same, so it may not do more work on one engine than on the other: TCG's processor claims flaws that
@@ -20,6 +27,9 @@ export const ENGINE_TITLES: Readonly<Record<Engine, string>> = { native: 'native
 const APPEND = 'console=ttyS0 quiet mitigations=off panic=-1';
 const QEMU = 'qemu-system-x86_64';
 const MAIN = join(import.meta.dirname, '../dist/cli/main.js');
+const PAGE = join(import.meta.dirname, 'page/machine.ts');
+/** Bytes, and as it is written for a command line. */
+const MEMORY = { bytes: 2 ** 30, option: '1G' } as const;
 
 function qemu(kernel: string, initrd: string, append: string, memory: string): Command {
   return {
@@ -40,6 +50,11 @@ function virts(kernel: string, initrd: string, append: string, memory: string): 
       ...['--kernel', kernel, '--initrd', initrd, '--append', append],
     ],
   };
+}
+
+/** Virts in a page of Chromium. */
+function page(kernel: string, initrd: string, append: string): Command {
+  return { program: process.execPath, args: [PAGE, kernel, initrd, append, String(MEMORY.bytes)] };
 }
 
 /**
@@ -74,7 +89,8 @@ function native(image: BenchImage, enter: boolean): Command {
 /** The command that starts an engine with the guest of the benchmark. `enter`: see `canEnterTree`. */
 export function engineCommand(engine: Engine, guest: Guest, image: BenchImage, enter: boolean): Command {
   if (engine === 'native') return native(image, enter);
-  return (engine === 'tcg' ? qemu : virts)(guest.kernel, image.initrd, APPEND, '1G');
+  if (engine === 'page') return page(guest.kernel, image.initrd, APPEND);
+  return (engine === 'tcg' ? qemu : virts)(guest.kernel, image.initrd, APPEND, MEMORY.option);
 }
 
 /** The command that boots the default guest. */

@@ -1,5 +1,6 @@
 /** The result as a table for a terminal. */
-import type { GroupResult, WorkloadResult } from './result.ts';
+import { type GroupResult, PAGE_TARGET, type WorkloadResult } from './result.ts';
+import { geometricMean } from './statistics.ts';
 
 /** What a result was measured with. */
 export interface Environment {
@@ -90,6 +91,23 @@ function groupRow(group: GroupResult): string[] {
   ];
 }
 
+/** Virts in a page beside Virts in Node, where that was measured. */
+function pageLines(workloads: readonly WorkloadResult[]): string[] {
+  const measured = workloads.flatMap((result) => (result.pageVersusNode === null ? [] : [result]));
+  if (measured.length === 0) return [];
+  const rows = measured.map((result) => [
+    result.name,
+    fixed(result.seconds.virts),
+    fixed(result.seconds.page),
+    times(result.pageVersusNode),
+    result.class === 'compute' ? `<= ${PAGE_TARGET}` : '',
+    verdict(result.pageMet),
+  ]);
+  const mean = geometricMean(measured.map(({ pageVersusNode }) => pageVersusNode as number));
+  rows.push(['geometric mean', '', '', times(mean), '', '']);
+  return ['', ...table([['workload', 'Node s', 'page s', 'times Node', 'target', ''], ...rows])];
+}
+
 function environmentLines(environment: Environment): string[] {
   const refused = environment.refused.length === 0 ? '' : `\n  without ${environment.refused.join(', ')}`;
   return [
@@ -109,6 +127,7 @@ export function report({ environment, workloads, groups }: Result): string {
     ...table([HEAD, ...workloads.map(workloadRow)]),
     '',
     ...table([['geometric mean', 'vs TCG', 'vs native', 'target', ''], ...groups.map(groupRow)]),
+    ...pageLines(workloads),
     ...(problems.length === 0 ? [] : ['', ...problems]),
     '',
   ].join('\n');

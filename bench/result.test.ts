@@ -6,7 +6,7 @@ import { addOutcome, groupResults, noSamples, type WorkloadResult, workloadResul
 import { svg } from './svg.ts';
 import type { Workload, WorkloadClass } from './workloads.ts';
 
-type Rounds = Readonly<Record<Engine, readonly (number | string)[]>>;
+type Rounds = Readonly<Partial<Record<Engine, readonly (number | string)[]>>>;
 
 /** A result from seconds, or the reason of a failure, of each round. */
 function resultOf(of: WorkloadClass, name: string, rounds: Rounds, checksums: Partial<Record<Engine, string>> = {}) {
@@ -46,7 +46,7 @@ test('the ratio is the median of the rounds’ ratios, not the ratio of the medi
   const result = resultOf('compute', 'a', { native: [1, 1, 1], tcg: [10, 2, 3], virts: [5, 2, 1] });
   assert.equal(result.versusTcg, 2);
   assert.equal(result.versusNative, 0.5);
-  assert.deepEqual(result.seconds, { native: 1, tcg: 3, virts: 2 });
+  assert.deepEqual(result.seconds, { native: 1, tcg: 3, virts: 2, page: null });
   assert.equal(result.met, true);
   assert.deepEqual(result.problems, []);
 });
@@ -96,6 +96,28 @@ test('columns of a table', () => {
     ]),
     ['name    n', 'a     100  met'],
   );
+});
+
+test('a page is compared with Node, by the rounds’ ratios, where it was measured', () => {
+  const slow = resultOf('compute', 'slow', { native: [], tcg: [], virts: [1, 2], page: [2, 4] });
+  const fast = resultOf('compute', 'fast', { native: [], tcg: [], virts: [1, 2, 1], page: [1.5, 'lost', 1] });
+  const other = resultOf('float', 'other', { native: [], tcg: [], virts: [1], page: [3] });
+  const without = resultOf('compute', 'without', { native: [], tcg: [1], virts: [1] });
+  const results = [slow, fast, other, without];
+  assert.deepEqual(
+    results.map(({ pageVersusNode, pageMet }) => [pageVersusNode, pageMet]),
+    [
+      [2, false],
+      [1.25, true],
+      [3, null],
+      [null, null],
+    ],
+  );
+  const text = report(resultWith(results));
+  assert.match(text, /^slow +1\.50 +3\.00 +2\.00x +<= 1\.5 +MISSED$/m);
+  assert.match(text, /^fast +1\.00 +1\.25 +1\.25x +<= 1\.5 +met$/m);
+  assert.match(text, /^geometric mean +1\.96x$/m);
+  assert.doesNotMatch(report(resultWith([without])), /times Node/);
 });
 
 test('the report names figures, verdicts and problems', () => {

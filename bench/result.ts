@@ -51,6 +51,9 @@ export interface WorkloadResult {
   readonly versusNative: number | null;
   /** The same as `versusTcg` once both are warm. */
   readonly steadyVersusTcg: number | null;
+  /** How many times as long as in Node it takes in a page, and whether that is within `PAGE_TARGET`. */
+  readonly pageVersusNode: number | null;
+  readonly pageMet: boolean | null;
   /** Of the round with the median warm-up, by engine. */
   readonly warmUp: Readonly<Record<Engine, WarmUp | null>>;
   /** The least `versusTcg`, and whether it is reached; a workload that failed does not reach it. */
@@ -74,6 +77,9 @@ const perEngine = <T>(make: (engine: Engine) => T): Readonly<Record<Engine, T>> 
   Object.fromEntries(ENGINES.map((engine) => [engine, make(engine)])) as unknown as Readonly<Record<Engine, T>>;
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+/** Most times as long as in Node that a compute kernel may take in a page. */
+export const PAGE_TARGET = 1.5;
 
 /** Speed of Virts relative to another engine: the median over the rounds that both finished. */
 function relativeSpeed(samples: WorkloadSamples, other: Engine): number | null {
@@ -104,6 +110,7 @@ export function workloadResult(workload: Workload, samples: WorkloadSamples): Wo
   const problems = problemsOf(samples);
   const versusTcg = relativeSpeed(samples, 'tcg');
   const target = FLOORS[workload.class];
+  const pageVersusNode = relativeSpeed(samples, 'page');
   const failed = samples.virts.failures.length > 0 || problems.some((text) => text.startsWith('the checksums'));
   return {
     name: workload.name,
@@ -114,6 +121,8 @@ export function workloadResult(workload: Workload, samples: WorkloadSamples): Wo
     versusTcg,
     versusNative: relativeSpeed(samples, 'native'),
     steadyVersusTcg: warm.tcg === null || warm.virts === null ? null : warm.tcg.steady / warm.virts.steady,
+    pageVersusNode,
+    pageMet: workload.class !== 'compute' || pageVersusNode === null ? null : pageVersusNode <= PAGE_TARGET,
     warmUp: warm,
     target,
     met: failed ? false : versusTcg === null ? null : versusTcg >= target,

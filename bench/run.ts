@@ -22,6 +22,7 @@ import {
   engineCommand,
   kernelVersion,
   qemuVersion,
+  USUAL_ENGINES,
 } from './engines.ts';
 import { qemuCpu, refusedFeatures } from './features.ts';
 import { type BenchImage, benchImage } from './image.ts';
@@ -34,7 +35,7 @@ import { commandOf, pickWorkloads, type Workload } from './workloads.ts';
 const USAGE = `npm run bench -- [options]
   --only a,b       benchmarks or classes (compute, copy, float, system, programs, shell, boot)
   --rounds N       how often everything is measured (default 3)
-  --engines a,b    of native, tcg, virts (default: all)
+  --engines a,b    of native, tcg, virts, page (default: all but page, which is Virts in Chromium)
   --scale X        do X times the usual amount of work (default 1)
   --limit SECONDS  give a benchmark or a boot up after this time (default 300)
   --json FILE      write the result as JSON
@@ -63,6 +64,7 @@ interface Bench extends Options {
 }
 
 function canRun(bench: Bench, engine: Engine, workload: Workload): boolean {
+  if (engine === 'page') return workload.kind !== 'boot';
   if (engine !== 'native') return true;
   return workload.kind === 'kernel' || (workload.kind === 'script' && bench.enter);
 }
@@ -175,7 +177,7 @@ function positive(name: string, value: string): number {
 }
 
 function engineList(value: string | undefined): readonly Engine[] {
-  const names = value?.split(',') ?? ENGINES;
+  const names = value?.split(',') ?? USUAL_ENGINES;
   const strange = names.find((name) => !ENGINES.includes(name as Engine));
   if (strange !== undefined) throw new VirtsError('usage', `There is no engine '${strange}'.`);
   return ENGINES.filter((engine) => names.includes(engine));

@@ -83,6 +83,24 @@ test('a portable floor imports neither Node nor packages nor extra types', () =>
   ]);
 });
 
+test('what only a browser runs imports packages, but neither Node nor what needs it', () => {
+  const findings = findingsOf({
+    'tsconfig.json': TSCONFIG.replace('"src"]', '"src"],"exclude":["src/browser"]'),
+    'tsconfig.browser.json': TSCONFIG.replace('["src"]', '["src/browser"]'),
+    'src/base/bytes.ts': BYTES,
+    'src/images/a.ts': 'export {};\n',
+    'src/browser/a.ts': "import '@xterm/xterm';\nimport './b.ts';\nimport '../base/bytes.ts';\n",
+    'src/browser/b.ts': "import 'node:fs';\nimport 'path';\nimport '../images/a.ts';\n",
+    'src/cli/c.ts': "import '../browser/a.ts';\n",
+  });
+  assert.deepEqual(findings.toSorted(), [
+    "src/browser/b.ts:1: 'node:fs' is not to be had in a browser",
+    "src/browser/b.ts:2: 'path' is not to be had in a browser",
+    "src/browser/b.ts:3: '../images/a.ts' does not run in a browser",
+    "src/cli/c.ts:1: '../browser/a.ts' is on the floor 'browser', which is above 'cli'",
+  ]);
+});
+
 test('tests may import anything, but nothing may import them, nor what is outside src', () => {
   const findings = findingsOf({
     'src/base/a.test.ts': "import 'node:test';\nimport '../cli/main.ts';\nimport './b.test-helper.ts';\n",

@@ -2,6 +2,7 @@
  * Checks the rules of imports (`docs/decisions/0001-order-of-floors.md`): each floor of `src/` imports only floors below
  * it, the floors that a browser runs import nothing that a browser lacks, and no file imports itself through others.
  */
+import { isBuiltin } from 'node:module';
 import { resolve } from 'node:path';
 import { argv, exit, stderr, stdout } from 'node:process';
 import { type Import, readSourceImports, type SourceImports } from './source-imports.ts';
@@ -25,11 +26,15 @@ export const FLOORS = [
   'sdk',
   'cli',
   'daemon',
+  'browser',
   'console',
 ];
 
 /** What runs in a browser as it stands; `tsconfig.core.json` has the same list. */
 export const PORTABLE = [...FLOORS.slice(0, FLOORS.indexOf('storage')), 'engine/translated', 'snapshot', 'vm', 'sdk'];
+
+/** What only a browser runs: it may use packages and the DOM, and `tsconfig.browser.json` compiles it. */
+const BROWSER = 'browser';
 
 /** What only tests use; it is not published. */
 const TEST_ONLY = /(\.test|\.test-helper|\/fake-timers)\.ts$/;
@@ -43,13 +48,14 @@ function checkTarget(path: string, target: string): string | undefined {
   if (FLOORS.indexOf(floorOf(target)) > FLOORS.indexOf(floorOf(path))) {
     return `is on the floor '${floorOf(target)}', which is above '${floorOf(path)}'`;
   }
-  if (isPortable(path) && !isPortable(target)) return 'does not run in a browser';
+  const inBrowser = isPortable(path) || floorOf(path) === BROWSER;
+  if (inBrowser && !isPortable(target) && floorOf(target) !== BROWSER) return 'does not run in a browser';
   return undefined;
 }
 
-function checkImport(path: string, { target }: Import): string | undefined {
+function checkImport(path: string, { target, specifier }: Import): string | undefined {
   if (target !== undefined) return checkTarget(path, target);
-  if (isPortable(path)) return 'is not to be had in a browser';
+  if (isPortable(path) || (floorOf(path) === BROWSER && isBuiltin(specifier))) return 'is not to be had in a browser';
   return undefined;
 }
 

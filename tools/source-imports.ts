@@ -1,4 +1,5 @@
 /** Lists what each source file of a project imports, as the TypeScript compiler reads it. */
+import { existsSync } from 'node:fs';
 import { posix, relative, sep } from 'node:path';
 import { type Node, type SourceFile, SyntaxKind } from 'typescript/unstable/ast';
 import { isExportDeclaration, isImportDeclaration, isImportTypeNode } from 'typescript/unstable/ast/is';
@@ -49,18 +50,26 @@ function readFile(path: string, source: SourceFile): SourceImports {
   };
 }
 
+/** What the compiler is told of the files: those of Node, and those of a page. */
+const PROJECTS = ['tsconfig.json', 'tsconfig.browser.json'];
+
 /** Reads all files of the project whose `tsconfig.json` stands in `root` (an absolute path). */
 export function readSourceImports(root: string): SourceImports[] {
   const api = new API({ cwd: root });
+  const configs = PROJECTS.map((name) => `${root}/${name}`).filter((config) => existsSync(config));
+  const found = new Map<string, SourceImports>();
   try {
-    const config = `${root}/tsconfig.json`;
-    const project = api.updateSnapshot({ openProjects: [config] }).getProject(config);
-    if (project === undefined) throw new Error(`${config} is not a project`);
-    return project.rootFiles.map((file) => {
-      const source = project.program.getSourceFile(file);
-      if (source === undefined) throw new Error(`${file} cannot be read`);
-      return readFile(relative(root, file).replaceAll(sep, '/'), source);
-    });
+    for (const config of configs) {
+      const project = api.updateSnapshot({ openProjects: [config] }).getProject(config);
+      if (project === undefined) throw new Error(`${config} is not a project`);
+      for (const file of project.rootFiles) {
+        const source = project.program.getSourceFile(file);
+        if (source === undefined) throw new Error(`${file} cannot be read`);
+        const path = relative(root, file).replaceAll(sep, '/');
+        found.set(path, readFile(path, source));
+      }
+    }
+    return [...found.values()];
   } finally {
     api.close();
   }

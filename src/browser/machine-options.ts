@@ -10,4 +10,6 @@ export type BrowserMachineOptions = Omit<MachineOptions, 'gdb'>;
 export interface WorkerStart extends ThreadOptions {
   /** Absent where memory cannot be shared: then the owner sends messages. */
   readonly channel: Channel | undefined;
+  /** The page's `performance.timeOrigin`, from which all workers of a machine count time. */
+  readonly timeOrigin: number;
 }

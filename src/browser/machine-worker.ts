@@ -51,8 +51,9 @@ async function serve(start: WorkerStart): Promise<void> {
   const control = new Int32Array(channel.control as SharedArrayBuffer);
   const ring = openRing(channel.input);
   const output = openRing(channel.output);
-  // Only time since 1970 has the same origin in all workers.
-  const now = start.vcpu === undefined ? () => hostClock.now() : () => hostClock.timeOrigin + hostClock.now();
+  // The clock of each worker counts from the worker's own start.
+  const ahead = hostClock.timeOrigin - start.timeOrigin;
+  const now = () => hostClock.now() + ahead;
   const host = { control, output, post, random, now };
   if (start.channel !== undefined) {
     await serveMachine(start, { ...host, input: ring }, (thread): RunEnd => {

@@ -35,16 +35,17 @@ const translatorWorker = () => new Worker(new URL('./translator-worker.ts', impo
 
 /** The owner's end of a channel, and what starts the machine's threads at its other end. */
 function connect(): Pick<ThreadStarter, 'end' | 'start'> {
+  const { timeOrigin } = performance;
   if (SHARES_MEMORY) {
     const channel = createChannel();
     const start = (options: ThreadOptions) =>
-      thread<ThreadMessage>(machineWorker(), { ...options, channel } satisfies WorkerStart);
+      thread<ThreadMessage>(machineWorker(), { ...options, channel, timeOrigin } satisfies WorkerStart);
     return { end: openOwnerEnd(channel), start };
   }
   const worker = machineWorker();
   return {
     end: createMessagingEnd((message) => worker.postMessage(message)),
-    start: (options) => thread(worker, { ...options, channel: undefined } satisfies WorkerStart),
+    start: (options) => thread(worker, { ...options, channel: undefined, timeOrigin } satisfies WorkerStart),
   };
 }
 
