@@ -28,8 +28,9 @@ export type Ending =
 /** A place where the region may be left: `fill` builds what happens there once it is known what differs from memory. */
 export interface Site {
   readonly effects: BlockEffects;
-  /** Changed in its block before it. */
+  /** Changed in its block before it, and stored there. */
   readonly changes: RegisterSet;
+  readonly stores: RegisterSet;
   fill(dirty: RegisterSet): void;
 }
 
@@ -98,6 +99,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       for (const bases of this.#lookedUp) bases.clear();
     }
     this.#done = 0;
+    this.file.writesThrough = !inLoop;
     this.resumeBlock(effects);
   }
   /** What follows belongs to a block whose instructions were built before. */
@@ -128,7 +130,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
   protected site(fill: (dirty: RegisterSet) => void): void {
     const later = this.hole();
     const { effects } = this.file;
-    this.sites.push({ effects, changes: effects.changes, fill: (dirty) => later(() => fill(dirty)) });
+    const { changes, stores } = effects;
+    this.sites.push({ effects, changes, stores, fill: (dirty) => later(() => fill(dirty)) });
   }
 
   /** Takes `count` instructions off the budget. */

@@ -14,7 +14,7 @@ import { isReturn, offsetAt, shiftAt } from './inlining.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
-import { EMPTY, type RegisterSet, union } from './register-set.ts';
+import { EMPTY, type RegisterSet, union, without } from './register-set.ts';
 import type { Graph, Structure } from './structure.ts';
 
 /** What a region is written for. */
@@ -74,10 +74,10 @@ export class RegionWriter extends ExitBuilder {
         calls: this.#isCall(node),
       })),
     );
-    for (const { effects, changes, fill } of this.sites) {
+    for (const { effects, changes, stores, fill } of this.sites) {
       // Behind a guest call nothing differs.
       const node = this.#effects.indexOf(effects);
-      fill(node < 0 ? EMPTY : union(flow.dirty[node], changes));
+      fill(node < 0 ? EMPTY : union(without(flow.dirty[node], stores), changes));
     }
     for (const { target, fill } of this.#returns) fill(flow.live[target]);
     for (const fill of this.#emptyCaches) fill(() => this.caches.clear(() => false));
