@@ -37,8 +37,9 @@ export interface Site {
 /** Helpers that load MXCSR. */
 const RESTORING = /^f?xrstor$/;
 
-/** Page cache of addresses without a base register. */
+/** Page caches of addresses without a base register, and of locked accesses, which look each page up. */
 const NO_BASE = 16;
+const LOCKED = 17;
 
 export abstract class RegionBuilder extends InstructionBuilder {
   protected readonly file: RegisterFile;
@@ -379,24 +380,17 @@ export abstract class RegionBuilder extends InstructionBuilder {
       this.leaveIf(this.eqz(host), () => this.fault());
       return host;
     };
-    // One look-up is little beside the operation.
-    if ((flags & MEMORY_ACCESS.locked) !== 0)
-      return this.#lookUp(
-        linear,
-        accessed,
-        write,
-        () => missed('translateInPlace'),
-        () => {},
-      );
+    // Beside a locked operation one look-up is little, and whether the access is aligned is part of it.
+    const locked = (flags & MEMORY_ACCESS.locked) !== 0;
     const base = this.#baseOf(linear);
-    const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
+    const cache = this.caches.of(locked ? LOCKED : base < 0 ? NO_BASE : base, write);
     const slow = () => {
       const host = missed('lookUpInPlace');
       this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
       this.set(cache.addend, this.sub(host, this.wrap(linear)));
     };
-    if (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base)) {
-      this.#lookedUp[write ? 1 : 0].add(base);
+    if (locked || (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base))) {
+      if (!locked) this.#lookedUp[write ? 1 : 0].add(base);
       this.#lookUp(linear, accessed, write, cache, () => {
         this.set(cache.page, this.i64(TLB_INVALID_PAGE));
         this.set(cache.addend, this.sub(missed('translateInPlace'), this.wrap(linear)));
