@@ -9,6 +9,7 @@ import { type Channel, kick } from '../sdk/worker-channel.ts';
 import { createMachineTarget } from '../vm/gdb/machine-target.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
+import { preferHugePages } from './huge-pages.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
@@ -55,6 +56,7 @@ await serveMachine(
     post: (message) => parentPort?.postMessage(message),
     now: options.vcpu === undefined ? () => hostClock.now() : processTime,
     random: (bytes) => void randomFillSync(bytes),
+    memoryMade: preferHugePages,
   },
   (thread) => {
     if (options.gdb !== undefined) return runDebugged(thread, options.gdb);

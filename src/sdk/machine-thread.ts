@@ -44,6 +44,8 @@ export interface ThreadHost {
   now(): number;
   /** Fills memory that may be shared. */
   random(bytes: Uint8Array): void;
+  /** As in the machine's options. */
+  memoryMade?(memory: WebAssembly.Memory): void;
 }
 
 /** A machine that is about to run. */
@@ -68,6 +70,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
     hostNow: () => host.now() * 1e6,
     epoch: Date.now(),
     random: host.random,
+    memoryMade: (memory) => host.memoryMade?.(memory),
     serial: { write },
     ...(options.debugLog
       ? {

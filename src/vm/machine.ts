@@ -59,6 +59,8 @@ export interface MachineOptions {
   /** Milliseconds since 1970 at the machine's time 0. */
   readonly epoch: number;
   random(bytes: Uint8Array): void;
+  /** Called in the first thread with the memory of the machine, before anything is in it. */
+  memoryMade?(memory: WebAssembly.Memory): void;
   /** First serial port, transmit side. */
   readonly serial: SerialBackend;
   /** The first serial port has room for input again. */
@@ -164,6 +166,7 @@ export function createMachine(options: MachineOptions): Machine {
   const log = options.log ?? (() => {});
   const { thread } = options;
   const memory = thread?.memory ?? createSharedMemory();
+  if ((thread?.number ?? 0) === 0) options.memoryMade?.(memory);
   const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
   const pool = createFramePool(arena);
   const threads =

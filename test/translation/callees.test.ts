@@ -75,6 +75,21 @@ for (const [engine, translation] of [...ENGINES, VERIFIED]) {
     assert.equal(guest.readQuad(AT.stack - 8), BigInt(guest.labels.after));
   });
 
+  test(`a callee that jumps to another, as stubs of shared libraries do, returns where that does (${engine})`, () => {
+    const guest = guestWith(
+      `cmp ecx, ${CHANGE}; mov rsi, r9; cmove rsi, r10; mov [data], rsi; call stub; add rbx, 1; jmp after; elsewhere: add rbx, 9`,
+      {
+        [FAR]: 'stub: endbr64; jmp qword [data]',
+        [OTHER]: 'most: add rax, 1; ret',
+        [OTHER + 0x1000]: 'once: mov [rsp], r11; add rax, 3; ret',
+      },
+    );
+    guest.set({ r9: BigInt(guest.labels.most), r10: BigInt(guest.labels.once), r11: BigInt(guest.labels.elsewhere) });
+    assert.equal(guest.go(AT.code), 'halted');
+    assert.deepEqual([guest.get('rax'), guest.get('rbx')], [BigInt(ROUNDS + 2), BigInt(ROUNDS + 8)]);
+    assert.equal(guest.get('rsp'), BigInt(AT.stack));
+  });
+
   test(`a callee that returns elsewhere is followed (${engine})`, () => {
     const guest = guestWith(
       `mov rdx, after; cmp ecx, ${CHANGE}; mov rsi, elsewhere; cmove rdx, rsi; call callee; jmp after; elsewhere: add rbx, 9`,

@@ -7,7 +7,7 @@ import { MEMORY_ACCESS } from '../../isa/access.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
 import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
-import { TLB_ENTRY } from '../../memory/tlb.ts';
+import { TLB_ENTRY, TLB_INVALID_PAGE, TLB_MASK } from '../../memory/tlb.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
@@ -15,7 +15,7 @@ import type { ColdExitCode } from './cold-exit.ts';
 import type { BlockEffects } from './data-flow.ts';
 import { imageOf, joinFlags, type PendingFlags, pendingCondition, pendingFlag } from './flags.ts';
 import { TranslatorOperand } from './operand.ts';
-import { PageCaches } from './page-cache.ts';
+import { type PageCache, PageCaches } from './page-cache.ts';
 import type { RegionInstruction } from './region.ts';
 import { RegisterFile } from './register-file.ts';
 import { type RegisterSet, XMM } from './register-set.ts';
@@ -28,16 +28,18 @@ export type Ending =
 /** A place where the region may be left: `fill` builds what happens there once it is known what differs from memory. */
 export interface Site {
   readonly effects: BlockEffects;
-  /** Changed in its block before it. */
+  /** Changed in its block before it, and stored there. */
   readonly changes: RegisterSet;
+  readonly stores: RegisterSet;
   fill(dirty: RegisterSet): void;
 }
 
 /** Helpers that load MXCSR. */
 const RESTORING = /^f?xrstor$/;
 
-/** Page cache of addresses without a base register. */
+/** Page caches of addresses without a base register, and of locked accesses, which look each page up. */
 const NO_BASE = 16;
+const LOCKED = 17;
 
 export abstract class RegionBuilder extends InstructionBuilder {
   protected readonly file: RegisterFile;
@@ -45,8 +47,11 @@ export abstract class RegionBuilder extends InstructionBuilder {
   protected readonly sites: Site[] = [];
   protected readonly budget: Variable;
   protected readonly ipBase: Variable;
+  readonly #tlbBase: Variable;
   /** Registers that are loaded from memory in the region: the page behind one is another each time. */
   readonly #loaded: ReadonlySet<number>;
+  /** RBP points into the stack. */
+  readonly #framePointer: boolean;
   #inLoop = false;
   /** Bases whose page caches, for reads and for writes, were filled off the register as it is now. */
   readonly #lookedUp = [new Set<number>(), new Set<number>()] as const;
@@ -63,13 +68,16 @@ export abstract class RegionBuilder extends InstructionBuilder {
     signatures: (callee: string) => Signature,
     helpers: (name: string) => Helper,
     loadedRegisters: ReadonlySet<number>,
+    framePointer: boolean,
   ) {
     super(HANDLER, signatures, helpers);
     this.file = new RegisterFile(this, this.cpu);
     this.caches = new PageCaches(this);
     this.budget = this.variable('i32');
     this.ipBase = this.variable('i64');
+    this.#tlbBase = this.variable('i32');
     this.#loaded = loadedRegisters;
+    this.#framePointer = framePointer;
   }
 
   /** Leaves the region before the instruction at `offset`, `done` instructions after the budget was last brought up to date. */
@@ -92,6 +100,7 @@ export abstract class RegionBuilder extends InstructionBuilder {
       for (const bases of this.#lookedUp) bases.clear();
     }
     this.#done = 0;
+    this.file.writesThrough = !inLoop;
     this.resumeBlock(effects);
   }
   /** What follows belongs to a block whose instructions were built before. */
@@ -122,7 +131,8 @@ export abstract class RegionBuilder extends InstructionBuilder {
   protected site(fill: (dirty: RegisterSet) => void): void {
     const later = this.hole();
     const { effects } = this.file;
-    this.sites.push({ effects, changes: effects.changes, fill: (dirty) => later(() => fill(dirty)) });
+    const { changes, stores } = effects;
+    this.sites.push({ effects, changes, stores, fill: (dirty) => later(() => fill(dirty)) });
   }
 
   /** Takes `count` instructions off the budget. */
@@ -370,39 +380,28 @@ export abstract class RegionBuilder extends InstructionBuilder {
       this.leaveIf(this.eqz(host), () => this.fault());
       return host;
     };
-    // One look-up is little beside the operation.
-    if ((flags & MEMORY_ACCESS.locked) !== 0)
-      return this.#lookUp(
-        linear,
-        accessed,
-        write,
-        () => missed('translateInPlace'),
-        () => {},
-      );
+    // Beside a locked operation one look-up is little, and whether the access is aligned is part of it.
+    const locked = (flags & MEMORY_ACCESS.locked) !== 0;
     const base = this.#baseOf(linear);
-    const cache = this.caches.of(base < 0 ? NO_BASE : base, write);
-    if (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base)) {
-      this.#lookedUp[write ? 1 : 0].add(base);
-      return this.#lookUp(
-        linear,
-        accessed,
-        write,
-        () => missed('translateInPlace'),
-        (addend) => {
-          this.set(cache.page, accessed());
-          this.set(cache.addend, addend);
-        },
-      );
+    const cache = this.caches.of(locked ? LOCKED : base < 0 ? NO_BASE : base, write);
+    const slow = () => {
+      const host = missed('lookUpInPlace');
+      this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
+      this.set(cache.addend, this.sub(host, this.wrap(linear)));
+    };
+    if (locked || (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base))) {
+      if (!locked) this.#lookedUp[write ? 1 : 0].add(base);
+      this.#lookUp(linear, accessed, write, cache, () => {
+        this.set(cache.page, this.i64(TLB_INVALID_PAGE));
+        this.set(cache.addend, this.sub(missed('translateInPlace'), this.wrap(linear)));
+      });
+    } else {
+      const looked = this.#inLoop && base !== GPR.rsp;
+      const next = looked ? () => this.#lookUp(linear, accessed, write, cache, slow) : slow;
+      this.plainIf(this.eqz(this.caches.fits(cache, linear, bytes)), next, undefined, 'unlikely');
     }
-    return this.caches.hostAddress(cache, linear, bytes, () => {
-      const slow = () => {
-        const host = missed('lookUpInPlace');
-        this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
-        return host;
-      };
-      if (!this.#inLoop || base === GPR.rsp) return slow();
-      return this.#lookUp(linear, accessed, write, slow, () => this.set(cache.page, accessed()));
-    });
+    // Added behind the join, where V8 knows that the upper half is clear.
+    return this.add(this.wrap(linear), this.get(cache.addend));
   }
   /** Forgets that a page was looked up for a general register. */
   #forgetPage(base: number): void {
@@ -410,13 +409,17 @@ export abstract class RegionBuilder extends InstructionBuilder {
   }
   /** Whether accesses off a base are likely to be in the page of the last one. */
   #staysInPage(base: number): boolean {
-    if (base === GPR.rsp || base === GPR.rbp) return true;
+    if (base === GPR.rsp || (base === GPR.rbp && this.#framePointer)) return true;
     return this.#inLoop && !this.#loaded.has(base);
   }
-  /** Address of the TLB's entry for a linear address. */
+  /** Address of the TLB's entry for a linear address. In a mode without a TLB the table has as many entries, all empty. */
   #tlbEntry(linear: Value): Value {
-    const index = this.and(this.wrap(this.shrU(linear, this.i64(7))), this.field('tlbMask'));
-    return this.add(index, this.field('tlbBase'));
+    const index = this.and(this.shrU(this.wrap(linear), this.i32(7)), this.i32(TLB_MASK));
+    return this.add(index, this.get(this.#tlbBase));
+  }
+  /** To be built where the region is entered, and where another TLB may be in use than before. */
+  protected loadTlbBase(): void {
+    this.set(this.#tlbBase, this.field('tlbBase'));
   }
   /** Page caches on entry: that of the stack is what the TLB has for it, for almost every region begins with the stack. */
   protected fillCaches(): void {
@@ -429,20 +432,15 @@ export abstract class RegionBuilder extends InstructionBuilder {
       return true;
     });
   }
-  #lookUp(
-    linear: Value,
-    accessed: () => Value,
-    write: boolean,
-    missed: () => Value,
-    found: (addend: Value) => void,
-  ): Value {
+  /** Fills a page cache from the TLB, or does what is to be done where that does not have the page. */
+  #lookUp(linear: Value, accessed: () => Value, write: boolean, cache: PageCache, missed: () => void): void {
     const entry = this.#tlbEntry(linear);
-    return this.choose(
-      this.eq(this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read), accessed()),
+    const page = this.loadHost('i64.load', entry, write ? TLB_ENTRY.write : TLB_ENTRY.read);
+    this.plainIf(
+      this.eq(page, accessed()),
       () => {
-        const addend = this.loadHost('i32.load', entry, TLB_ENTRY.addend);
-        found(addend);
-        return this.add(this.wrap(linear), addend);
+        this.set(cache.page, page);
+        this.set(cache.addend, this.loadHost('i32.load', entry, TLB_ENTRY.addend));
       },
       missed,
       'likely',

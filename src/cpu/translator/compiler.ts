@@ -5,6 +5,7 @@
 import type { Signature } from '../../ir/node.ts';
 import type { Decoder } from '../../isa/decoder.ts';
 import type { Helper } from '../../isa/helpers.ts';
+import { GPR } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { encodeModule, SELF } from '../interpreter/function-module.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
@@ -104,6 +105,20 @@ function registersLoaded(blocks: readonly RegionBlock[]): Set<number> {
   return loaded;
 }
 
+/** Whether RBP is given the stack pointer, or becomes it. */
+function hasFramePointer(blocks: readonly RegionBlock[]): boolean {
+  return blocks.some(({ instructions }) =>
+    instructions.some(({ instruction }) => {
+      const { name } = instruction.encoding.definition;
+      const [to, from] = instruction.operands;
+      if (name === 'leave' || name === 'enter') return true;
+      if (to?.kind !== 'gpr' || to.index !== GPR.rbp || to.size < 4) return false;
+      if (name === 'mov') return from.kind === 'gpr' && from.index === GPR.rsp;
+      return name === 'lea' && from.kind === 'memory' && from.base === GPR.rsp;
+    }),
+  );
+}
+
 function plan(request: RegionRequest, decode: Decoder): Omit<RegionPlan, 'frame'> {
   const blocks = decodeBlocks(request, decode);
   const index = new Map(blocks.map((block, i) => [block.offset, i]));
@@ -111,8 +126,11 @@ function plan(request: RegionRequest, decode: Decoder): Omit<RegionPlan, 'frame'
   const { graph, structure } = analyseReducible({ successors });
   const inLoop = nodesInLoops(graph, structure);
   const { mode, cell, checked, interpreter } = request;
-  const loadedRegisters = registersLoaded(blocks);
-  return { mode, cell, checked, interpreter, blocks, graph, structure, inLoop, loadedRegisters };
+  return {
+    ...{ mode, cell, checked, interpreter, blocks, graph, structure, inLoop },
+    loadedRegisters: registersLoaded(blocks),
+    framePointer: hasFramePointer(blocks),
+  };
 }
 
 export function createCompiler(options: CompilerOptions): (request: RegionRequest) => RegionReply {

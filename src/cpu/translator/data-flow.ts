@@ -10,8 +10,10 @@ export interface BlockEffects {
   uses: RegisterSet;
   /** Written on every path through the block. */
   defines: RegisterSet;
-  /** Written on some path. */
+  /** Written on some path, and not to the state block at once. */
   changes: RegisterSet;
+  /** Written to the state block too, on every path. */
+  stores: RegisterSet;
 }
 
 export interface FlowNode {
@@ -34,7 +36,7 @@ function solveDirty(nodes: readonly FlowNode[]): RegisterSet[] {
     changed = false;
     nodes.forEach(({ effects, successors, calls }, at) => {
       if (calls) return;
-      const out = union(dirty[at], effects.changes);
+      const out = union(without(dirty[at], effects.stores), effects.changes);
       for (const next of successors) {
         const merged = union(dirty[next], out);
         if (same(merged, dirty[next])) continue;

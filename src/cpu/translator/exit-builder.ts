@@ -41,9 +41,10 @@ export abstract class ExitBuilder extends RegionBuilder {
     signatures: (callee: string) => Signature,
     helpers: (name: string) => Helper,
     loadedRegisters: ReadonlySet<number>,
+    framePointer: boolean,
     cell: number,
   ) {
-    super(signatures, helpers, loadedRegisters);
+    super(signatures, helpers, loadedRegisters, framePointer);
     this.#cell = cell;
     this.#exit = this.variable('i64');
     this.switchTarget = this.variable('i64');

@@ -50,7 +50,10 @@ export function createCopies(entry: number, block: (offset: number) => CalleeBlo
     }
   }
 
-  /** Offsets of a callee's blocks, if it is small, all of it is known, and it returns. */
+  /**
+   * Offsets of a callee's blocks, if it is small, all of it is known, and it returns: by itself, or by way of what it jumps
+   * to, as a stub of a shared library does.
+   */
   function measure(callee: number, room: number): number[] | undefined {
     const seen = new Set<number>();
     const waiting = [callee];
@@ -63,10 +66,7 @@ export function createCopies(entry: number, block: (offset: number) => CalleeBlo
       if (found === undefined) continue;
       count += found.instructions.length;
       if (count > Math.min(room, CALLEE_INSTRUCTIONS)) return undefined;
-      if (found.ending === 'dynamic') {
-        if (!isReturn(found.instructions)) return undefined;
-        returns = true;
-      }
+      if (found.ending === 'dynamic') returns = true;
       waiting.push(...found.successors);
     }
     return returns ? [...seen] : undefined;

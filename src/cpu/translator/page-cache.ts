@@ -36,28 +36,12 @@ export class PageCaches {
    * Whether an access is all in the cached page (i32). One of up to 8 bytes must be aligned for that, so that one mask tells
    * both; vectors often are not.
    */
-  #fits({ page }: PageCache, linear: Value, bytes: number): Value {
+  fits({ page }: PageCache, linear: Value, bytes: number): Value {
     const b = this.#b;
     const aligned = bytes <= 8 && (bytes & (bytes - 1)) === 0;
     const inPage = b.eq(b.and(linear, b.i64(aligned ? -4096 | (bytes - 1) : -4096)), b.get(page));
     if (aligned) return inPage;
     return b.and(inPage, b.leU(b.and(b.wrap(linear), b.i32(4095)), b.i32(4096 - bytes)));
-  }
-
-  /** Host address of `linear` if all of the access is in the cached page, else what `missed` gives. */
-  hostAddress(cache: PageCache, linear: Value, bytes: number, missed: () => Value): Value {
-    const b = this.#b;
-    const { addend } = cache;
-    return b.choose(
-      this.#fits(cache, linear, bytes),
-      () => b.add(b.wrap(linear), b.get(addend)),
-      () => {
-        const host = missed();
-        b.set(addend, b.sub(host, b.wrap(linear)));
-        return host;
-      },
-      'likely',
-    );
   }
 
   /** Empties all caches but those that `fill` fills. */

@@ -11,6 +11,9 @@ import { resumes, transfers } from './system.ts';
 export const REGION_BLOCKS = 96;
 export const REGION_INSTRUCTIONS = 400;
 
+/** Linear pages around its own in which a region may have code without regard to how many it has. */
+const REACH = 8;
+
 /** A decoded instruction. Offsets count from the start of the page that the region is entered in. */
 export interface RegionInstruction {
   readonly instruction: Instruction;
@@ -18,7 +21,8 @@ export interface RegionInstruction {
 }
 
 /**
- * Why a block ends: a relative jump, a call, a return or jump to an address that is computed, what cannot be translated,
+ * Why a block ends: a relative jump, a call (or a jump out of a callee that is part of the region, to code that returns where
+ * the callee does), a return or jump to an address that is computed, what cannot be translated,
  * a call of code that is part of the region and the return from there (`enters`, `returns`, see `inlining.ts`), a change of
  * what may be done (`resumes`) or of the mode (`transfer`, see `system.ts`), or just because what follows is a
  * block of its own. `switch` is no code of the guest: see `SWITCH`.
@@ -63,8 +67,8 @@ export interface Region {
 }
 
 export interface RegionSource {
-  /** What was executed from an offset on, in straight line; `copied`: for a copy of a callee, which may be far away. */
-  find(offset: number, copied: boolean): KnownCode | undefined;
+  /** What was executed from an offset on, in straight line. */
+  find(offset: number): KnownCode | undefined;
   translatable(instruction: Instruction): boolean;
   /** Whether what follows is to be left to a region that begins there already. */
   stopsAt(code: KnownCode): boolean;
@@ -127,8 +131,8 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
   const rests = new Map<number, KnownCode>();
   const callees = new Map<number, KnownCode | undefined>();
   const find = (offset: number, copied: boolean): KnownCode | undefined => {
-    if (!copied) return source.find(offset, false);
-    if (!callees.has(offset)) callees.set(offset, source.find(offset, true));
+    if (!copied) return source.find(offset);
+    if (!callees.has(offset)) callees.set(offset, source.find(offset));
     return callees.get(offset);
   };
   const lookUp = (offset: number, copied: boolean): KnownCode | undefined => {
@@ -148,6 +152,7 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
     if (known.has(place)) continue;
     if (known.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
     const shift = shiftAt(place);
+    if (shift === 0 && isFar(place) && !fewPages([...known.keys()].map(offsetAt), [place])) continue;
     const code = lookUp(offsetAt(place), shift !== 0);
     if (code === undefined || code.instructions.length === 0) continue;
     const block = cut(code, source, nowhere);
@@ -166,6 +171,9 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
   if (!known.has(entry)) return undefined;
   return { blocks: connect(known, source, copies), sources: new Set([...known.values()].map(({ block }) => block)) };
 }
+
+/** Whether code lies so far from the entry that it only belongs to the region if that has few pages. */
+const isFar = (offset: number): boolean => Math.abs(Math.floor(offset / PAGE_SIZE)) > REACH;
 
 /** Whether what a region has and what is to come in lies in few enough pages. */
 function fewPages(there: readonly number[], coming: readonly number[]): boolean {
@@ -188,11 +196,13 @@ function connect(
     const end = block.end + shift;
     const common = { ...block, bytes: code.bytes.subarray(0, end - place), offset: place, end };
     const copy = block.ending === 'call' ? copies.known(end) : undefined;
-    const back = isReturn(block.instructions) ? copies.returnOf(place) : undefined;
+    const back = block.ending === 'dynamic' ? copies.returnOf(place) : undefined;
     if (copy !== undefined && known.has(copy)) {
       blocks.set(place, { ...common, ending: 'enters', successors: [copy] });
     } else if (back !== undefined && known.has(back)) {
-      blocks.set(place, { ...common, ending: 'returns', successors: [back] });
+      // What a copy jumps to returns where the copy would.
+      const ending = isReturn(block.instructions) ? 'returns' : 'call';
+      blocks.set(place, { ...common, ending, successors: [back] });
     } else {
       const jumps = block.ending === 'dynamic' && shift === 0;
       const computed = jumps ? source.targets(code).filter((next) => known.has(next)) : [];

@@ -1,14 +1,14 @@
 /** The guest registers of a region as WebAssembly locals, and what each block does with them. */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value, Variable } from '../../ir/node.ts';
-import { gprOffset, VCPU, xmmOffset } from '../../isa/state.ts';
+import { GPR, gprOffset, VCPU, xmmOffset } from '../../isa/state.ts';
 import type { BlockEffects } from './data-flow.ts';
 import { type JoinedFlags, STORED } from './flags.ts';
 import { EMPTY, listRegisters, type RegisterSet, union, XMM } from './register-set.ts';
 
 const FLAGS: RegisterSet = { registers: 0, flags: true };
 
-export const noEffects = (): BlockEffects => ({ uses: EMPTY, defines: EMPTY, changes: EMPTY });
+export const noEffects = (): BlockEffects => ({ uses: EMPTY, defines: EMPTY, changes: EMPTY, stores: EMPTY });
 
 export class RegisterFile {
   readonly #b: Builder;
@@ -20,6 +20,11 @@ export class RegisterFile {
   readonly #flagB: Variable;
   /** Of the block that is being built. */
   effects: BlockEffects = noEffects();
+  /**
+   * Registers go to the state block whenever they are written: for what runs once in a region that is cheaper than to keep
+   * them for every exit. Loops keep them, and the stack pointer changes too often.
+   */
+  writesThrough = false;
   /** Not 0 where what is being built may be jumped over inside its instruction. */
   conditional = 0;
 
@@ -50,11 +55,15 @@ export class RegisterFile {
     return this.#b.get(this.#local(position));
   }
   set(position: number, value: Value): void {
-    const bit = 1 << position;
+    const register: RegisterSet = { registers: 1 << position, flags: false };
     if (this.conditional > 0) this.#noteUse(position);
-    else this.#define({ registers: bit, flags: false });
-    this.effects.changes = union(this.effects.changes, { registers: bit, flags: false });
+    else this.#define(register);
     this.#b.set(this.#local(position), value);
+    if (!this.writesThrough || position === GPR.rsp) this.effects.changes = union(this.effects.changes, register);
+    else {
+      this.store(register);
+      if (this.conditional === 0) this.effects.stores = union(this.effects.stores, register);
+    }
   }
   #define(what: RegisterSet): void {
     this.effects.defines = union(this.effects.defines, what);

@@ -43,14 +43,11 @@ const STRING = /^(movs|stos|lods|scas|cmps)[bwdq]$/;
 /** What accesses memory in a segment that may be overridden, without an operand that says so. */
 const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
 
-/** Linear pages around its own that a region may reach; copies of callees come from anywhere. */
-const REACH = 8;
-
 /**
  * Instructions of a region that others may contain again. A larger one is left for by a jump, or a large function would be
  * translated again and again for every place in it that is returned to.
  */
-const REPEATED = 48;
+const REPEATED = 180;
 
 /** Whether a data access through a memory operand needs no check of its segment. Protected mode never writes through CS. */
 function flatOperands(instruction: Instruction, mode: ShapeMode): boolean {
@@ -161,9 +158,8 @@ export function createTranslator(parts: TranslatorParts): Translator {
   function form({ block, modeKey, ipBase, pageAt }: HotCode, mode: ShapeMode): Region | undefined {
     const low = Number(BigInt.asIntN(32, ipBase));
     return formRegion(block.start, {
-      find(offset, copied) {
+      find(offset) {
         const distance = Math.floor(offset / PAGE_SIZE);
-        if (!copied && Math.abs(distance) > REACH) return undefined;
         const page = distance === 0 ? block.page : pageAt(distance);
         const known = page < 0 ? undefined : blocks.describe(page, offset - distance * PAGE_SIZE, modeKey, distance);
         if (known === undefined) return undefined;

@@ -14,7 +14,7 @@ import { isReturn, offsetAt, shiftAt } from './inlining.ts';
 import { flagsNeeded } from './liveness.ts';
 import { type RegionBlock, SWITCH } from './region.ts';
 import { noEffects } from './register-file.ts';
-import { EMPTY, type RegisterSet, union } from './register-set.ts';
+import { EMPTY, type RegisterSet, union, without } from './register-set.ts';
 import type { Graph, Structure } from './structure.ts';
 
 /** What a region is written for. */
@@ -28,6 +28,8 @@ export interface RegionPlan {
   readonly inLoop: readonly boolean[];
   /** Registers that hold addresses loaded from memory. */
   readonly loadedRegisters: ReadonlySet<number>;
+  /** RBP is made of the stack pointer in it, as compilers use it with frame pointers and as any other register without. */
+  readonly framePointer: boolean;
   /** Address of the region's cells, and whether the first has to be looked at on entry. The others are for its links. */
   readonly cell: number;
   readonly checked: boolean;
@@ -52,7 +54,7 @@ export class RegionWriter extends ExitBuilder {
   readonly #rights: Variable;
 
   constructor(signatures: (callee: string) => Signature, helpers: (name: string) => Helper, plan: RegionPlan) {
-    super(signatures, helpers, plan.loadedRegisters, plan.cell);
+    super(signatures, helpers, plan.loadedRegisters, plan.framePointer, plan.cell);
     this.#plan = plan;
     this.#index = new Map(plan.blocks.map((block, i) => [block.offset, i]));
     this.#flagsLive = flagsNeeded(plan.blocks, plan.graph, plan.structure);
@@ -72,10 +74,10 @@ export class RegionWriter extends ExitBuilder {
         calls: this.#isCall(node),
       })),
     );
-    for (const { effects, changes, fill } of this.sites) {
+    for (const { effects, changes, stores, fill } of this.sites) {
       // Behind a guest call nothing differs.
       const node = this.#effects.indexOf(effects);
-      fill(node < 0 ? EMPTY : union(flow.dirty[node], changes));
+      fill(node < 0 ? EMPTY : union(without(flow.dirty[node], stores), changes));
     }
     for (const { target, fill } of this.#returns) fill(flow.live[target]);
     for (const fill of this.#emptyCaches) fill(() => this.caches.clear(() => false));
@@ -114,6 +116,7 @@ export class RegionWriter extends ExitBuilder {
     this.file.load(live);
     this.loadFloatReady();
     this.setConstants();
+    this.loadTlbBase();
     this.fillCaches();
     if (!blocks.some(({ ending }, node) => ending === 'resumes' || this.#isCall(node))) return;
     this.set(this.#key, this.modeAndGeneration());
@@ -250,6 +253,7 @@ export class RegionWriter extends ExitBuilder {
     const rights = this.epochAndRights();
     this.plainIf(this.ne(rights, this.get(this.#rights)), () => {
       this.set(this.#rights, rights);
+      this.loadTlbBase();
       this.#emptyCaches.push(this.hole());
     });
     this.#go(node, after);
@@ -320,7 +324,7 @@ export class RegionWriter extends ExitBuilder {
     const { offsets } = VCPU;
     const cpu = this.cpu;
     const { blocks, frame } = this.#plan;
-    const after = blocks[node].end;
+    const [after] = blocks[node].successors;
     this.storeState(ip);
     const depth = this.loadHost('i32.load', cpu, offsets.depth);
     const left = this.sub(depth, this.i32(frame));
