@@ -7,6 +7,7 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
   process.exit(12);
 }
 
+await import('./engine-flags.ts');
 const { main, reportError } = await import('./program.ts');
 const { startMachine } = await import('./start-machine.ts');
 

@@ -56,7 +56,7 @@ test('a request wakes the translator', async () => {
   await withTranslator(async (compiler, _worker, words) => {
     compiler.post(request(1, SPIN));
     await reply(compiler);
-    while (Atomics.load(words, 2) === 0) await turn();
+    while (Atomics.load(words, 1) === 0) await turn();
     compiler.post(request(2, SPIN));
     assert.equal((await reply(compiler)).id, 2);
   });

@@ -22,13 +22,6 @@ function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   }
 }
 
-/**
- * Code before it is optimised would count what its calls through the table lead to, to have it copied there: but every
- * function has a module of its own, and none of another can be copied. It took 8 % of the time of a program's first run.
- */
-setFlagsFromString('--no-wasm-inlining');
-setFlagsFromString('--no-wasm-inlining-call-indirect');
-
 try {
   serveCompiler(
     workerData as readonly TranslatorLink[],

@@ -33,6 +33,8 @@ function createArena(buffer: SharedArrayBuffer, number: number) {
   return {
     buffer,
     end,
+    // Each has an arena of its own, and makes everything in it.
+    thread: 0,
     allocate(size: number, align = 64): number {
       const at = Math.ceil(next / align) * align;
       next = at + size;

@@ -1,5 +1,6 @@
 /** A vCPU of the translating engine with RAM, a device, descriptors and page tables around it, for tests. */
 import { writeFlags } from '../../cpu/flags.ts';
+import { DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
 import type { CompilerPort } from '../../cpu/translator/compiler.ts';
 import { CR0, CR4, EFER, NO_FAULT, SEGMENT } from '../../isa/state.ts';
 import { type Arena, createArena } from '../../memory/arena.ts';
@@ -10,6 +11,7 @@ import { createPhysicalMap, type MapEvents, type PhysicalMap } from '../../memor
 import type { VcpuEnvironment } from './environment.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
 import { createVcpu, type Translation } from './vcpu.ts';
+import { placeVcpu } from './vcpu-place.ts';
 
 /** Guest-physical addresses. RAM ends at `device`, where everything further is one device. */
 export const PLACE = {
@@ -94,7 +96,9 @@ export function createRig(options: RigOptions = {}) {
     arena,
     map,
     instructionSet: options.instructionSet ?? x86,
-    recordBytes: options.recordBytes,
+    ...(options.recordBytes !== undefined && {
+      place: placeVcpu(arena, options.recordBytes, DEFAULT_CODE_LIMITS.cellBytes),
+    }),
     translation: options.translation,
     compiler: options.compiler,
     environment: {
