@@ -91,6 +91,8 @@ export interface CpuContext {
    * PCID), CR4, EFER, EFLAGS.TF/AC/VM, DR7. `modeKey(state)` and the TLB in use are to be looked up anew.
    */
   modeChanged(): void;
+  /** A serialising instruction: code that other vCPUs have changed is as they left it from here on (SDM vol. 3A 9.1.3). */
+  serialize?(): void;
   /** An interrupt may have become deliverable, or the vCPU stopped running: the engine looks after this instruction. */
   signal(): void;
   /** Whether an interrupt would be taken with IF set; where absent, the engine is made to look whenever IF rises. */

@@ -128,6 +128,7 @@ function portFunctions(context: CpuContext) {
 function identificationFunctions(context: CpuContext) {
   return {
     cpuid: () => {
+      context.serialize?.();
       const { gpr } = context.state;
       const result = cpuid(context, Number(gpr[0] & 0xffff_ffffn), Number(gpr[1] & 0xffff_ffffn));
       // RAX, RBX, RCX, RDX by register number.

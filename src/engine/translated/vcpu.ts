@@ -336,6 +336,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       tlb.flush(kind, address, pcid);
     },
     modeChanged,
+    serialize: takeChanges,
     signal,
     interruptWaits() {
       if (state.interruptShadow === SHADOW.sti) state.shadowBudget = state.budget - countBefore(state.current) - 1;
