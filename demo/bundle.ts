@@ -1,5 +1,4 @@
 /** Bundles pages and all that they load, in memory. */
-import { relative } from 'node:path';
 import { build } from 'vite';
 
 /** Files of a bundle, by path without a leading slash. */
@@ -18,7 +17,7 @@ export async function bundlePages(root: string, pages: readonly string[]): Promi
   if (!('output' in built)) throw new TypeError('the bundler made more than one bundle');
   return new Map(
     built.output.map((file) => [
-      relative('.', file.fileName),
+      file.fileName,
       file.type === 'chunk' ? file.code : (file.source as string | Uint8Array),
     ]),
   );

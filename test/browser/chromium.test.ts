@@ -92,6 +92,23 @@ describe('a page in Chromium', { skip, concurrency: false }, () => {
   }
 });
 
+test('a browser that lacks something says so', { skip }, async () => {
+  const [browser, site] = await Promise.all([launch(), serveScenarios()]);
+  try {
+    const page = await browser.newPage();
+    await page.addInitScript('WebAssembly.validate = () => false');
+    await page.goto(site.isolated.address);
+    const { kind, status } = await play(page, 'shown', { kernel: 'guests/exit' });
+    assert.equal(kind, 'unsupported');
+    assert.match(
+      status ?? '',
+      /^This browser lacks WebAssembly tail calls, .* and WebAssembly bulk memory, without which/,
+    );
+  } finally {
+    await Promise.all([browser.close(), site.close()]);
+  }
+});
+
 describe('the default guest in Chromium', { skip, concurrency: false }, () => {
   let browser: Browser;
   let server: Server;
