@@ -6,7 +6,7 @@ import { u32 } from '../../src/firmware/bytes.ts';
 import { GUESTS, tinyKernel } from '../../src/vm/tiny-kernel.test-helper.ts';
 
 /** Bytes that the guest `fill` writes. */
-export const FILLED = 160 * 2 ** 20;
+export const FILLED = 256 * 2 ** 20;
 
 const FILL_FROM = 0x400000;
 const KERNELS = {

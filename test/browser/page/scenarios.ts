@@ -155,7 +155,7 @@ const scenarios = {
 
   /** Starts a guest that fills its memory and stays. */
   async fill() {
-    const talk = await start('fill', 256);
+    const talk = await start('fill', 384);
     await talk.said(1);
     kept.push(talk);
   },
