@@ -52,6 +52,7 @@ export async function createLitmus(threads: number, shared = true): Promise<Litm
   const memory = createSharedMemory();
   const bytes = new Uint8Array(memory.buffer, RAM_HOST, RAM);
   const words = new Uint32Array(memory.buffer, RAM_HOST, RAM / 4);
+  const data = new DataView(memory.buffer, RAM_HOST, RAM);
   const workers: Worker[] = [];
   const answer = (worker: Worker) =>
     new Promise<unknown>((resolve, reject) => {
@@ -71,7 +72,7 @@ export async function createLitmus(threads: number, shared = true): Promise<Litm
   }
   return {
     memory,
-    read: (address) => Atomics.load(words, address / 4),
+    read: (address) => data.getUint32(address, true),
     write: (address, value) => void Atomics.store(words, address / 4, value),
     async run(programs, rounds, translated) {
       bytes.fill(0, AT.x, AT.x + rounds * LINE);

@@ -98,7 +98,10 @@ export const LITMUS: readonly LitmusProgram[] = [
 /** Programs whose threads change one counter; `total` is what all leave there after `rounds` rounds of `threads` threads. */
 export interface CountingProgram {
   readonly name: string;
-  /** The counter is `[C]`, a free word in another line `[L]`. */
+  /** Threads wait for each other in it, which on a busy host may take long each time. */
+  readonly waits?: boolean;
+  /** The counter is `[C]`, at the start of a page, or `offset` bytes from there; a free word in another line `[L]`. */
+  readonly offset?: number;
   readonly body: string;
   total(rounds: number, threads: number): number;
 }
@@ -131,18 +134,33 @@ export const COUNTING: readonly CountingProgram[] = [
   },
   {
     name: 'a loop of cmpxchg16b',
+    waits: true,
     body: 'push rbx; mov rax, [C]; mov rdx, [C+8]; retry: mov rbx, rax; mov rcx, rdx; inc rbx; dec rcx; lock cmpxchg16b [C]; jne retry; pop rbx',
     total: each,
   },
-  { name: 'lock inc across two pages', body: 'lock inc dword [C-2]', total: (r, t) => each(r, t) >>> 16 },
-  { name: 'lock inc, not aligned', body: 'lock inc qword [C-3]', total: (r, t) => Math.floor(each(r, t) / 2 ** 24) },
+  {
+    name: 'lock add across two pages',
+    waits: true,
+    offset: -2,
+    body: 'lock add dword [C-2], 0x2001',
+    total: (rounds, threads) => 0x2001 * each(rounds, threads),
+  },
+  {
+    name: 'lock add, 8 bytes that are not aligned',
+    waits: true,
+    offset: -3,
+    body: 'lock add qword [C-3], 0x20001',
+    total: (rounds, threads) => 0x20001 * each(rounds, threads),
+  },
   {
     name: 'plain increments under a lock of XCHG',
+    waits: true,
     body: 'take: mov eax, 1; xchg [L], eax; test eax, eax; jnz take; inc dword [C]; mov dword [L], 0',
     total: each,
   },
   {
     name: 'plain increments under a lock of BTS',
+    waits: true,
     body: 'take: lock bts dword [L], 7; jc take; inc dword [C]; lock btr dword [L], 7',
     total: each,
   },
