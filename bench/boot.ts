@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   ];
   const virtsArgs = [
     join(import.meta.dirname, '../dist/cli/main.js'),
-    ...['run', '--stats', '--memory', '512M'],
+    ...['run', '--stats', '--net', 'none', '--memory', '512M'],
     ...files('--kernel', '--initrd', '--append'),
   ];
   const qemuArgs = [

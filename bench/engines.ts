@@ -46,7 +46,7 @@ function virts(kernel: string, initrd: string, append: string, memory: string): 
   return {
     program: process.execPath,
     args: [
-      ...[MAIN, 'run', '--no-reboot', '--memory', memory],
+      ...[MAIN, 'run', '--no-reboot', '--net', 'none', '--memory', memory],
       ...['--kernel', kernel, '--initrd', initrd, '--append', append],
     ],
   };

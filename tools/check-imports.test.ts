@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { checkImports, fileCycles, findCycles, PORTABLE } from './check-imports.ts';
+import { checkImports, fileCycles, findCycles, NOT_PORTABLE, PORTABLE } from './check-imports.ts';
 import { readSourceImports } from './source-imports.ts';
 
 const TSCONFIG = JSON.stringify({
@@ -146,7 +146,13 @@ test('cycles that share a node are one, and an edge to itself is a cycle', () =>
 test('the compiler watches the same portable floors', () => {
   const config = JSON.parse(readFileSync(new URL('../tsconfig.core.json', import.meta.url), 'utf8')) as {
     include: string[];
+    exclude: string[];
   };
   const listed = config.include.filter((path) => path.startsWith('src/'));
   assert.deepEqual(listed.toSorted(), PORTABLE.map((folder) => `src/${folder}`).toSorted());
+  const excluded = config.exclude.filter((path) => !path.includes('*'));
+  assert.deepEqual(
+    excluded,
+    NOT_PORTABLE.map((folder) => `src/${folder}`),
+  );
 });

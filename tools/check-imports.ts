@@ -30,8 +30,12 @@ export const FLOORS = [
   'console',
 ];
 
-/** What runs in a browser as it stands; `tsconfig.core.json` has the same list. */
-export const PORTABLE = [...FLOORS.slice(0, FLOORS.indexOf('storage')), 'engine/translated', 'snapshot', 'vm', 'sdk'];
+/** What runs in a browser as it stands, and what in it does not; `tsconfig.core.json` has the same lists. */
+export const PORTABLE = [
+  ...FLOORS.slice(0, FLOORS.indexOf('storage')),
+  ...['network', 'engine/translated', 'snapshot', 'vm', 'sdk'],
+];
+export const NOT_PORTABLE = ['network/node'];
 
 /** What only a browser runs: it may use packages and the DOM, and `tsconfig.browser.json` compiles it. */
 const BROWSER = 'browser';
@@ -40,7 +44,8 @@ const BROWSER = 'browser';
 const TEST_ONLY = /(\.test|\.test-helper|\/fake-timers)\.ts$/;
 
 const floorOf = (path: string) => path.split('/')[1] ?? '';
-const isPortable = (path: string) => PORTABLE.some((folder) => path.startsWith(`src/${folder}/`));
+const isIn = (path: string, folders: readonly string[]) => folders.some((folder) => path.startsWith(`src/${folder}/`));
+const isPortable = (path: string) => isIn(path, PORTABLE) && !isIn(path, NOT_PORTABLE);
 
 function checkTarget(path: string, target: string): string | undefined {
   if (!target.startsWith('src/')) return 'is outside src/';

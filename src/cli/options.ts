@@ -2,6 +2,9 @@
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { canonicalAddress } from '../network/address.ts';
+import type { ForwardRequest } from '../network/nat.ts';
+import { isHostRule } from '../network/policy.ts';
 import { parseMemory as parseSize } from '../sdk/memory-size.ts';
 import { MOST_VCPUS } from '../vm/processors.ts';
 
@@ -50,4 +53,29 @@ export function parseMirror(text: string): string {
     throw new InvalidArgumentError('It takes an http:, https: or file: address.');
   }
   return text;
+}
+
+export const NET_KINDS = ['user', 'none'] as const;
+export type NetKind = (typeof NET_KINDS)[number];
+
+/** Where forwarded ports are to be reached unless told: by programs of this host. */
+const LOOPBACK = '127.0.0.1';
+
+/** Reads `[HOSTADDR:]HOSTPORT:GUESTPORT[/udp]`, after those named before. */
+export function parseForward(text: string, before: readonly ForwardRequest[] = []): readonly ForwardRequest[] {
+  const match = /^(?:(\[[^\]]+\]|[^:[\]]+):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('It takes [HOSTADDR:]HOSTPORT:GUESTPORT[/udp], such as 8080:80.');
+  const [, host = LOOPBACK, hostPort, guestPort, protocol] = match;
+  const address = canonicalAddress(host.replace(/^\[|\]$/g, ''));
+  if (address === undefined) throw new InvalidArgumentError(`${host} is no address of a host, such as 127.0.0.1.`);
+  const at = { address, port: parsePort(hostPort!) };
+  return [...before, { protocol: protocol === 'udp' ? 'udp' : 'tcp', at, port: parsePort(guestPort!) }];
+}
+
+/** Reads a host that the guest may reach, after those named before. */
+export function parseAllowed(text: string, before: readonly string[] = []): readonly string[] {
+  if (!isHostRule(text)) {
+    throw new InvalidArgumentError('It takes a name, *.NAME, an address, or a prefix such as 10.0.0.0/8.');
+  }
+  return [...before, text];
 }

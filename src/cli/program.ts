@@ -6,7 +6,17 @@ import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
-import { DEFAULT_TRANSLATE, parseCpus, parseMemory, parseMirror, parsePort, parseTranslate } from './options.ts';
+import {
+  DEFAULT_TRANSLATE,
+  NET_KINDS,
+  parseAllowed,
+  parseCpus,
+  parseForward,
+  parseMemory,
+  parseMirror,
+  parsePort,
+  parseTranslate,
+} from './options.ts';
 import { type RunOptions, run } from './run.ts';
 
 const DEFAULT_GDB_PORT = 1234;
@@ -39,6 +49,10 @@ Without --kernel the default guest runs: Debian's kernel with busybox. Its packa
 host's APT configuration, or from the one that --mirror names; signatures and checksums are verified, and the result is
 kept in the cache.
 
+The network card gets its address, 10.0.2.15, by DHCP; the gateway is 10.0.2.2, the name server 10.0.2.3. The guest reaches
+what this user reaches, but not this host's loopback interface unless --net-host says so. A forwarded port is one of
+127.0.0.1 unless HOSTADDR says otherwise: 0.0.0.0 is every address of this host.
+
 The guest's first serial port is on this terminal; Ctrl-] leaves the guest. When standard input or output is a pipe, it
 carries the port's bytes instead, and the end of the input does not end the guest.
 
@@ -63,6 +77,24 @@ function withMachineOptions(command: Command): Command {
         .argParser(parseTranslate)
         .default(DEFAULT_TRANSLATE),
     )
+    .addOption(
+      new Option('--net <kind>', 'user: a network that reaches the outside as this user does; none: no network card')
+        .choices(NET_KINDS)
+        .default('user'),
+    )
+    .addOption(
+      new Option(
+        '-p, --publish <ports>',
+        'forward a port of this host to the guest: [HOSTADDR:]HOSTPORT:GUESTPORT[/udp]; may be given several times',
+      ).argParser(parseForward),
+    )
+    .addOption(
+      new Option(
+        '--net-allow <host>',
+        'the guest reaches only this host: a name, *.NAME, an address or a prefix; may be given several times',
+      ).argParser(parseAllowed),
+    )
+    .option('--net-host', "the gateway's address is this host's loopback interface for the guest")
     .option('--verify-translation', 'check translated code against the interpreter as it runs, sample by sample; slow')
     .option('--no-reboot', 'end the run when the guest resets or triple-faults, instead of starting it again')
     .option(

@@ -3,12 +3,15 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import { fileError } from '../images/apt/cache.ts';
+import type { ForwardRequest } from '../network/nat.ts';
+import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import { type BootOptions, bootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
-import type { Translate } from './options.ts';
+import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
+import type { NetKind, Translate } from './options.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
 
@@ -23,6 +26,22 @@ export interface RunOptions extends BootOptions {
   readonly debugLog?: string | true;
   readonly gdb?: number;
   readonly stats?: boolean;
+  readonly net: NetKind;
+  readonly publish?: readonly ForwardRequest[];
+  readonly netAllow?: readonly string[];
+  readonly netHost?: boolean;
+}
+
+/** What is asked of the network; `undefined` for none. @throws VirtsError `usage` where there is none to ask it of. */
+function networkOf({ net, publish = [], netAllow, netHost = false }: RunOptions): NetworkRequest | undefined {
+  if (net === 'user') {
+    const access: Access = netAllow === undefined ? { kind: 'full' } : { kind: 'listed', hosts: netAllow };
+    return { access, hostAccess: netHost, forwards: publish };
+  }
+  const useless =
+    publish.length > 0 ? '--publish' : netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : '';
+  if (useless === '') return undefined;
+  throw new VirtsError('usage', `${useless} needs a network; leave --net none out.`);
 }
 
 /** @throws VirtsError `usage` where there is nothing to verify. */
@@ -110,13 +129,17 @@ function announce(options: RunOptions, wait: boolean, { stdin, stderr }: Environ
 export function run(options: RunOptions, wait: boolean, environment: Environment): Promise<number> {
   return interruptible(environment.signals, async (signal) => {
     const translation = translationOf(options);
+    const request = networkOf(options);
     const boot = await bootFiles(options, environment, signal);
     const log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
+    let network: OpenNetwork | undefined;
     try {
+      network = request && (await openNetwork(request));
       const machineOptions: MachineOptions = {
         ...boot,
         memory: options.memory,
         cpus: options.cpus,
+        network: network?.machine,
         reboot: options.reboot,
         ...translation,
         ...(log === undefined ? {} : { debugLog: log.write }),
@@ -132,6 +155,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
         if (options.stats === true) printStatistics(machine, started, environment);
       }
     } finally {
+      network?.close();
       log?.close();
     }
   });

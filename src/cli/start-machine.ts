@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import type { StartMachine } from '../sdk/machine-host.ts';
 import { startInThreads, type Thread } from '../sdk/running-machine.ts';
-import { createChannel, openOwnerEnd } from '../sdk/worker-channel.ts';
+import { createChannel, kick, openOwnerEnd } from '../sdk/worker-channel.ts';
 import type { WorkerOptions } from './machine-worker.ts';
 
 /** This file runs as TypeScript or, when built, as JavaScript: the workers' have the same ending. */
@@ -35,6 +35,8 @@ function startThread<Message>(file: string, workerData: unknown, resourceLimits:
 
 export const startMachine: StartMachine = (options) => {
   const channel = createChannel();
+  const control = new Int32Array(channel.control);
+  options.network?.wakes(() => kick(control));
   return startInThreads(options, {
     parallel: availableParallelism() > 1,
     end: openOwnerEnd(channel),

@@ -30,6 +30,8 @@ export interface Device<F extends Fields = Fields> {
   reset(): void;
   /** After `state` was overwritten by a restore: check ranges (throw VirtsError 'bad-input'), re-arm timers, drive lines. */
   restored(): void;
+  /** Called between slices of guest code, often: takes up what a back end in another thread answered. */
+  poll?(): void;
 }
 
 /** A level on a wire: interrupt request, reset, A20. Setting the same level again has no effect. */

@@ -8,6 +8,7 @@ import type { I8042 } from '../devices/i8042/i8042.ts';
 import type { LocalApic } from '../devices/local-apic/local-apic.ts';
 import type { Serial } from '../devices/serial/serial.ts';
 import type { VirtioConsole } from '../devices/virtio-console/virtio-console.ts';
+import type { VirtioNet } from '../devices/virtio-net/virtio-net.ts';
 import { type BoardDescription, STANDARD_BOARD } from '../firmware/board-description.ts';
 import type { Moves } from './address-space.ts';
 import type { BoardOptions, PartOptions } from './board-options.ts';
@@ -37,9 +38,12 @@ export interface Board {
   readonly serial: readonly Serial[];
   readonly i8042: I8042 | undefined;
   readonly virtioConsole: VirtioConsole | undefined;
+  readonly virtioNet: VirtioNet | undefined;
   pressPowerButton(): void;
   /** A non-maskable interrupt to every vCPU, as from a button. */
   nmi(): void;
+  /** Between slices of guest code: takes up what back ends in other threads answered. */
+  poll(): void;
   /** Power-on state, and what firmware sets up on top. CMOS memory stays. vCPUs and RAM are not the board's. */
   reset(): void;
   /** The state of all devices. No vCPU may run. */
@@ -97,6 +101,8 @@ export function createBoard(options: BoardOptions): Board {
     for (const [at, value] of cmosPresets(description, memory.size)) legacy.rtc.preset(at, value);
     reset();
   }
+  const polled = devices.filter((device) => device.poll !== undefined);
+
   return {
     description,
     devices,
@@ -108,9 +114,13 @@ export function createBoard(options: BoardOptions): Board {
     serial: legacy.serial,
     i8042: legacy.i8042,
     virtioConsole: pci?.virtioConsole,
+    virtioNet: pci?.virtioNet,
     pressPowerButton: () => acpiPm.pressPowerButton(),
     nmi() {
       for (const interrupts of core.interrupts) interrupts.nmi();
+    },
+    poll() {
+      for (const device of polled) device.poll!();
     },
     reset,
     save: () => saveDevices(devices, structs),
@@ -160,6 +170,7 @@ function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus,
     msi: core.msi,
     random: parts.random,
     console: parts.console,
+    network: parts.network,
     reset: parts.reset,
     log: parts.log,
   });

@@ -12,6 +12,7 @@ import {
   createVirtioConsole,
   type VirtioConsole,
 } from '../devices/virtio-console/virtio-console.ts';
+import { createVirtioNet, type VirtioNet, type VirtioNetOptions } from '../devices/virtio-net/virtio-net.ts';
 import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
 import type { PciBoard } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -35,6 +36,7 @@ export interface PciOptions {
   readonly msi: (address: number, data: number) => void;
   readonly random: (bytes: Uint8Array) => void;
   readonly console: ConsoleOptions | undefined;
+  readonly network: NetworkOptions | undefined;
   readonly reset: () => void;
   readonly log: GuestLog;
 }
@@ -46,10 +48,14 @@ export interface ConsoleOptions {
   readonly rows?: number;
 }
 
+/** A network card and the wire that it is on. */
+export type NetworkOptions = Pick<VirtioNetOptions, 'port' | 'mac' | 'mtu'>;
+
 export interface PciSide {
   readonly bus: PciBus;
   readonly resetControl: Region;
   readonly virtioConsole: VirtioConsole | undefined;
+  readonly virtioNet: VirtioNet | undefined;
   readonly devices: readonly Device[];
 }
 
@@ -65,7 +71,7 @@ function addBars(pci: PciFunction, ports: Bus, mmio: Bus): void {
   for (const bar of pci.bars) (bar.kind === 'io' ? ports : mmio).movable(bar.region, () => pci.address(bar));
 }
 
-/** Host bridge, ISA bridge, entropy source and, if asked for, a console in slots 0 to 3. */
+/** Host bridge, ISA bridge, entropy source and, if asked for, a console and a network card, from slot 0 on. */
 export function createPciSide(options: PciOptions): PciSide {
   const { place, memory, timers, log, msi, ports, mmio, moves } = options;
   const mapBar = () => {
@@ -89,7 +95,8 @@ export function createPciSide(options: PciOptions): PciSide {
   };
   const rng = createVirtioRng({ ...inNextSlot('virtio-rng'), random: options.random });
   const virtioConsole = options.console && createVirtioConsole({ ...inNextSlot('virtio-console'), ...options.console });
-  const virtio = [rng, ...(virtioConsole === undefined ? [] : [virtioConsole.device])];
+  const virtioNet = options.network && createVirtioNet({ ...inNextSlot('virtio-net'), ...options.network });
+  const virtio = [rng, virtioConsole?.device, virtioNet?.device].filter((device) => device !== undefined);
   for (const [i, { pci }] of virtio.entries()) {
     bus.attach(SLOT.firstDevice + i, 0, pci);
     addBars(pci, ports, mmio);
@@ -98,6 +105,7 @@ export function createPciSide(options: PciOptions): PciSide {
     bus,
     resetControl: isaBridge.regions.resetControl,
     virtioConsole,
+    virtioNet,
     devices: [bus, hostBridge, isaBridge, ...virtio],
   };
 }

@@ -1,12 +1,19 @@
 /** A machine as whoever embeds it sees it: start it, talk to its first serial port, learn how it ended. */
 
 import type { Translation } from '../engine/translated/vcpu.ts';
+import type { CardOptions } from '../network/link.ts';
 
 /** A file that the machine boots from, already read. */
 export interface BootFile {
   /** How error messages call it. */
   readonly name: string;
   readonly bytes: Uint8Array;
+}
+
+/** A network that serves the wire of a machine's card. */
+export interface MachineNetwork extends CardOptions {
+  /** How it gets the machine's thread to look at its devices; called before the machine starts. */
+  wakes(wake: () => void): void;
 }
 
 export interface MachineOptions {
@@ -19,6 +26,8 @@ export interface MachineOptions {
   readonly memory: number;
   /** vCPUs. */
   readonly cpus: number;
+  /** The network that its card is on; absent: it has no card. */
+  readonly network?: MachineNetwork | undefined;
   /** When code is translated to WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation;
   /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */

@@ -1,6 +1,7 @@
 /** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
 import type { Ring } from '../base/ring.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
+import { type CardOptions, openMachineEnd } from '../network/link.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
 import { type MachineLoop, machineLoop, type RunEnd, type Runner } from './machine-loop.ts';
@@ -20,6 +21,8 @@ export interface ThreadOptions {
   readonly translation: Translation | undefined;
   /** To the thread that compiles regions; absent: this one does it. */
   readonly translator: TranslatorLink | undefined;
+  /** The network card and its wire; absent: there is none. */
+  readonly network: CardOptions | undefined;
   readonly reboot: boolean;
   readonly debugLog: boolean;
 }
@@ -60,12 +63,15 @@ export interface MachineThread {
 
 function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) => void): Machine {
   const log = (line: string) => host.post({ kind: 'log', line });
-  return createMachine({
+  const { network: card } = options;
+  const port = card && openMachineEnd(card.link);
+  const machine = createMachine({
     memory: options.memory,
     cpus: options.cpus,
     thread: options.vcpu && { ...options.vcpu, wake: (vcpu) => kick(host.control, vcpu) },
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
+    network: card && port && { port, mac: card.mac, mtu: card.mtu },
     clock: 'real',
     hostNow: () => host.now() * 1e6,
     epoch: Date.now(),
@@ -80,6 +86,13 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
         }
       : {}),
   });
+  return {
+    ...machine,
+    reset() {
+      port?.restarted();
+      machine.reset();
+    },
+  };
 }
 
 /** How a thread deals with what the guest writes to its serial port. */

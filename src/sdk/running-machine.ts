@@ -2,7 +2,8 @@
 import { VirtsError } from '../base/errors.ts';
 import { createBuffer } from '../base/shared-memory.ts';
 import { createSharedMemory } from '../memory/layout.ts';
-import type { MachineEnd, MachineOptions, RunningMachine } from './machine-host.ts';
+import type { CardOptions } from '../network/link.ts';
+import type { MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
 import type { ThreadMessage, ThreadOptions } from './machine-thread.ts';
 import { createTranslatorLinks, type TranslatorLink } from './translator-link.ts';
@@ -171,6 +172,9 @@ function needsVcpuThreads({ cpus, translation, gdb }: MachineOptions, { parallel
   return cpus > 1 && parallel && translation?.verify === undefined && gdb === undefined;
 }
 
+/** What a thread is told of the network card: functions stay here. */
+const cardOf = ({ link, mac, mtu }: MachineNetwork): CardOptions => ({ link, mac, mtu });
+
 /**
  * Starts a machine in threads of a host. Resolves when guest code runs.
  * @throws VirtsError `bad-input`, `no-space`, `unsupported`, `usage`, `io` where it cannot start; its threads are ended then.
@@ -191,6 +195,7 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
         vcpu: memory && { number, memory },
         translation: options.translation,
         translator: links?.[number],
+        network: options.network && cardOf(options.network),
         reboot: options.reboot,
         debugLog: options.debugLog !== undefined,
       }),

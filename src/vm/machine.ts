@@ -11,6 +11,7 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
+import type { NetworkOptions } from '../machine/pci-devices.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
 import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
@@ -65,6 +66,8 @@ export interface MachineOptions {
   readonly serial: SerialBackend;
   /** The first serial port has room for input again. */
   onSerialRoom?(): void;
+  /** A network card, if the machine is to have one. */
+  readonly network?: NetworkOptions | undefined;
   /** How hot code is translated to WebAssembly; interpreted only if absent. */
   readonly translation?: Translation;
   /** Where it is compiled; absent: in this thread. */
@@ -240,6 +243,7 @@ export function createMachine(options: MachineOptions): Machine {
     wall: { epoch: options.epoch },
     description: { ...STANDARD_BOARD, vcpus: cpus },
     random: (bytes) => options.random(bytes),
+    network: options.network,
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
     tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - states[number].tscOffset)),
     log,
@@ -289,6 +293,11 @@ export function createMachine(options: MachineOptions): Machine {
     if (timers.next(thread?.number) <= clock.now()) guarded(() => timers.run());
   };
 
+  /** The first vCPU's thread is the one that back ends wake. */
+  const pollDevices = () => {
+    if (arena.thread === 0) guarded(() => board.poll());
+  };
+
   /** What the state of the vCPUs means after one came back. */
   function progress(): { readonly kind: 'running' } | Idle | Ended {
     if (states.some(({ activity }) => activity === ACTIVITY.shutdown)) finish({ reason: 'triple-fault' });
@@ -321,6 +330,7 @@ export function createMachine(options: MachineOptions): Machine {
 
   /** Runs the vCPU whose turn it is for some of `ns` nanoseconds of host time. */
   function advanceTurn(ns: number): Progress {
+    pollDevices();
     runTimers();
     const vcpu = turns.next();
     if (vcpu === undefined || ends.ended() !== 0) return progress();
@@ -362,6 +372,7 @@ export function createMachine(options: MachineOptions): Machine {
     const target = retired() + count;
     let skips = 0;
     while (retired() < target) {
+      board.poll();
       timers.run();
       const vcpu = turns.next();
       if (vcpu !== undefined) {

@@ -4,8 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Frame, MAX_FRAME } from '../../base/frame.ts';
 import { randomNumbers, restoreState, saveState } from '../conformance.test-helper.ts';
 import { createVirtioConsole } from '../virtio-console/virtio-console.ts';
+import { createVirtioNet } from '../virtio-net/virtio-net.ts';
+import { createFakeWire } from '../virtio-net/wire.test-helper.ts';
 import { createVirtioRng } from '../virtio-rng/virtio-rng.ts';
 import { createEcho, type Echo } from './echo.test-helper.ts';
 import {
@@ -199,4 +202,31 @@ test('hostile driver: two threads that take turns do what one does', () => {
     { seeds: 4, turn },
   );
   assert.deepEqual(together, alone);
+});
+
+test('hostile driver: network card', () => {
+  const wire = createFakeWire();
+  let card: VirtioDevice | undefined;
+  attackOn(
+    (options) => {
+      wire.incoming.length = 0;
+      const port = {
+        ...wire,
+        send(frame: Frame) {
+          assert.ok(frame.bytes.length <= MAX_FRAME);
+          wire.full = !wire.full;
+        },
+      };
+      card = createVirtioNet({ ...options, port, mac: Uint8Array.of(2, 0, 0, 0, 0, 1), mtu: 1500 }).device;
+      return card;
+    },
+    (random) => {
+      const segmentSize = random() % 2 === 0 ? 1460 : 0;
+      const checksumStart = segmentSize > 0 ? 34 : 0;
+      const bytes = new Uint8Array(14 + (random() % 3000));
+      if (wire.incoming.length < 4) wire.incoming.push({ bytes, segmentSize, checksumStart, checksumOffset: 16 });
+      wire.full = random() % 2 === 0;
+      card!.poll!();
+    },
+  );
 });

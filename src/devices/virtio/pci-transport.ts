@@ -189,5 +189,6 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
       pci.restored();
       core.restored();
     },
+    ...(core.handlers.poll && { poll: core.handlers.poll }),
   };
 }

@@ -9,6 +9,7 @@ export const MODULES: readonly string[] = [
   'virtio_rng',
   'virtio_blk',
   'virtio_net',
+  'af_packet',
   'virtio_balloon',
   'button',
   'evdev',
@@ -34,8 +35,36 @@ exec /sbin/init
 
 /** cttyhack gives the shell the kernel's console as its controlling terminal, so that job control works. */
 const INITTAB = `::respawn:/bin/cttyhack /bin/sh -l
+::once:/sbin/network
 ::once:/bin/acpid -f -l /dev/null
 ::ctrlaltdel:/sbin/reboot
+`;
+
+/** Gives the network card, if there is one, its address. */
+const NETWORK = `#!/bin/sh
+[ -e /sys/class/net/eth0 ] || exit 0
+modprobe -q af_packet
+ip link set eth0 up
+exec udhcpc -f -R -i eth0 -s /sbin/dhcp -t 4 -T 2 -A 5 >/dev/null 2>&1
+`;
+
+/** What udhcpc calls when it learned or lost something. */
+const DHCP = `#!/bin/sh
+case $1 in
+deconfig)
+  ip -4 addr flush dev $interface
+  ip link set $interface up
+  ;;
+bound)
+  ip -4 addr flush dev $interface
+  ip addr add $ip/$mask brd + dev $interface
+  for gateway in $router; do ip route add default via $gateway dev $interface; break; done
+  {
+    [ -z "$domain" ] || echo "search $domain"
+    for server in $dns; do echo "nameserver $server"; done
+  } >/etc/resolv.conf
+  ;;
+esac
 `;
 
 /** The shell would run busybox's own applets before programs in /sbin, but functions come before both. */
@@ -79,6 +108,8 @@ const TEXTS: Readonly<Record<string, string>> = {
   'etc/hostname': 'virts\n',
   'etc/hosts': '127.0.0.1 localhost virts\n',
   'etc/acpi/PWRF/00000080': '#!/bin/sh\nexec /sbin/poweroff\n',
+  'sbin/network': NETWORK,
+  'sbin/dhcp': DHCP,
   'sbin/poweroff': ending('poweroff'),
   'sbin/reboot': ending('reboot'),
   'sbin/halt': ending('halt'),
