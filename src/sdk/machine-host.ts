@@ -2,15 +2,18 @@
 
 import type { Translation } from '../engine/translated/vcpu.ts';
 
-/** A file that the machine boots from, already read. */
-export interface BootFile {
+/** A file that the machine boots from. */
+export type BootFile = {
   /** How error messages call it. */
   readonly name: string;
-  readonly bytes: Uint8Array;
-}
+} & (
+  | { readonly bytes: Uint8Array }
+  /** A number by which the host reads it at each boot, so that nobody keeps it meanwhile: on Node, of an open file. */
+  | { readonly descriptor: number }
+);
 
 export interface MachineOptions {
-  /** A bzImage, a PVH or a multiboot ELF kernel. */
+  /** A bzImage, a PVH or a multiboot ELF kernel; open as long as the machine runs, as is the initrd. */
   readonly kernel: BootFile;
   readonly initrd?: BootFile;
   /** The kernel's command line. */
@@ -54,6 +57,8 @@ export interface RunningMachine {
   readonly ended: Promise<MachineEnd>;
   /** Ends the machine from outside; `ended` may then stay unresolved. */
   stop(): Promise<void>;
+  /** Makes `statistics` tell how things are now, while the machine runs; at its end they are told by themselves. */
+  refreshStatistics?(): Promise<void>;
   /** Figures for `--stats`, by name. */
   statistics?(): Readonly<Record<string, number | string>>;
 }
