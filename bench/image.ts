@@ -41,7 +41,7 @@ const PROGRAM_FUNCTIONS = 4;
 /** Most bytes of what is taken from one package. */
 const MAX_PACKAGE = 1 << 28;
 /** Changes when this file makes something else of the same sources. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
@@ -89,11 +89,13 @@ async function compileKernels(sources: ReadonlyMap<string, Buffer>): Promise<Buf
 
 function benchEntries(sources: ReadonlyMap<string, Buffer>, kernels: Buffer): CpioEntry[] {
   const programs = [...sources].filter(([path]) => path.startsWith('programs/'));
+  const project = [...sources].filter(([path]) => /^[^/]+\.[ch]$/.test(path));
   return [
     { type: 'file', path: 'init', content: sources.get('init')!, mode: 0o755 },
     { type: 'file', path: 'bench/runner', content: sources.get('runner')! },
     { type: 'file', path: 'bench/kernels', content: kernels, mode: 0o755 },
     ...programs.map(([path, content]): CpioEntry => ({ type: 'file', path: `bench/${path}`, content })),
+    ...project.map(([path, content]): CpioEntry => ({ type: 'file', path: `bench/project/${path}`, content })),
     { type: 'file', path: 'bench/inputs/text', content: makeText(TEXT_BYTES) },
     { type: 'file', path: 'bench/inputs/program.c', content: makeProgram(PROGRAM_FUNCTIONS) },
   ];

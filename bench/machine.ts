@@ -12,6 +12,7 @@ export interface Machine {
   run(name: string, command: string, limit: number): Promise<Outcome>;
   /** What the process behind it wrote on standard error. */
   log(): string;
+  readonly pid: number | undefined;
   end(): Promise<void>;
 }
 
@@ -110,6 +111,7 @@ export async function startMachine(command: Command, limit: number, signal: Abor
       }
     },
     log: child.log,
+    pid: child.process.pid,
     end: child.end,
   };
 }

@@ -1,5 +1,6 @@
 /** The thread that runs a machine for the command line: guest code, devices, and sleep while there is nothing to do. */
 import { randomFillSync } from 'node:crypto';
+import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openRing } from '../base/ring.ts';
 import type { MachineOptions } from '../sdk/machine-host.ts';
@@ -7,6 +8,7 @@ import { type EventLoop, type RunEnd, runBlocking, runOnEventLoop } from '../sdk
 import { type MachineThread, ownLoop, serveMachine, type ThreadOptions } from '../sdk/machine-thread.ts';
 import { type Channel, kick } from '../sdk/worker-channel.ts';
 import { createMachineTarget } from '../vm/gdb/machine-target.ts';
+import { readOpenFile } from './boot-file.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
 import { preferHugePages } from './huge-pages.ts';
@@ -35,6 +37,11 @@ function processTime(): number {
   return seconds * 1e3 + nanoseconds / 1e6;
 }
 
+function heapFigures(): Record<string, number> {
+  const { used_heap_size: used, total_physical_size: resident } = getHeapStatistics();
+  return { 'heap of the machine (KiB): used': used / 1024, 'heap of the machine (KiB): resident': resident / 1024 };
+}
+
 async function runDebugged(thread: MachineThread, { port, wait }: GdbRequest): Promise<RunEnd> {
   const { machine, restarts } = thread;
   const target = createMachineTarget(machine, { wait, restarts, exitStatus, wake: () => kick(control) });
@@ -57,6 +64,8 @@ await serveMachine(
     now: options.vcpu === undefined ? () => hostClock.now() : processTime,
     random: (bytes) => void randomFillSync(bytes),
     memoryMade: preferHugePages,
+    readFile: readOpenFile,
+    figures: heapFigures,
   },
   (thread) => {
     if (options.gdb !== undefined) return runDebugged(thread, options.gdb);

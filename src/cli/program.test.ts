@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
+import { readOpenFile } from './boot-file.ts';
 import type { Environment } from './environment.ts';
 import { DEFAULT_TRANSLATE } from './options.ts';
 import { main } from './program.ts';
@@ -88,7 +89,9 @@ test('options reach the machine; what it writes reaches standard output; a power
   assert.equal(options.memory, 2 ** 30);
   assert.equal(options.reboot, false);
   assert.equal(options.append, 'a b');
-  assert.equal(Buffer.from(options.initrd!.bytes).toString(), 'kernel');
+  const initrd = options.initrd!;
+  assert.ok('descriptor' in initrd);
+  assert.equal(Buffer.from(readOpenFile(KERNEL, initrd.descriptor).bytes).toString(), 'kernel');
   assert.deepEqual(options.gdb, { port: 4000, wait: false });
   machine.write('hello');
   machine.end(POWER_OFF);

@@ -101,7 +101,7 @@ function withMachineOptions(command: Command): Command {
       '--debug-log [file]',
       'write exceptions and unknown ports, MSRs and CPUID leaves to a file or to standard error',
     )
-    .option('--stats', 'print figures about the run at its end')
+    .option('--stats', 'print figures about the run at its end, and whenever SIGUSR2 comes')
     .addOption(new Option('--arch <name>', 'architecture of the default guest').choices(['amd64', 'i386']))
     .option('--mirror <url>', 'Debian archive for the default guest, the directory that holds dists', parseMirror)
     .option('--keyring <file>', 'keys that the archive must be signed with, in place of the Debian keyring')

@@ -50,6 +50,17 @@ test('standard input and output are the first serial port', async () => {
   assert.deepEqual(await run.ended, { status: 15, stdout: 'piped input\x1d', stderr: '' });
 });
 
+test('a signal asks for figures while the guest runs', { skip: process.platform === 'win32' }, async () => {
+  const run = virts('run', '--kernel', kernel('spin', GUESTS.speakAndSpin), '--stats');
+  await run.said(/!/);
+  run.process.kill('SIGUSR2');
+  await run.said(/million instructions a second/);
+  run.process.kill('SIGINT');
+  const { status, stderr } = await run.ended;
+  assert.equal(status, 130);
+  assert.equal(stderr.match(/^virts: heap of the machine \(KiB\): used \d+, resident \d+$/gm)?.length, 2);
+});
+
 test('a signal ends a guest that runs for ever', async () => {
   const run = virts('run', '--kernel', kernel('spin', GUESTS.speakAndSpin), '--stats');
   await run.said(/!/);

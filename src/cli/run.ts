@@ -6,7 +6,7 @@ import { fileError } from '../images/apt/cache.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
-import { type BootOptions, bootFiles } from './boot-files.ts';
+import { type BootOptions, bootFiles, closeBootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
@@ -93,6 +93,25 @@ function printStatistics(machine: RunningMachine, started: number, { stderr }: E
   stderr.write(lines.map((line) => `virts: ${line}\n`).join(''));
 }
 
+/** Prints figures whenever SIGUSR2 comes, until the function that it returns is called. */
+function printOnSignal(machine: RunningMachine, started: number, environment: Environment): () => void {
+  let waits = false;
+  let over = false;
+  const print = async (): Promise<void> => {
+    if (waits || machine.refreshStatistics === undefined) return;
+    waits = true;
+    await machine.refreshStatistics();
+    waits = false;
+    if (!over) printStatistics(machine, started, environment);
+  };
+  const listener = () => void print();
+  environment.signals.on('SIGUSR2', listener);
+  return () => {
+    over = true;
+    environment.signals.off('SIGUSR2', listener);
+  };
+}
+
 /** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
 async function converse(machine: RunningMachine, environment: Environment, signal: AbortSignal): Promise<number> {
   const { stdin, stderr } = environment;
@@ -113,12 +132,31 @@ async function converse(machine: RunningMachine, environment: Environment, signa
   }
 }
 
-function announce(options: RunOptions, wait: boolean, { stdin, stderr }: Environment): void {
-  if (options.gdb !== undefined) {
-    const state = wait ? 'waits for' : 'serves';
-    stderr.write(`virts: The machine ${state} GDB: target remote localhost:${options.gdb}\n`);
+function announce({ gdb }: MachineOptions, { stdin, stderr }: Environment): void {
+  if (gdb !== undefined) {
+    const state = gdb.wait ? 'waits for' : 'serves';
+    stderr.write(`virts: The machine ${state} GDB: target remote localhost:${gdb.port}\n`);
   }
   if (stdin.isTTY === true && stderr.isTTY === true) stderr.write('virts: Ctrl-] leaves the guest.\n');
+}
+
+async function runMachine(
+  options: MachineOptions,
+  stats: boolean,
+  environment: Environment,
+  signal: AbortSignal,
+): Promise<number> {
+  const started = performance.now();
+  const machine = await environment.startMachine(options);
+  const printNoMore = stats ? printOnSignal(machine, started, environment) : () => {};
+  try {
+    announce(options, environment);
+    return await converse(machine, environment, signal);
+  } finally {
+    printNoMore();
+    await machine.stop();
+    if (stats) printStatistics(machine, started, environment);
+  }
 }
 
 /**
@@ -131,9 +169,10 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
     const translation = translationOf(options);
     const request = networkOf(options);
     const boot = await bootFiles(options, environment, signal);
-    const log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
+    let log: Log | undefined;
     let network: OpenNetwork | undefined;
     try {
+      log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
       network = request && (await openNetwork(request));
       const machineOptions: MachineOptions = {
         ...boot,
@@ -145,18 +184,11 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
         ...(log === undefined ? {} : { debugLog: log.write }),
         ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
       };
-      const started = performance.now();
-      const machine = await environment.startMachine(machineOptions);
-      try {
-        announce(options, wait, environment);
-        return await converse(machine, environment, signal);
-      } finally {
-        await machine.stop();
-        if (options.stats === true) printStatistics(machine, started, environment);
-      }
+      return await runMachine(machineOptions, options.stats === true, environment, signal);
     } finally {
       network?.close();
       log?.close();
+      closeBootFiles(boot);
     }
   });
 }

@@ -12,14 +12,14 @@ const fileOf = (name: string) =>
   new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 /**
- * Room for the engine's objects, in MiB. Most die at once: with much room for young ones, memory that no cache of the host
- * holds any more is written. The other figure is what full caches of code need, several times over; V8 lets the heap grow by
- * smaller steps the less it may become.
+ * Room for the engine's objects, in MiB. Most die at once: what the young ones may take is resident for good, and with much
+ * room for them memory is written that no cache of the host holds any more. The other figure is what full caches of code
+ * need, several times over; V8 lets the heap grow by smaller steps the less it may become.
  */
-const HEAP_LIMITS = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 512 };
+const HEAP_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 };
 
-/** The same for what compiles regions: what it makes dies with each region. */
-const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 };
+/** The same for what compiles regions: 11 MiB stay, and what it makes dies with each region. */
+const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 96 };
 
 function startThread<Message>(file: string, workerData: unknown, resourceLimits: ResourceLimits): Thread<Message> {
   const worker = new Worker(fileOf(file), { workerData, resourceLimits });

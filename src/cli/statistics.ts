@@ -65,6 +65,7 @@ const GROUPS: readonly Group[] = [
   },
   { name: 'compile time of the processor (ms)', member: beginning('compile time: '), shares: true },
   { name: 'compile time of the translator (ms)', member: beginning('translator time: '), shares: true },
+  { name: 'heap of the machine (KiB)', member: beginning('heap of the machine (KiB): ') },
   { name: 'verified', member: ending(' verified') },
   { name: 'TLB', member: among({ 'TLB misses': 'misses', 'TLB flushes': 'flushes' }) },
   { name: 'exits from compiled code', member: beginning('exits: '), shares: true },

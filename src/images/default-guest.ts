@@ -1,6 +1,6 @@
 /** The guest that runs when none is named: Debian's kernel and busybox, made into an initramfs. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
@@ -61,6 +61,22 @@ type Made = z.infer<typeof Made>;
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
+/** Of a file; through one small buffer, for whatever is read stays in memory until much more is collected. */
+async function fileSha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  const buffer = new Uint8Array(1 << 16);
+  const file = await open(path);
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
+}
+
 async function readMade(path: string): Promise<Made | undefined> {
   try {
     return Made.parse(JSON.parse(await readFile(path, 'utf8')));
@@ -78,8 +94,7 @@ const guestIn = (directory: string): Guest => ({
 
 async function isIntact(guest: Guest, made: Made): Promise<boolean> {
   try {
-    const [kernel, initrd] = await Promise.all([readFile(guest.kernel), readFile(guest.initrd)]);
-    return sha256(kernel) === made.kernel && sha256(initrd) === made.initrd;
+    return (await fileSha256(guest.kernel)) === made.kernel && (await fileSha256(guest.initrd)) === made.initrd;
   } catch {
     return false;
   }

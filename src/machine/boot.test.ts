@@ -7,7 +7,7 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { BOOT_CS, entryState } from '../firmware/entry.ts';
 import { GPR, SEGMENT, VCPU, type VcpuState } from '../isa/state.ts';
 import { flatMemory } from '../memory/guest-memory.ts';
-import { applyEntryState, bootKernel } from './boot.ts';
+import { applyEntryState, bootKernel, withKernelFiles } from './boot.ts';
 import { ACTIVITY, initVcpu, resetVcpu, startVcpu } from './vcpu-reset.ts';
 
 const BOOTSTRAP = { signature: 0x306c3, bootstrap: true };
@@ -138,4 +138,19 @@ test('a kernel is booted with the tables of the board, again and again', () => {
   memory.bytes.fill(0x5a, 0x1000, 0x8000);
   assert.deepEqual(bootKernel(memory, STANDARD_BOARD, request), entry);
   assert.deepEqual(memory.bytes.subarray(0xe0000, 0x100024), first.subarray(0xe0000, 0x100024));
+});
+
+test('files that are lent are given back after the boot, whatever came of it', () => {
+  const released: string[] = [];
+  const lend = (name: string) => () => ({ bytes: Buffer.from(name), release: () => void released.push(name) });
+  const request = { kernel: lend('kernel'), initrd: lend('initrd'), commandLine: '' };
+  const names = withKernelFiles(request, ({ kernel, initrd }) => `${kernel} ${initrd} ${released.length}`);
+  assert.equal(names, 'kernel initrd 0');
+  assert.deepEqual(released, ['kernel', 'initrd']);
+  const fail = () => {
+    throw new Error('no boot');
+  };
+  assert.throws(() => withKernelFiles(request, fail), /no boot/);
+  assert.throws(() => withKernelFiles({ ...request, initrd: fail }, () => 0), /no boot/);
+  assert.deepEqual(released, ['kernel', 'initrd', 'kernel', 'initrd', 'kernel']);
 });

@@ -11,20 +11,48 @@ import { ACTIVITY } from './vcpu-reset.ts';
 
 export { resetVcpu } from './vcpu-reset.ts';
 
+/** Bytes that are there until they are given back. */
+export interface LentBytes {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+/** The bytes of a file; or what lends them at every boot, so that nobody has to keep them meanwhile. */
+type Content = Uint8Array | (() => LentBytes);
+
 /** What to boot; where the tables are and whether there is a display follows from the board. */
-export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga' | 'initrd'> & {
-  readonly initrd?: Uint8Array | undefined;
+export type KernelRequest = Omit<BootRequest, 'rsdp' | 'vga' | 'kernel' | 'initrd'> & {
+  readonly kernel: Content;
+  readonly initrd?: Content | undefined;
 };
+
+/** A request with the bytes of its files. */
+export type KernelFiles = Omit<BootRequest, 'rsdp' | 'vga'>;
+
+/** Calls `use` with the bytes of a request's files, which are given back afterwards. Throws what lends them throws. */
+export function withKernelFiles<T>({ kernel, initrd, ...rest }: KernelRequest, use: (files: KernelFiles) => T): T {
+  const lent: LentBytes[] = [];
+  function borrow(content: Content): Uint8Array {
+    if (typeof content !== 'function') return content;
+    const loan = content();
+    lent.push(loan);
+    return loan.bytes;
+  }
+  try {
+    const files = { ...rest, kernel: borrow(kernel) };
+    return use(initrd === undefined ? files : { ...files, initrd: borrow(initrd) });
+  } finally {
+    for (const loan of lent) loan.release();
+  }
+}
 
 /**
  * Puts tables and kernel into memory, at the first boot and at every later one; returns how the bootstrap processor
  * starts. Throws VirtsError 'bad-input' and 'unsupported' for the kernel, 'no-space' for too little memory, 'usage' for
  * the command line or an impossible board.
  */
-export function bootKernel(memory: GuestMemory, board: BoardDescription, request: KernelRequest): EntryState {
-  const { initrd, ...rest } = request;
+export function bootKernel(memory: GuestMemory, board: BoardDescription, files: KernelFiles): EntryState {
   const rsdp = installBoardTables(memory, board);
-  const files = initrd === undefined ? rest : { ...rest, initrd };
   return loadKernel(memory, { ...files, rsdp, vga: board.vga }).entry;
 }
 

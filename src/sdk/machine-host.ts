@@ -3,12 +3,15 @@
 import type { Translation } from '../engine/translated/vcpu.ts';
 import type { CardOptions } from '../network/link.ts';
 
-/** A file that the machine boots from, already read. */
-export interface BootFile {
+/** A file that the machine boots from. */
+export type BootFile = {
   /** How error messages call it. */
   readonly name: string;
-  readonly bytes: Uint8Array;
-}
+} & (
+  | { readonly bytes: Uint8Array }
+  /** A number by which the host reads it at each boot, so that nobody keeps it meanwhile: on Node, of an open file. */
+  | { readonly descriptor: number }
+);
 
 /** A network that serves the wire of a machine's card. */
 export interface MachineNetwork extends CardOptions {
@@ -17,7 +20,7 @@ export interface MachineNetwork extends CardOptions {
 }
 
 export interface MachineOptions {
-  /** A bzImage, a PVH or a multiboot ELF kernel. */
+  /** A bzImage, a PVH or a multiboot ELF kernel; open as long as the machine runs, as is the initrd. */
   readonly kernel: BootFile;
   readonly initrd?: BootFile;
   /** The kernel's command line. */
@@ -63,6 +66,8 @@ export interface RunningMachine {
   readonly ended: Promise<MachineEnd>;
   /** Ends the machine from outside; `ended` may then stay unresolved. */
   stop(): Promise<void>;
+  /** Makes `statistics` tell how things are now, while the machine runs; at its end they are told by themselves. */
+  refreshStatistics?(): Promise<void>;
   /** Figures for `--stats`, by name. */
   statistics?(): Readonly<Record<string, number | string>>;
 }

@@ -26,6 +26,7 @@ function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {})
     control,
     input,
     flushOutput: () => void calls.push('flush'),
+    report: () => void calls.push('report'),
     restarts: ({ reason }) => reason === 'reset',
     runner: {
       advance() {
@@ -125,4 +126,18 @@ test('a debugger can end it, and wakes it while it stands still', async () => {
   setTimeout(() => kick(control), 20);
   assert.deepEqual(await runOnEventLoop(loop, eventLoop(control)), { reason: 'killed' });
   assert.equal(calls.filter((call) => call === 'advance').length, 2);
+});
+
+test('figures are sent once for each time that they are asked for, between two slices', () => {
+  const { loop, control, calls } = scripted([{ kind: 'running' }, { kind: 'running' }, { kind: 'running' }]);
+  loop.next();
+  Atomics.add(control, CONTROL.report, 1);
+  loop.next();
+  loop.next();
+  Atomics.add(control, CONTROL.report, 1);
+  loop.next();
+  assert.deepEqual(
+    calls.filter((call) => call !== 'flush'),
+    ['advance', 'report', 'advance', 'advance', 'report', 'advance'],
+  );
 });

@@ -31,6 +31,8 @@ export interface LoopParts {
   readonly input: Ring;
   /** Sends what the guest has written since the last call. */
   flushOutput(): void;
+  /** Sends the figures of `--stats` as they are now. */
+  report(): void;
   /** Whether the machine starts over after this end. */
   restarts(end: MachineEnd): boolean;
 }
@@ -73,9 +75,13 @@ function* waitForTerminal({ control }: LoopParts): Generator<Wait, void, void> {
 export function* machineLoop(parts: LoopParts): MachineLoop {
   const { runner, control, vcpu } = parts;
   const word = CONTROL.kick + vcpu;
+  let reports = 0;
   for (;;) {
     const seen = Atomics.load(control, word);
     if (Atomics.load(control, CONTROL.stop) !== 0) return { reason: 'stopped' };
+    const wanted = Atomics.load(control, CONTROL.report);
+    if (wanted !== reports) parts.report();
+    reports = wanted;
     passInput(parts);
     const progress = runner.advance(SLICE_NS);
     parts.flushOutput();

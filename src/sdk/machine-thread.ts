@@ -1,9 +1,12 @@
 /** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
+import { VirtsError } from '../base/errors.ts';
 import type { Ring } from '../base/ring.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
+import type { LentBytes } from '../machine/boot.ts';
 import { type CardOptions, openMachineEnd } from '../network/link.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
+import type { BootFile } from './machine-host.ts';
 import { type MachineLoop, machineLoop, type RunEnd, type Runner } from './machine-loop.ts';
 import { openCompiler, type TranslatorLink } from './translator-link.ts';
 import { CONTROL, kick } from './worker-channel.ts';
@@ -11,8 +14,8 @@ import { describeError, type FailedError } from './worker-error.ts';
 
 /** What the owner tells the thread at its start. */
 export interface ThreadOptions {
-  readonly kernel: Uint8Array;
-  readonly initrd: Uint8Array | undefined;
+  readonly kernel: BootFile;
+  readonly initrd: BootFile | undefined;
   readonly append: string;
   readonly memory: number;
   readonly cpus: number;
@@ -33,6 +36,7 @@ export type ThreadMessage =
   | { readonly kind: 'output'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'consumed'; readonly count: number }
   | { readonly kind: 'log'; readonly line: string }
+  | { readonly kind: 'figures'; readonly stats: Record<string, number> }
   | { readonly kind: 'ended'; readonly end: RunEnd; readonly stats: Record<string, number> }
   | { readonly kind: 'failed'; readonly error: FailedError };
 
@@ -49,6 +53,10 @@ export interface ThreadHost {
   random(bytes: Uint8Array): void;
   /** As in the machine's options. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  /** Reads a file by its descriptor, where the owner names any so. @throws VirtsError `io`, `no-space`. */
+  readFile?(name: string, descriptor: number): LentBytes;
+  /** What the host knows of this thread, for statistics. */
+  figures?(): Record<string, number>;
 }
 
 /** A machine that is about to run. */
@@ -141,6 +149,13 @@ function leavingOutput({ control, output }: ThreadHost): Output {
   };
 }
 
+/** A file as a machine asks for it. */
+function contentOf(file: BootFile, { readFile }: ThreadHost): Uint8Array | (() => LentBytes) {
+  if ('bytes' in file) return file.bytes;
+  if (readFile === undefined) throw new VirtsError('internal', `This host cannot read ${file.name}.`);
+  return () => readFile(file.name, file.descriptor);
+}
+
 /** The usual way to run: the machine itself, without a debugger. */
 export function ownLoop({ machine, loopOver }: MachineThread): MachineLoop {
   const { advance, input, now, reset } = machine;
@@ -161,19 +176,21 @@ export async function serveMachine(
     const machine = create(options, host, write);
     if (vcpu === 0) {
       machine.boot({
-        kernel: options.kernel,
-        ...(options.initrd === undefined ? {} : { initrd: options.initrd }),
+        kernel: contentOf(options.kernel, host),
+        initrd: options.initrd && contentOf(options.initrd, host),
         commandLine: options.append,
       });
     }
+    const stats = () => ({ ...machine.stats(), ...host.figures?.() });
+    const report = () => post({ kind: 'figures', stats: stats() });
     const end = await run({
       machine,
       restarts,
-      loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, restarts }),
+      loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, report, restarts }),
       started: () => post({ kind: 'started' }),
     });
     flushOutput();
-    post({ kind: 'ended', end, stats: machine.stats() });
+    post({ kind: 'ended', end, stats: stats() });
   } catch (error) {
     post({ kind: 'failed', error: describeError(error) });
   }

@@ -80,6 +80,15 @@ function outputOf(end: OwnerEnd) {
   return { output, onOutput };
 }
 
+/** Figures of several threads, added up. */
+function sumOf(figures: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sum: Record<string, number> = {};
+  for (const one of figures) {
+    for (const [name, value] of Object.entries(one)) sum[name] = (sum[name] ?? 0) + value;
+  }
+  return sum;
+}
+
 /** What the threads of one machine tell together. */
 function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
   const { output, onOutput } = outputOf(end);
@@ -88,9 +97,10 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
   const threads: (Thread<ThreadMessage> | Thread<TranslatorMessage>)[] = [];
   /** Resolved as each of the machine's threads has stopped by itself. */
   const stopped: Promise<void>[] = [];
-  let isStarted = false;
   let stopping = false;
-  const stats: Record<string, number> = {};
+  /** The last figures of each of the machine's threads, and what waits for the next ones. */
+  const figures: Readonly<Record<string, number>>[] = [];
+  const reported: (() => void)[] = [];
 
   function fail(error: unknown): void {
     start.reject(error);
@@ -99,6 +109,7 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
   /** The first thread of the machine tells of its start and its end. */
   function follow(thread: Thread<ThreadMessage>): void {
     const done = Promise.withResolvers<void>();
+    const number = stopped.length;
     threads.push(thread);
     stopped.push(done.promise);
     const failed = (error: unknown) => {
@@ -110,13 +121,13 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
         if (message.kind === 'output') output(message.bytes);
         else if (message.kind === 'consumed') end.consumed?.(message.count);
         else if (message.kind === 'log') options.debugLog?.(message.line);
-        else if (message.kind === 'failed')
-          failed(rebuildError(isStarted ? message.error : naming(message.error, options)));
-        else if (message.kind === 'started') {
-          isStarted = true;
-          start.resolve();
+        else if (message.kind === 'failed') failed(rebuildError(naming(message.error, options)));
+        else if (message.kind === 'started') start.resolve();
+        else if (message.kind === 'figures') {
+          figures[number] = message.stats;
+          reported[number]?.();
         } else {
-          for (const [name, value] of Object.entries(message.stats)) stats[name] = (stats[name] ?? 0) + value;
+          figures[number] = message.stats;
           start.resolve();
           done.resolve();
           if (message.end.reason !== 'stopped') ended.resolve(endOf(message.end));
@@ -154,7 +165,16 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
       await Promise.race([Promise.all(stopped), after(STOP_PATIENCE_MS)]);
       await endThreads();
     },
-    statistics: () => stats,
+    async refreshStatistics() {
+      const answers = stopped.map((gone, number) => {
+        const answer = Promise.withResolvers<void>();
+        reported[number] = answer.resolve;
+        return Promise.race([answer.promise, gone]);
+      });
+      end.report();
+      await Promise.all(answers);
+    },
+    statistics: () => sumOf(figures),
   };
   return { started: start.promise, running, follow, followTranslator, endThreads };
 }
@@ -187,8 +207,8 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
   const startThread = (number: number) =>
     follow(
       starter.start({
-        kernel: options.kernel.bytes,
-        initrd: options.initrd?.bytes,
+        kernel: options.kernel,
+        initrd: options.initrd,
         append: options.append,
         memory: options.memory,
         cpus: options.cpus,

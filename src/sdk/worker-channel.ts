@@ -14,7 +14,9 @@ export const CONTROL = {
   unread: 1,
   /** Raised whenever a thread of the machine has something to look at; it sleeps on this word. One for each vCPU's thread. */
   kick: 2,
-  words: 2 + MOST_VCPUS,
+  /** Times that the owner asked for figures. */
+  report: 2 + MOST_VCPUS,
+  words: 3 + MOST_VCPUS,
 } as const;
 
 /** Output under way before the guest is made to wait, in bytes. */
@@ -53,12 +55,17 @@ export interface OwnerEnd {
   taken(count: number): void;
   /** The machine is to end. */
   stop(): void;
+  /** Every thread of the machine is to send its figures. */
+  report(): void;
 }
 
 /** The owner's end where both threads see the channel; also what messages of an owner do in the machine's thread. */
 export function openOwnerEnd(channel: Channel): OwnerEnd {
   const control = new Int32Array(channel.control);
   const ring = openRing(channel.input);
+  function kickAll(): void {
+    for (let vcpu = 0; vcpu < MOST_VCPUS; vcpu++) kick(control, vcpu);
+  }
   return {
     write(bytes) {
       const count = ring.write(bytes);
@@ -71,8 +78,12 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
     },
     stop() {
       Atomics.store(control, CONTROL.stop, 1);
-      for (let vcpu = 0; vcpu < MOST_VCPUS; vcpu++) kick(control, vcpu);
+      kickAll();
       Atomics.notify(control, CONTROL.unread);
+    },
+    report() {
+      Atomics.add(control, CONTROL.report, 1);
+      kickAll();
     },
   };
 }
@@ -81,7 +92,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
 export type OwnerMessage =
   | { readonly kind: 'input'; readonly bytes: Uint8Array }
   | { readonly kind: 'taken'; readonly count: number }
-  | { readonly kind: 'stop' };
+  | { readonly kind: 'stop' | 'report' };
 
 /** The owner's end where it can only send messages. `consumed` is to be told what the machine has taken of the input. */
 export function createMessagingEnd(
@@ -100,6 +111,7 @@ export function createMessagingEnd(
     },
     taken: (count) => post({ kind: 'taken', count }),
     stop: () => post({ kind: 'stop' }),
+    report: () => post({ kind: 'report' }),
   };
 }
 
@@ -107,7 +119,7 @@ export function createMessagingEnd(
 export function obey(end: OwnerEnd, message: OwnerMessage): void {
   if (message.kind === 'input') end.write(message.bytes);
   else if (message.kind === 'taken') end.taken(message.count);
-  else end.stop();
+  else end[message.kind]();
 }
 
 /** A ring that tells when something was taken out of it. */

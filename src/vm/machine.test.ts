@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import { inThread } from '../engine/translated/thread.test-helper.ts';
 import { createMachine, type Machine, type MachineEnd, type Progress } from './machine.ts';
-import { bootTiny, ENTRY, GUESTS, SCRATCH } from './tiny-kernel.test-helper.ts';
+import { bootTiny, ENTRY, GUESTS, SCRATCH, tinyKernel } from './tiny-kernel.test-helper.ts';
 
 /** Runs to the end, or gives up. */
 function finish(machine: Machine): MachineEnd | undefined {
@@ -55,6 +55,24 @@ for (const [name, other] of [
     assert.deepEqual(finish(machine), { reason: 'debug-exit', status: 19 });
   });
 }
+
+test('a kernel is asked for at each start; where it is not to be had any more, the machine stays as it was', () => {
+  const { machine } = bootTiny(GUESTS.reset);
+  let reads = 0;
+  const kernel = () => {
+    if (++reads > 2) throw new VirtsError('io', 'The kernel is gone.');
+    return { bytes: tinyKernel(GUESTS.reset), release() {} };
+  };
+  machine.boot({ kernel, commandLine: '' });
+  for (let start = 1; start < 3; start++) {
+    assert.deepEqual(finish(machine), { reason: 'reset' });
+    if (start < 2) machine.reset();
+  }
+  const { rip } = machine.vcpus[0].state;
+  assert.throws(() => machine.reset(), /The kernel is gone/);
+  assert.equal(machine.vcpus[0].state.rip, rip);
+  assert.deepEqual(finish(machine), { reason: 'reset' });
+});
 
 test('serial input comes back as output', () => {
   const { machine, output } = bootTiny(GUESTS.echo);

@@ -9,7 +9,7 @@ import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
-import { applyEntryState, bootKernel, type KernelRequest, resetVcpu } from '../machine/boot.ts';
+import { applyEntryState, bootKernel, type KernelRequest, resetVcpu, withKernelFiles } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
 import type { NetworkOptions } from '../machine/pci-devices.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
@@ -277,11 +277,14 @@ export function createMachine(options: MachineOptions): Machine {
   }
 
   function boot(next: KernelRequest): void {
-    request = next;
     const counts = states.map((_, number) => BigInt(processors.retiredBy(number)));
-    board.reset();
-    resetProcessors();
-    const entry = bootKernel(map, board.description, next);
+    // Where the files cannot be had, nothing has happened yet.
+    const entry = withKernelFiles(next, (files) => {
+      board.reset();
+      resetProcessors();
+      return bootKernel(map, board.description, files);
+    });
+    request = next;
     applyEntryState(states[0], entry);
     for (const [number, state] of states.entries()) state.instructions = counts[number];
     replaced();

@@ -6,7 +6,7 @@ import type { Architecture } from '../../src/images/apt/archive.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';
 import { defaultGuest } from '../../src/images/default-guest.ts';
-import type { KernelRequest } from '../../src/machine/boot.ts';
+import type { KernelFiles, KernelRequest } from '../../src/machine/boot.ts';
 import { createMachine, type Machine } from '../../src/vm/machine.ts';
 
 const MEMORY = 256 << 20;
@@ -17,7 +17,7 @@ const EPOCH = Date.UTC(2024, 0, 1);
 const SEED = 0x2545f491;
 
 /** Kernel and initramfs of the default guest, downloaded if no run before did. */
-export async function guestFiles(architecture: Architecture): Promise<KernelRequest> {
+export async function guestFiles(architecture: Architecture): Promise<KernelFiles> {
   const guest = await defaultGuest({
     architecture,
     cache: cacheDirectory(),
