@@ -74,7 +74,10 @@ async function readBody(
  * Fetches a kernel or an initrd.
  * @throws VirtsError `network`, `not-found`, `no-space`, or the reason of the abort.
  */
-export async function fetchBootFile(url: string | URL, options: FetchOptions = {}): Promise<BootFile> {
+export async function fetchBootFile(
+  url: string | URL,
+  options: FetchOptions = {},
+): Promise<Extract<BootFile, { readonly bytes: Uint8Array }>> {
   const name = String(url);
   const response = await request(url, options.signal);
   const total = lengthOf(response);
