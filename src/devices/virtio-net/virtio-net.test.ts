@@ -16,14 +16,10 @@ const OFFLOADS = bits(
   ...[FEATURE.hostSegments4, FEATURE.hostSegments6, FEATURE.mergeable],
 );
 
-checkDevice(
-  'virtio-net',
-  (timers) => {
-    const port = createFakeWire();
-    return withConfigRegion(createVirtioNet({ ...bareOptions(timers), port, mac: MAC, mtu: 1500 }).device);
-  },
-  { retained: ['epoch'] },
-);
+checkDevice('virtio-net', (timers, place) => {
+  const port = createFakeWire();
+  return withConfigRegion(createVirtioNet({ ...bareOptions(timers, place), port, mac: MAC, mtu: 1500 }).device);
+});
 
 function start(features: bigint = VERSION_1) {
   const wire = createFakeWire();
