@@ -56,6 +56,9 @@ what this user reaches, but not this host's loopback interface unless --net-host
 The guest's first serial port is on this terminal; Ctrl-] leaves the guest. When standard input or output is a pipe, it
 carries the port's bytes instead, and the end of the input does not end the guest.
 
+With --cpus N each vCPU runs in a thread of its own. They take turns in one thread where a debugger is served or
+--verify-translation checks what they run, and on hosts with a single processor.
+
 The exit status is 0 when the guest switches itself off, when it resets or triple-faults under --no-reboot (of a triple
 fault a sentence tells), and when you leave it or a debugger ends it; (V << 1) | 1 when it writes V to port 0xf4; 128 + N
 when signal N ended the run; and for errors:${errorStatuses()}`;

@@ -96,6 +96,9 @@ const BAD: readonly (readonly [name: string, bytes: Uint8Array, args: string[], 
   ['a bzImage cut off', truncatedBzImage(), [], 6, /truncated/],
   ['a machine too small for its kernel', MULTIBOOT, ['--memory', '1M'], 10, /needs at least/],
   ['a command line too long', MULTIBOOT, ['--append', 'x'.repeat(100_000)], 4, /command line has 100000 bytes/],
+  ['no vCPU', MULTIBOOT, ['--cpus', '0'], 4, /'--cpus <number>'.* it takes a number from 1 to 8; /],
+  ['too many vCPUs', MULTIBOOT, ['--cpus', '9'], 4, /'--cpus <number>'.* it takes a number from 1 to 8; /],
+  ['vCPUs that are no number', MULTIBOOT, ['--cpus', 'x'], 4, /'--cpus <number>'.* it takes a number from 1 to 8; /],
   ['an unknown option', MULTIBOOT, ['--memroy', '1G'], 4, /Unknown option '--memroy'.*Did you mean --memory/],
 ];
 

@@ -125,7 +125,10 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
         holders[page] |= 1 << holder;
         return (Atomics.or(entries, page, PAGE_FLAG.code) & PAGE_FLAG.code) === 0;
       });
-      if (fresh) exclusively(() => events.revoked(hostOf(entries[page]), false));
+      // Where others hold code of it nobody has a grant, but one may be about to store who did not see this holder yet.
+      exclusively(() => {
+        if (fresh) events.revoked(hostOf(entries[page]), false);
+      });
     },
     releaseCode(page, holder) {
       locked(holding, () => {

@@ -42,6 +42,8 @@ export interface SeededMachineOptions {
   /** From `save`; instead of `boot`. */
   readonly restore?: Uint8Array;
   readonly translation?: Translation;
+  /** vCPUs, which take turns; 1 if absent. */
+  readonly cpus?: number;
 }
 
 /** Counts through the states of a xorshift generator (Marsaglia 2003). */
@@ -53,11 +55,12 @@ function nextState(state: number): number {
   return x >>> 0;
 }
 
-export function seededMachine({ boot, restore, translation }: SeededMachineOptions): SeededMachine {
+export function seededMachine({ boot, restore, translation, cpus }: SeededMachineOptions): SeededMachine {
   let output = '';
   let randomState = SEED;
   const machine = createMachine({
     memory: MEMORY,
+    cpus,
     ...(translation && { translation }),
     clock: NS_PER_INSTRUCTION,
     hostNow: () => 0,

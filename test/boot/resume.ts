@@ -1,6 +1,6 @@
 /**
- * A process of its own that restores a machine and runs it to its end: `node resume.ts SNAPSHOT INPUTS`, the paths of
- * what `SeededMachine.save` gave and of a JSON list of `StoredInput`. Prints a `Resumed` as JSON.
+ * A process of its own that restores a machine and runs it to its end: `node resume.ts SNAPSHOT INPUTS CPUS`, the paths of
+ * what `SeededMachine.save` gave and of a JSON list of `StoredInput`, and its vCPUs. Prints a `Resumed` as JSON.
  */
 import { readFileSync } from 'node:fs';
 import type { MachineEnd } from '../../src/vm/machine.ts';
@@ -22,9 +22,9 @@ export interface Resumed {
 const LIMIT = 20_000_000_000;
 
 if (import.meta.main) {
-  const [snapshot, inputs] = process.argv.slice(2);
+  const [snapshot, inputs, cpus] = process.argv.slice(2);
   const stored = JSON.parse(readFileSync(inputs, 'utf8')) as StoredInput[];
-  const resumed = seededMachine({ restore: readFileSync(snapshot) });
+  const resumed = seededMachine({ restore: readFileSync(snapshot), cpus: Number(cpus) });
   const end = replayTo(
     resumed,
     stored.map(({ at, text }) => ({ at, bytes: Buffer.from(text, 'latin1') })),

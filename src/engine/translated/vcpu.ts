@@ -757,7 +757,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     awake: () =>
       state.activity === ACTIVITY.running ||
       state.initPending !== 0 ||
-      (state.activity === ACTIVITY.waitForStart ? state.startPending !== 0 : interruptsWait()),
+      (state.activity === ACTIVITY.waitForStart && state.startPending !== 0) ||
+      (state.activity === ACTIVITY.halted && interruptsWait()),
     interruptsWait,
     stateReplaced() {
       retired = Number(state.instructions);

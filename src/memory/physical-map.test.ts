@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { smallArena } from './arena.test-helper.ts';
+import { PAGE_SIZE } from './layout.ts';
+import { createPhysicalMap, PAGE_FLAG } from './physical-map.ts';
+
+/** A map of eight zero pages that notes what it tells others. */
+function rig() {
+  const told: string[] = [];
+  let frame = 16;
+  const pool = {
+    buffer: new ArrayBuffer(0),
+    zeroFrame: 8,
+    used: 0,
+    allocate: () => frame++,
+    share() {},
+    release() {},
+    references: () => 1,
+  };
+  const arena = smallArena();
+  const map = createPhysicalMap(arena, pool, 8 * PAGE_SIZE, {
+    codeWritten: (holder, page, from, to) => void told.push(`vCPU ${holder}: page ${page}, ${from} to ${to}`),
+    revoked: (host, moved) => void told.push(`grants of frame ${host / PAGE_SIZE}${moved ? ', which moved' : ''}`),
+    exclusively(work) {
+      told.push('alone');
+      work();
+      told.push('together');
+    },
+  });
+  return { map, entries: new Uint32Array(arena.buffer), take: () => told.splice(0) };
+}
+
+test('whoever begins to hold code of a page waits for stores that are under way; the first one ends all grants', () => {
+  const { map, take } = rig();
+  map.makeWritable(2);
+  map.holdCode(2, 0);
+  assert.deepEqual(take(), ['alone', 'grants of frame 16', 'together']);
+  map.holdCode(2, 3);
+  assert.deepEqual(take(), ['alone', 'together'], 'one may be about to store that has told vCPU 0 only');
+});
+
+test('all that hold code of a page are told of writes to it, and nobody else', () => {
+  const { map, take } = rig();
+  map.makeWritable(2);
+  for (const holder of [0, 3, 7]) map.holdCode(2, holder);
+  take();
+  map.writeCode(2, 10, 14);
+  const [first, third, seventh] = [0, 3, 7].map((holder) => `vCPU ${holder}: page 2, 10 to 14`);
+  assert.deepEqual(take(), [first, third, seventh]);
+  map.writeCode(1, 10, 14);
+  assert.deepEqual(take(), []);
+  map.releaseCode(2, 0);
+  map.writeCode(2, 10, 14);
+  assert.deepEqual(take(), [third, seventh]);
+  map.releaseCode(2, 3);
+  assert.equal(map.entry(2) & PAGE_FLAG.code, PAGE_FLAG.code);
+  map.releaseCode(2, 7);
+  assert.equal(map.entry(2) & PAGE_FLAG.code, 0);
+  map.writeCode(2, 10, 14);
+  assert.deepEqual(take(), []);
+});
+
+test('a zero page that somebody has read gets its frame while nobody runs, and no grant of the zero frame holds', () => {
+  const { map, entries, take } = rig();
+  assert.equal(map.makeWritable(1), 16 * PAGE_SIZE);
+  assert.deepEqual(take(), [], 'nobody has read it');
+  entries[map.base / 4 + 4] |= PAGE_FLAG.seen;
+  assert.equal(map.makeWritable(4), 17 * PAGE_SIZE);
+  assert.deepEqual(take(), ['alone', 'grants of frame 8, which moved', 'together']);
+  assert.equal(map.makeWritable(4), 17 * PAGE_SIZE);
+  assert.deepEqual(take(), [], 'it has one');
+});

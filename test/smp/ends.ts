@@ -1,0 +1,30 @@
+/** Guests whose second vCPU ends the machine. */
+import { GUESTS } from '../../src/vm/tiny-kernel.test-helper.ts';
+import { exit, type SeveralGuest, AT as SHARED } from './several.ts';
+
+const bytes = (code: readonly number[]) => `db ${code.join(', ')}`;
+
+/** Counts starts; memory outlives a reset. */
+const STARTS = SHARED.words + 64 * 8;
+
+/** What the second vCPU does, while the first is busy or, with `idle`, halted for good. */
+export const endBySecond = (others: string, idle = false): SeveralGuest => ({
+  first: idle ? 'cli; hlt' : 'busy: pause; jmp busy',
+  others,
+});
+
+export const POWER_OFF = bytes(GUESTS.powerOff);
+export const RESET = bytes(GUESTS.reset);
+/** An empty IDT, then an undefined opcode. */
+export const TRIPLE_FAULT = `
+  lidt [nothing]
+  ud2
+  nothing: dq 0`;
+
+/** Ends with `way` at the first two starts, and by the debug-exit port at the third: value 5. */
+export const restartBySecond = (way: string): SeveralGuest =>
+  endBySecond(`inc dword [${STARTS}]
+    cmp dword [${STARTS}], 3
+    jne again
+    ${exit(5)}
+    again: ${way}`);

@@ -1,0 +1,79 @@
+/**
+ * Machines whose vCPUs each have a thread of their own, as the command line runs them. The guests check themselves; how their
+ * threads interleave is a matter of luck, what must not happen never may.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { startMachine } from '../../src/cli/start-machine.ts';
+import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
+import type { MachineEnd } from '../../src/sdk/machine-host.ts';
+import { endBySecond, POWER_OFF, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
+import { PROGRAMS } from './programs.ts';
+import { MEMORY, type SeveralGuest, severalKernel } from './several.ts';
+
+/** Far more than any of these takes. */
+const PATIENCE_MS = 120_000;
+
+interface RunOptions {
+  readonly translation?: Translation | undefined;
+  readonly reboot?: boolean;
+}
+
+/** Runs a guest to its end; one that hangs is ended and fails its test. */
+async function run(guest: SeveralGuest, { translation, reboot = false }: RunOptions = {}): Promise<MachineEnd> {
+  const machine = await startMachine({
+    kernel: { name: 'guest', bytes: severalKernel(guest) },
+    append: '',
+    memory: MEMORY,
+    cpus: guest.count ?? 2,
+    ...(translation && { translation }),
+    reboot,
+  });
+  const hangs = Promise.withResolvers<never>();
+  const timer = setTimeout(() => hangs.reject(new Error('the guest does not come to its end')), PATIENCE_MS);
+  try {
+    return await Promise.race([machine.ended, hangs.promise]);
+  } finally {
+    clearTimeout(timer);
+    await machine.stop();
+  }
+}
+
+const WAYS: readonly (readonly [string, Translation | undefined])[] = [
+  ['interpreted', undefined],
+  ['translated when hot', DEFAULT_TRANSLATION],
+  ['translated at once', { threshold: 1 }],
+];
+
+for (const [way, translation] of WAYS) {
+  describe(`in threads, ${way}`, { concurrency: false }, () => {
+    for (const program of PROGRAMS) {
+      test(program.name, async () => {
+        assert.deepEqual(await run(program, { translation }), { reason: 'debug-exit', status: 1 });
+      });
+    }
+  });
+}
+
+describe('in threads, the second vCPU', { concurrency: false }, () => {
+  for (const [name, way, reason] of [
+    ['switches the machine off', POWER_OFF, 'power-off'],
+    ['resets it', RESET, 'reset'],
+    ['triple-faults', TRIPLE_FAULT, 'triple-fault'],
+    ['halts for good, as the first', 'cli; hlt', 'halted'],
+  ] as const) {
+    for (const idle of reason === 'halted' ? [true] : [false, true]) {
+      test(`${name} while the first is ${idle ? 'halted' : 'busy'}`, async () => {
+        assert.deepEqual(await run(endBySecond(way, idle)), { reason, status: 0 });
+      });
+    }
+  }
+  for (const [name, way] of [
+    ['resets', RESET],
+    ['triple-faults', TRIPLE_FAULT],
+  ] as const) {
+    test(`${name}, and both start over`, async () => {
+      assert.deepEqual(await run(restartBySecond(way), { reboot: true }), { reason: 'debug-exit', status: 11 });
+    });
+  }
+});
