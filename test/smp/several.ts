@@ -88,7 +88,10 @@ const gate = (vector: number, label: string) => `
 
 /** The code of such a guest; every vCPU begins its text with its number in EBX, and interrupts disabled. */
 export function assembleSeveral({ first, others, handlers = {}, count = 2 }: SeveralGuest): Assembled {
-  const vectors = { ...Object.fromEntries(Array.from({ length: 32 }, (_, v) => [v, 'fault'])), ...handlers };
+  const vectors: Readonly<Record<string, string>> = {
+    ...Object.fromEntries(Array.from({ length: 32 }, (_, v) => [v, 'fault'])),
+    ...handlers,
+  };
   const text = `
     cli
     cld
