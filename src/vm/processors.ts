@@ -7,6 +7,7 @@ import { createChangedCode } from '../engine/translated/changed-code.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
 import { createVcpu, type Translation, type Vcpu, type VcpuMemoryEvents } from '../engine/translated/vcpu.ts';
 import { placeVcpu, type VcpuPlace } from '../engine/translated/vcpu-place.ts';
+import { type VcpuSignals, vcpuSignals } from '../engine/translated/vcpu-signals.ts';
 import { EFLAGS, VCPU, type VcpuState } from '../isa/state.ts';
 import type { VcpuBoard } from '../machine/vcpu-board.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
@@ -76,12 +77,6 @@ export interface Processors {
   deaf(): boolean;
 }
 
-/** Tells a vCPU of another thread that something waits for it, as `Vcpu.signal` does in its own. */
-function signalFromOutside(state: VcpuState): void {
-  state.eventsWait = 1;
-  state.poll = 1;
-}
-
 export function createProcessors(options: ProcessorOptions): Processors {
   const { count, own, memory, arena, clock, threads } = options;
   const { buffer } = memory;
@@ -95,54 +90,25 @@ export function createProcessors(options: ProcessorOptions): Processors {
   const changedCode = places.map((place) => createChangedCode(buffer, place.changedCode, arena.thread));
   const vcpus: (Vcpu & VcpuMemoryEvents)[] = [];
 
-  /** `near` for a vCPU of this thread, `far` for the state of another's. */
-  function reach(number: number, near: (vcpu: Vcpu) => void, far: (state: VcpuState) => void): void {
-    const vcpu = here[number];
-    if (vcpu !== undefined) near(vcpu);
-    else if (!isHere(number)) {
-      far(states[number]);
-      signalFromOutside(states[number]);
-    }
-    if (vcpu === undefined || vcpu !== processors.running) options.woken(number);
+  /** Those of other threads, as far as they can be reached. */
+  const far = states.map((state) => vcpuSignals(state));
+
+  function reach(number: number, act: (vcpu: VcpuSignals) => void): void {
+    const vcpu = isHere(number) ? here[number] : far[number];
+    // A board that is being made has no vCPUs yet.
+    if (vcpu === undefined) return;
+    act(vcpu);
+    if (vcpu !== processors.running) options.woken(number);
   }
 
-  function signalsOf(number: number): ProcessorSignals {
-    return {
-      interrupt: () =>
-        reach(
-          number,
-          (vcpu) => vcpu.signal(),
-          () => {},
-        ),
-      nmi: () =>
-        reach(
-          number,
-          (vcpu) => vcpu.nmi(),
-          (state) => {
-            state.nmiPending = 1;
-          },
-        ),
-      // There is no system management mode.
-      smi() {},
-      init: () =>
-        reach(
-          number,
-          (vcpu) => vcpu.init(),
-          (state) => {
-            state.startPending = 0;
-            state.initPending = 1;
-          },
-        ),
-      startup: (vector) =>
-        reach(
-          number,
-          (vcpu) => vcpu.start(vector),
-          (state) => {
-            state.startPending = vector + 1;
-          },
-        ),
-    };
-  }
+  const signalsOf = (number: number): ProcessorSignals => ({
+    interrupt: () => reach(number, (vcpu) => vcpu.signal()),
+    nmi: () => reach(number, (vcpu) => vcpu.nmi()),
+    // There is no system management mode.
+    smi() {},
+    init: () => reach(number, (vcpu) => vcpu.init()),
+    startup: (vector) => reach(number, (vcpu) => vcpu.start(vector)),
+  });
 
   function isDeaf(state: VcpuState): boolean {
     if (state.initPending !== 0 || state.activity === ACTIVITY.running) return false;

@@ -45,6 +45,7 @@ import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
 import { createTlb, revokeGrants, type TlbRoutines } from './tlb.ts';
 import { placeVcpu, type VcpuPlace } from './vcpu-place.ts';
+import { askToLook, type VcpuSignals, vcpuSignals } from './vcpu-signals.ts';
 import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
 
@@ -72,15 +73,13 @@ const SHADOW = { none: 0, sti: 1, stackSegment: 2 } as const;
  */
 export type RunResult = 'count' | 'inactive' | 'stopped' | 'breakpoint';
 
-export interface Vcpu {
+export interface Vcpu extends VcpuSignals {
   readonly state: VcpuState;
   readonly context: CpuContext;
   /** Instructions retired since the machine started. */
   retired(): number;
   /** Runs about `count` instructions; exactly so many if `exact`. */
   run(count: number, exact?: boolean): RunResult;
-  /** Something may have to be served: an interrupt, a stop. Callable from devices while guest code runs. */
-  signal(): void;
   /**
    * Executes one instruction, at a breakpoint or not, for a debugger. Interrupts that wait are delivered first with
    * `interrupts`, and to a halted vCPU; what is delivered takes the place of the instruction. `false`: the vCPU is not
@@ -91,12 +90,6 @@ export interface Vcpu {
   setBreakpoints(addresses: ReadonlySet<bigint>): void;
   /** `run` returns 'stopped' at the next instruction boundary. */
   stop(): void;
-  /** A non-maskable interrupt arrives. */
-  nmi(): void;
-  /** An INIT arrives, its local APIC being reset already. */
-  init(): void;
-  /** A start-up IPI arrives. */
-  start(vector: number): void;
   /** Whether it would run code now: it does already, or an interrupt, an NMI or a start waits. */
   awake(): boolean;
   /** Whether an interrupt or NMI would be taken now. */
@@ -297,8 +290,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
 
   /** Makes the run come back after the instruction that runs now. */
   function signal(): void {
-    state.poll = 1;
-    state.eventsWait = 1;
+    askToLook(state);
     if (running && state.current !== 0) brake.set(state.current);
   }
 
@@ -679,7 +671,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state,
     context,
     retired: retiredNow,
-    signal,
+    ...vcpuSignals(state, signal),
     run(count, exact = false) {
       const end = retired + count;
       stopping = false;
@@ -738,20 +730,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     },
     stop() {
       stopping = true;
-      signal();
-    },
-    nmi() {
-      state.nmiPending = 1;
-      signal();
-    },
-    init() {
-      // A start that came before it is void.
-      state.startPending = 0;
-      state.initPending = 1;
-      signal();
-    },
-    start(vector) {
-      state.startPending = vector + 1;
       signal();
     },
     awake: () =>
