@@ -21,7 +21,11 @@ function subtract(b: InstructionBuilder, dst: Operand, src: Operand, withBorrow:
 function step(b: InstructionBuilder, dst: Operand, amount: 1 | -1): void {
   const size = width(dst);
   const carry = b.flag('cf');
-  const result = b.zeroExtend(dst.update('add', b.i64(amount)).result, size);
+  const inMemory = dst.kind === 'memory';
+  const sum = inMemory ? dst.update('add', b.i64(amount)).result : b.add(dst.read(), b.i64(amount));
+  const result = b.zeroExtend(sum, size);
+  // Extended once, for flags and register: most loops have one of these.
+  if (!inMemory) dst.write(result);
   const top = 1n << BigInt(size * 8 - 1);
   const overflow = b.eq(result, b.i64(amount === 1 ? top : top - 1n));
   const auxiliary = b.eq(b.and(result, b.i64(15)), b.i64(amount === 1 ? 0 : 15));
