@@ -96,7 +96,7 @@ for (const { cpus, points } of MACHINES) {
         Array.from({ length: cpus }, (_, number) => `CPU${number}`),
       );
       const timers = lines.find((line) => line.includes('Local timer interrupts')) ?? '';
-      const counts = timers.match(/\d+/g) ?? [];
+      const counts: readonly string[] = timers.match(/\d+/g) ?? [];
       assert.deepEqual([counts.length, counts.includes('0')], [cpus, false], timers);
     });
 
