@@ -75,7 +75,7 @@ const TIMER_VECTOR = 0x50;
 const IPI_VECTOR = 0x60;
 const SERIAL = 0x3f8;
 /** Far more than anything here takes. */
-const PATIENCE = 60_000_000_000;
+const PATIENCE = 240_000_000_000;
 
 function serve({ vcpu, rounds, ...shared }: VcpuJob): VcpuReport {
   const { board, clock, timers, lock } = openBoard(shared, vcpu);

@@ -5,7 +5,7 @@ import { createRingBuffer, openRing } from '../base/ring.ts';
 import { REGISTER } from '../devices/local-apic/registers.ts';
 import { openBoard, type SharedBoard, VCPUS, type VcpuJob, type VcpuReport } from './threads-worker.test-helper.ts';
 
-const ROUNDS = 1000;
+const ROUNDS = 400;
 
 function start(job: VcpuJob): Promise<VcpuReport> {
   const worker = new Worker(new URL('threads-worker.test-helper.ts', import.meta.url), { workerData: job });
