@@ -10,6 +10,8 @@ export type Span = Uint8Array;
 export interface GuestMemory {
   /** Bytes of RAM, from guest-physical address 0 up. */
   readonly size: number;
+  /** What backs it: held spans lie there. */
+  readonly buffer: ArrayBufferLike;
   /**
    * The RAM at `[address, address + length)` as spans in order, or `undefined` if any byte of it is not RAM. With
    * `write`, the pages are made private, marked dirty, and code translated from them is dropped: fill them at once and
@@ -27,7 +29,7 @@ export interface GuestMemory {
 
 /** RAM that a transfer is using: neighbouring pages whose frames are neighbours too. */
 export interface HeldSpan {
-  /** Offset in the memory that backs guest RAM. */
+  /** Offset in the buffer of the guest memory. */
   readonly host: number;
   /** Bytes, at least 1. */
   readonly length: number;
@@ -73,6 +75,7 @@ export function flatMemory(size: number): FlatMemory {
   let held = 0;
   return {
     size,
+    buffer: bytes.buffer,
     bytes,
     get held() {
       return held;

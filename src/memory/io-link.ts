@@ -19,8 +19,6 @@ const WORD = {
   outstanding: 4,
   /** 1: whoever posts has to wake the back end. */
   asleep: 5,
-  /** Raised when the device no longer wants the answers to what it posted. */
-  generation: 6,
   rings: 8,
 } as const;
 
@@ -29,7 +27,7 @@ const RECORD = {
   length: 0,
   operation: 1,
   tag: 2,
-  generation: 3,
+  id: 3,
   low: 4,
   high: 5,
   count: 6,
@@ -60,8 +58,9 @@ export function createIoLink(): IoLink {
 export interface IoPost {
   /** What to do; the numbers are between device and back end. */
   readonly operation: number;
-  /** Comes back with the answer. */
+  /** Both come back with the answer. A device that was reset knows by the id that an answer is to a request from before. */
   readonly tag: number;
+  readonly id: number;
   /** For the back end, such as an offset in bytes; a double. */
   readonly position: number;
   /** For the back end, such as a length in bytes. */
@@ -75,6 +74,7 @@ export interface IoPost {
 export interface IoAnswer {
   readonly operation: number;
   readonly tag: number;
+  readonly id: number;
   /** What the back end said, an unsigned number of 32 bits. */
   readonly result: number;
 }
@@ -83,15 +83,16 @@ export interface IoAnswer {
 export interface IoPort {
   /** `full`: post again after an answer was collected. `unfit`: a segment is not RAM, or there are too many spans. */
   post(request: IoPost): 'posted' | 'full' | 'unfit';
-  /** The next answer to what was posted since the last `forget`. The memory of the request is the guest's again. */
+  /** The next answer. The memory of the request is the guest's again. */
   collect(): IoAnswer | undefined;
   /** Whether an answer waits to be collected; costs next to nothing. */
   ready(): boolean;
-  /** From now on answers to what was posted before are dropped. Their memory stays in use until they come. */
-  forget(): void;
-  /** Whether no request is under way, forgotten ones included. */
+  /** Whether no request is under way. */
   idle(): boolean;
 }
+
+/** Opens a device's end over the machine's memory. */
+export type IoConnection = (memory: GuestMemory) => IoPort;
 
 /** Words of one ring, by free-running index. */
 function ring(words: Int32Array, start: number) {
@@ -125,7 +126,6 @@ function spansAt(records: Ring, at: number): HeldSpan[] {
 /** Opens the device's end. Every thread of the machine may open one; they are used one at a time. */
 export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
   const { words, requests, answers } = rings(link);
-  const generation = () => Atomics.load(words, WORD.generation);
 
   /** The segments' memory, held; `undefined`, with nothing held, if some of it is not RAM. */
   function hold({ segments, access }: IoPost): HeldSpan[] | undefined {
@@ -143,8 +143,8 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
   function write(request: IoPost, spans: readonly HeldSpan[], length: number): void {
     const at = Atomics.load(words, WORD.posted);
     double[0] = request.position;
-    const { operation, tag, count, access } = request;
-    const record = [length, operation, tag, generation(), halves[0]!, halves[1]!, count, access === 'write' ? 1 : 0];
+    const { operation, tag, id, count, access } = request;
+    const record = [length, operation, tag, id, halves[0]!, halves[1]!, count, access === 'write' ? 1 : 0];
     for (const [i, value] of record.entries()) requests.set(at + i, value);
     for (const [i, span] of spans.entries()) {
       const to = at + RECORD.size + i * SPAN_WORDS;
@@ -154,11 +154,10 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     }
     Atomics.add(words, WORD.outstanding, length);
     Atomics.add(words, WORD.posted, length);
-    if (Atomics.load(words, WORD.asleep) !== 0) Atomics.notify(words, WORD.posted);
+    if (Atomics.exchange(words, WORD.asleep, 0) !== 0) Atomics.notify(words, WORD.posted);
   }
 
-  /** The oldest answer: `undefined` if its request was forgotten. */
-  function takeAnswer(): IoAnswer | undefined {
+  function takeAnswer(): IoAnswer {
     const at = Atomics.load(words, WORD.collected);
     const length = answers.get(at + RECORD.length);
     const access = answers.get(at + RECORD.access) === 1 ? 'write' : 'read';
@@ -166,12 +165,12 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     const answer = {
       operation: answers.get(at + RECORD.operation),
       tag: answers.get(at + RECORD.tag),
+      id: answers.get(at + RECORD.id),
       result: answers.get(at + RECORD.count),
     };
-    const wanted = (answers.get(at + RECORD.generation) | 0) === generation();
     Atomics.add(words, WORD.collected, length);
     Atomics.sub(words, WORD.outstanding, length);
-    return wanted ? answer : undefined;
+    return answer;
   }
 
   const ready = () => Atomics.load(words, WORD.answered) !== Atomics.load(words, WORD.collected);
@@ -184,15 +183,8 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
       write(request, spans, RECORD.size + SPAN_WORDS * spans.length);
       return 'posted';
     },
-    collect() {
-      while (ready()) {
-        const answer = takeAnswer();
-        if (answer !== undefined) return answer;
-      }
-      return undefined;
-    },
+    collect: () => (ready() ? takeAnswer() : undefined),
     ready,
-    forget: () => void Atomics.add(words, WORD.generation, 1),
     idle: () => Atomics.load(words, WORD.outstanding) === 0,
   };
 }
@@ -302,10 +294,10 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
 }
 
 /** A port whose back end is called within `post`: for a machine that has just one thread, and for tests. */
-export function directIoPort(memory: GuestMemory, buffer: ArrayBufferLike, handle: IoHandler): IoPort {
+export function directIoPort(memory: GuestMemory, handle: IoHandler): IoPort {
   const link = new ArrayBuffer(LINK_BYTES);
   const port = openIoPort(link, memory);
-  const { drain } = openService(link, buffer, handle, () => {});
+  const { drain } = openService(link, memory.buffer, handle, () => {});
   return {
     ...port,
     post(request) {

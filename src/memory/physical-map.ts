@@ -144,6 +144,7 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
 
   const map: PhysicalMap = {
     size,
+    buffer: arena.buffer,
     base,
     pages,
     entry: (page) => (page < pages ? entries[page] : 0),
@@ -224,7 +225,7 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     release(span, access) {
       eachPage(span, (page, host, length) => {
         const frame = Math.floor(host / PAGE_SIZE);
-        if (access === 'write' && frameOf(page) === frame) written(page, host, length);
+        if (access === 'write' && hostOf(entries[page]) === frame * PAGE_SIZE) written(page, host, length);
         if (isCounted(frame)) pool.release(frame);
       });
     },
@@ -233,8 +234,8 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
   /** The bytes at `host`, in the frame of a page, were changed or are about to be. */
   function written(page: number, host: number, length: number): void {
     const offset = host % PAGE_SIZE;
-    entries[page] = (entries[page] as number) | PAGE_FLAG.dirty;
-    if ((entries[page] as number) & PAGE_FLAG.code) events.codeWritten(page, offset, offset + length);
+    Atomics.or(entries, page, PAGE_FLAG.dirty);
+    map.writeCode(page, offset, offset + length);
   }
   return map;
 }
