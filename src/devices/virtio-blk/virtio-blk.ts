@@ -99,7 +99,7 @@ function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<
   function finishAnswered(): void {
     for (let answer = port.collect(); answer !== undefined; answer = port.collect()) {
       const queue = answer.tag >>> 16;
-      const request = queues[queue]?.find(answer.tag & 0xffff, answer.id);
+      const request = queues[queue]?.inFlight(answer.tag & 0xffff, answer.id);
       if (request === undefined) continue;
       const done = answer.result === BLOCK_RESULT.ok;
       const failure = answer.result === BLOCK_RESULT.unsupported ? STATUS.unsupported : STATUS.ioError;
