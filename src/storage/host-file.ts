@@ -16,7 +16,7 @@ export function diskError(error: unknown, path: string, doing: 'opened' | 'read'
   if (error instanceof VirtsError) return error;
   const { code } = error as NodeJS.ErrnoException;
   const context = { path, code };
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
     const message = `The host has no room for what the guest writes to ${path}: its disk is full.`;
     return new VirtsError('no-space', message, context, error);
   }
