@@ -4,6 +4,7 @@ import type { Disk } from '../sdk/machine-host.ts';
 import type { BlockDevice } from '../storage/block-device.ts';
 import { diskHandler, shapeOf } from '../storage/disk-service.ts';
 import { openDisk } from '../storage/open-disk.ts';
+import { temporaryOverlay } from '../storage/overlay.ts';
 import type { DiskOption } from './options.ts';
 
 export interface OpenDisks {
@@ -41,7 +42,10 @@ export async function openDisks(
     if (failed !== undefined) throw failed.reason;
   }
   try {
-    for (const { path, format, readOnly } of options) devices.push(await openDisk({ path, format, readOnly }));
+    for (const { snapshot, readOnly, ...request } of options) {
+      devices.push(await openDisk({ ...request, readOnly: readOnly || snapshot }));
+      if (snapshot) devices.push(await temporaryOverlay(devices.pop()!));
+    }
   } catch (error) {
     await close().catch(() => {});
     throw error;

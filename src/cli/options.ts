@@ -33,21 +33,24 @@ export interface DiskOption {
   readonly readOnly: boolean;
   /** What the guest writes is thrown away in the end. */
   readonly snapshot: boolean;
+  /** Its backing files may be anywhere on the host. */
+  readonly anyBacking: boolean;
 }
 
-/** Reads `FILE[,format=raw|qcow2][,readonly][,snapshot]`, after those named before; a comma in FILE is written twice. */
+/** Reads `FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]`, after those named before; a comma in FILE is written twice. */
 export function parseDisk(text: string, before: readonly DiskOption[] = []): readonly DiskOption[] {
   const [path = '', ...settings] = splitList(text);
-  let disk: DiskOption = { path, readOnly: false, snapshot: false };
+  let disk: DiskOption = { path, readOnly: false, snapshot: false, anyBacking: false };
   if (path === '') throw new InvalidArgumentError('It takes the name of a disk image.');
   for (const setting of settings) {
     const format = FORMATS.find((name) => setting === `format=${name}`);
     if (format !== undefined) disk = { ...disk, format };
     else if (setting === 'readonly') disk = { ...disk, readOnly: true };
     else if (setting === 'snapshot') disk = { ...disk, snapshot: true };
+    else if (setting === 'backing=any') disk = { ...disk, anyBacking: true };
     else
       throw new InvalidArgumentError(
-        `It takes FILE[,format=raw|qcow2][,readonly][,snapshot], not ${setting || 'an empty setting'}.`,
+        `It takes FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any], not ${setting || 'an empty setting'}.`,
       );
   }
   if (disk.readOnly && disk.snapshot) throw new InvalidArgumentError('It is either readonly or snapshot, not both.');

@@ -52,7 +52,8 @@ kept in the cache.
 
 A disk is an image file, which the guest sees as a virtio disk: /dev/vda, /dev/vdb and so on. Its format follows from its
 name (.qcow2 or raw) unless it is told. What the guest writes to a disk with snapshot is thrown away at the end of the run.
-A comma in the name is written twice.
+An image may have backing files below its own directory; with backing=any, which is for images that you trust, anywhere. A
+comma in the name is written twice.
 
 The network card gets its address, 10.0.2.15, by DHCP; the gateway is 10.0.2.2, the name server 10.0.2.3. The guest reaches
 what this user reaches, but not this host's loopback interface unless --net-host says so. A forwarded port is one of
@@ -83,7 +84,7 @@ function withMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--disk <file>',
-        'a disk: FILE[,format=raw|qcow2][,readonly][,snapshot]; may be given several times',
+        'a disk: FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]; may be given several times',
       ).argParser(parseDisk),
     )
     .addOption(

@@ -17,6 +17,8 @@ export interface DiskRequest {
   /** What the name ends in says, unless told. */
   readonly format?: Format | undefined;
   readonly readOnly?: boolean | undefined;
+  /** Whether backing files may be anywhere on the host, because the image is trusted. */
+  readonly anyBacking?: boolean | undefined;
 }
 
 /** The longest chain of images behind images. */
@@ -37,8 +39,8 @@ async function guessFormat(file: ByteFile): Promise<Format> {
   throw new VirtsError('usage', message, { path: file.name });
 }
 
-/** Where a backing file is. An image may come from anywhere: it may name files below its own directory only. */
-async function backingPath(file: ByteFile, { name }: Backing): Promise<string> {
+/** Where a backing file is. An image may come from anywhere: unless trusted, it may name files below its own directory only. */
+async function backingPath(file: ByteFile, { name }: Backing, anywhere: boolean): Promise<string> {
   const shown = name.replaceAll(/[^\x20-\x7e]/g, '?');
   const refuse = (why: string) =>
     new VirtsError('untrusted', `${file.name} has the backing file ${shown}, ${why}.`, {
@@ -46,14 +48,15 @@ async function backingPath(file: ByteFile, { name }: Backing): Promise<string> {
       backing: name,
     });
   if (name.includes('\0')) throw refuse('which is no name of a file');
-  if (isAbsolute(name) || /^[a-z][a-z0-9+.-]*:/i.test(name)) {
-    throw refuse('which is no relative name; make it one with qemu-img rebase -u -b');
-  }
+  const inside = 'say backing=any if you trust the image';
+  if (/^[a-z][a-z0-9+.-]*:/i.test(name)) throw refuse('which is no file of this host');
+  if (anywhere) return isAbsolute(name) ? name : join(dirname(file.name), name);
+  if (isAbsolute(name)) throw refuse(`which is no relative name; ${inside}`);
   try {
     const [own, target] = await Promise.all([realpath(dirname(file.name)), realpath(join(dirname(file.name), name))]);
     const way = relative(own, target);
     if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) {
-      throw refuse('which is outside its directory; put both into one');
+      throw refuse(`which is outside its directory; ${inside}`);
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw refuse('which does not exist');
@@ -79,15 +82,15 @@ async function orClose<T>(file: ByteFile, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function openFormat(file: ByteFile, format: Format, depth: number): Promise<BlockDevice> {
+async function openFormat(file: ByteFile, format: Format, anyBacking: boolean, depth = 0): Promise<BlockDevice> {
   if (format === 'raw') return rawDisk(file);
   const header = await readHeader(file);
   let backing: BlockDevice | undefined;
   if (header.backing !== undefined) {
     if (depth >= MAX_CHAIN) throw damaged(file, 'there are too many images behind it, or it is its own backing file');
-    const behind = await openHostFile(await backingPath(file, header.backing), { readOnly: true });
+    const behind = await openHostFile(await backingPath(file, header.backing, anyBacking), { readOnly: true });
     backing = await orClose(behind, async () =>
-      openFormat(behind, await backingFormat(behind, header.backing?.format), depth + 1),
+      openFormat(behind, await backingFormat(behind, header.backing?.format), anyBacking, depth + 1),
     );
   }
   try {
@@ -102,7 +105,8 @@ async function openFormat(file: ByteFile, format: Format, depth: number): Promis
  * Opens a disk image. Throws VirtsError: see `openHostFile`; 'bad-input' and 'unsupported' for what is in it; 'untrusted' for a backing
  * file that an image must not name.
  */
-export async function openDisk({ path, format, readOnly = false }: DiskRequest): Promise<BlockDevice> {
+export async function openDisk(request: DiskRequest): Promise<BlockDevice> {
+  const { path, format, readOnly = false, anyBacking = false } = request;
   const file = await openHostFile(path, { readOnly });
-  return orClose(file, async () => openFormat(file, format ?? (await guessFormat(file)), 0));
+  return orClose(file, async () => openFormat(file, format ?? (await guessFormat(file)), anyBacking));
 }

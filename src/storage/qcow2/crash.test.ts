@@ -17,7 +17,9 @@ const SECTOR = 512;
 /** Pages of the host's cache: a write that is cut off ends between two. */
 const PAGE = 4096;
 
-type Step = { readonly kind: 'sync' } | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array };
+type Step =
+  | { readonly kind: 'sync' }
+  | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array };
 
 /** A file in memory that keeps a list of what was done to it. */
 function recordingFile(content: Uint8Array<ArrayBuffer>): { file: ByteFile; steps: Step[] } {
@@ -100,7 +102,11 @@ interface Round {
 }
 
 /** Rounds of operations, each followed by a flush; what may be found after a cut in each of them. */
-async function record(start: Uint8Array<ArrayBuffer>, rounds: number, seed: number): Promise<{ steps: Step[]; story: Round[] }> {
+async function record(
+  start: Uint8Array<ArrayBuffer>,
+  rounds: number,
+  seed: number,
+): Promise<{ steps: Step[]; story: Round[] }> {
   const { file, steps } = recordingFile(start);
   const disk = await openQcow2Disk(file, await readHeader(file), undefined);
   const random = randomNumbers(seed);
