@@ -136,7 +136,9 @@ test('a port that is taken: a sentence and status 20', async () => {
   assert.equal(status, 20);
 });
 
-test('GDB sees two vCPUs as threads; the one that waits to be started keeps nobody from running', { skip }, async () => {
+test('GDB sees two vCPUs as threads; the one that waits to be started keeps nobody from running', {
+  skip,
+}, async () => {
   const { port, run } = await serve('debug', PROGRAM_FILE, '--cpus', '2');
   const output = await gdb(port, 'info threads', 'thread 2', 'p/x $cs', 'thread 1', 'stepi', 'p $rbx', 'detach');
   assert.match(output, /Thread 1 \(vCPU 0 \(running\)\)/);

@@ -31,10 +31,7 @@ function servedDisk(device: BlockDevice, report: (message: string) => void): Dis
 }
 
 /** Opens all, or none. @throws VirtsError as `openDisk` does. */
-export async function openDisks(
-  options: readonly DiskOption[],
-  report: (message: string) => void,
-): Promise<OpenDisks> {
+export async function openDisks(options: readonly DiskOption[], report: (message: string) => void): Promise<OpenDisks> {
   const devices: BlockDevice[] = [];
   async function close(): Promise<void> {
     const outcomes = await Promise.allSettled(devices.map((device) => device.close()));

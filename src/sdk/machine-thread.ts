@@ -1,10 +1,10 @@
 /** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
 import { VirtsError } from '../base/errors.ts';
 import type { Ring } from '../base/ring.ts';
-import type { Translation } from '../engine/translated/vcpu.ts';
 import type { DiskShape } from '../devices/block-port.ts';
-import { type IoLink, openIoPort } from '../memory/io-link.ts';
+import type { Translation } from '../engine/translated/vcpu.ts';
 import type { LentBytes } from '../machine/boot.ts';
+import { type IoLink, openIoPort } from '../memory/io-link.ts';
 import { type CardOptions, openMachineEnd } from '../network/link.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';

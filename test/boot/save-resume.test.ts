@@ -96,7 +96,10 @@ for (const { cpus, points } of MACHINES) {
         Array.from({ length: cpus }, (_, number) => `CPU${number}`),
       );
       const timers = lines.find((line) => line.includes('Local timer interrupts')) ?? '';
-      const counts = timers.trim().split(/ +/).slice(1, cpus + 1);
+      const counts = timers
+        .trim()
+        .split(/ +/)
+        .slice(1, cpus + 1);
       assert.ok(
         counts.every((count) => Number(count) > 0),
         timers,
