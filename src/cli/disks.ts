@@ -41,7 +41,7 @@ export async function openDisks(options: readonly DiskOption[], report: (message
   try {
     for (const { snapshot, readOnly, ...request } of options) {
       devices.push(await openDisk({ ...request, readOnly: readOnly || snapshot }));
-      if (snapshot) devices.push(await temporaryOverlay(devices.pop()!));
+      if (snapshot) devices[devices.length - 1] = await temporaryOverlay(devices.at(-1)!);
     }
   } catch (error) {
     await close().catch(() => {});

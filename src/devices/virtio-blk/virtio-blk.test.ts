@@ -59,9 +59,9 @@ function make(options: VirtioPciOptions, disk: Fake, more: Partial<VirtioBlkOpti
   });
 }
 
-checkDevice('virtio-blk', (timers) => withConfigRegion(make(bareOptions(timers), fakeDisk(), { queues: 2 })), {
-  retained: ['epoch'],
-});
+checkDevice('virtio-blk', (timers, place) =>
+  withConfigRegion(make(bareOptions(timers, place), fakeDisk(), { queues: 2 })),
+);
 
 function start({ features = ALL, late = false, more = {} as Partial<VirtioBlkOptions> } = {}) {
   const disk = fakeDisk(late);
