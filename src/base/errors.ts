@@ -39,3 +39,20 @@ export class VirtsError extends Error {
     this.context = context;
   }
 }
+
+/** What the system's error codes mean to a reader. */
+const FILE_REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'this user has no permission',
+  EPERM: 'this user has no permission',
+  EROFS: 'its file system is read-only',
+  ENOENT: 'its directory does not exist',
+  ENOTDIR: 'a part of its path is not a directory',
+  EISDIR: 'it is a directory',
+};
+
+/** Why a file operation failed, to end a sentence with: a colon and a reason, or the system's code in parentheses. */
+export function fileReason(error: unknown): string {
+  const { code } = error as { readonly code?: string };
+  const reason = FILE_REASONS[code ?? ''];
+  return reason === undefined ? ` (${code ?? String(error)})` : `: ${reason}`;
+}

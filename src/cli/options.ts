@@ -2,10 +2,12 @@
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { MAX_DISKS } from '../machine/pci-devices.ts';
 import { canonicalAddress } from '../network/address.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import { isHostRule } from '../network/policy.ts';
 import { parseMemory as parseSize } from '../sdk/memory-size.ts';
+import { FORMATS, type Format } from '../storage/open-disk.ts';
 import { MOST_VCPUS } from '../vm/processors.ts';
 
 /** Reads an amount of memory such as `512M`, in bytes. */
@@ -22,6 +24,46 @@ export function parseCpus(text: string): number {
   const cpus = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (cpus < 1 || cpus > MOST_VCPUS) throw new InvalidArgumentError(`It takes a number from 1 to ${MOST_VCPUS}.`);
   return cpus;
+}
+
+/** A disk that the command line names. */
+export interface DiskOption {
+  readonly path: string;
+  readonly format?: Format;
+  readonly readOnly: boolean;
+  /** What the guest writes is thrown away in the end. */
+  readonly snapshot: boolean;
+  /** Its backing files may be anywhere on the host. */
+  readonly anyBacking: boolean;
+}
+
+/** Reads `FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]`, after those named before; a comma in FILE is written twice. */
+export function parseDisk(text: string, before: readonly DiskOption[] = []): readonly DiskOption[] {
+  const [path = '', ...settings] = splitList(text);
+  let disk: DiskOption = { path, readOnly: false, snapshot: false, anyBacking: false };
+  if (path === '') throw new InvalidArgumentError('It takes the name of a disk image.');
+  for (const setting of settings) {
+    const format = FORMATS.find((name) => setting === `format=${name}`);
+    if (format !== undefined) disk = { ...disk, format };
+    else if (setting === 'readonly') disk = { ...disk, readOnly: true };
+    else if (setting === 'snapshot') disk = { ...disk, snapshot: true };
+    else if (setting === 'backing=any') disk = { ...disk, anyBacking: true };
+    else
+      throw new InvalidArgumentError(
+        `It takes FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any], not ${setting || 'an empty setting'}.`,
+      );
+  }
+  if (disk.readOnly && disk.snapshot) throw new InvalidArgumentError('It is either readonly or snapshot, not both.');
+  if (before.length >= MAX_DISKS) throw new InvalidArgumentError(`There can be ${MAX_DISKS} disks.`);
+  return [...before, disk];
+}
+
+/** The parts of a list between single commas. */
+function splitList(text: string): string[] {
+  return text
+    .replaceAll(',,', '\0')
+    .split(',')
+    .map((part) => part.replaceAll('\0', ','));
 }
 
 /** How often code runs before it is translated. */

@@ -11,6 +11,7 @@ import {
   NET_KINDS,
   parseAllowed,
   parseCpus,
+  parseDisk,
   parseForward,
   parseMemory,
   parseMirror,
@@ -49,6 +50,11 @@ Without --kernel the default guest runs: Debian's kernel with busybox. Its packa
 host's APT configuration, or from the one that --mirror names; signatures and checksums are verified, and the result is
 kept in the cache.
 
+A disk is an image file, which the guest sees as a virtio disk: /dev/vda, /dev/vdb and so on. Its format follows from its
+name (.qcow2 or raw) unless it is told. What the guest writes to a disk with snapshot is thrown away at the end of the run.
+An image may have backing files below its own directory; with backing=any, which is for images that you trust, anywhere. A
+comma in the name is written twice.
+
 The network card gets its address, 10.0.2.15, by DHCP; the gateway is 10.0.2.2, the name server 10.0.2.3. The guest reaches
 what this user reaches, but not this host's loopback interface unless --net-host says so. A forwarded port is one of
 127.0.0.1 unless HOSTADDR says otherwise: 0.0.0.0 is every address of this host.
@@ -75,6 +81,12 @@ function withMachineOptions(command: Command): Command {
         .default(DEFAULT_MEMORY, '512M'),
     )
     .addOption(new Option('--cpus <number>', 'number of vCPUs').argParser(parseCpus).default(1))
+    .addOption(
+      new Option(
+        '--disk <file>',
+        'a disk: FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]; may be given several times',
+      ).argParser(parseDisk),
+    )
     .addOption(
       new Option('--translate <times>', 'how often code runs before it is translated; off: interpret everything')
         .argParser(parseTranslate)

@@ -7,11 +7,12 @@ import type { ForwardRequest } from '../network/nat.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import { type BootOptions, bootFiles, closeBootFiles } from './boot-files.ts';
+import { type OpenDisks, openDisks } from './disks.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
-import type { NetKind, Translate } from './options.ts';
+import type { DiskOption, NetKind, Translate } from './options.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
 
@@ -19,6 +20,7 @@ export interface RunOptions extends BootOptions {
   /** Bytes. */
   readonly memory: number;
   readonly cpus: number;
+  readonly disk?: readonly DiskOption[];
   readonly translate: Translate;
   readonly verifyTranslation?: boolean;
   readonly reboot: boolean;
@@ -52,16 +54,20 @@ function translationOf({ translate, verifyTranslation }: RunOptions): Pick<Machi
   throw new VirtsError('usage', '--verify-translation checks translated code, which --translate off excludes.');
 }
 
+/** How a line ends on standard error: in raw mode the terminal does not return to the first column by itself. */
+function lineEnd({ stderr, stdin }: Environment): string {
+  return stdin.isTTY === true && stderr.isTTY === true ? '\r\n' : '\n';
+}
+
 interface Log {
   readonly write: (line: string) => void;
   readonly close: () => void;
 }
 
-function openLog(target: string | true, { stderr, stdin }: Environment): Log {
+function openLog(target: string | true, environment: Environment): Log {
   if (target === true) {
-    // In raw mode the terminal does not return to the first column by itself.
-    const end = stdin.isTTY === true && stderr.isTTY === true ? '\r\n' : '\n';
-    return { write: (line) => void stderr.write(line + end), close: () => {} };
+    const end = lineEnd(environment);
+    return { write: (line) => void environment.stderr.write(line + end), close: () => {} };
   }
   try {
     const file = openSync(target, 'w');
@@ -171,13 +177,18 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
     const boot = await bootFiles(options, environment, signal);
     let log: Log | undefined;
     let network: OpenNetwork | undefined;
+    let disks: OpenDisks | undefined;
     try {
       log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
+      disks = await openDisks(options.disk ?? [], (message) => {
+        environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
+      });
       network = request && (await openNetwork(request));
       const machineOptions: MachineOptions = {
         ...boot,
         memory: options.memory,
         cpus: options.cpus,
+        disks: disks.open,
         network: network?.machine,
         reboot: options.reboot,
         ...translation,
@@ -189,6 +200,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
       network?.close();
       log?.close();
       closeBootFiles(boot);
+      await disks?.close();
     }
   });
 }

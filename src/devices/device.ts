@@ -32,6 +32,8 @@ export interface Device<F extends Fields = Fields> {
   restored(): void;
   /** Called between slices of guest code, often: takes up what a back end in another thread answered. */
   poll?(): void;
+  /** Whether no back end uses guest memory on the device's behalf; absent: none ever does. */
+  settled?(): boolean;
 }
 
 /** A level on a wire: interrupt request, reset, A20. Setting the same level again has no effect. */

@@ -44,6 +44,8 @@ export interface Board {
   nmi(): void;
   /** Between slices of guest code: takes up what back ends in other threads answered. */
   poll(): void;
+  /** Whether no back end uses guest memory: it may be put to other use, or the machine thrown away. */
+  settled(): boolean;
   /** Power-on state, and what firmware sets up on top. CMOS memory stays. vCPUs and RAM are not the board's. */
   reset(): void;
   /** The state of all devices. No vCPU may run. */
@@ -51,6 +53,9 @@ export interface Board {
   /** Guest memory and clock must be in place. Throws VirtsError 'bad-input'; see `restoreDevices`. */
   restore(saved: readonly SavedDevice[]): void;
 }
+
+/** Most queues of a device that has one for each vCPU. */
+const MAX_QUEUES = 16;
 
 /** I/O APIC inputs that the HPET may be routed to: those no other device uses. */
 const HPET_INPUTS = [20, 21, 22, 23];
@@ -102,6 +107,7 @@ export function createBoard(options: BoardOptions): Board {
     reset();
   }
   const polled = devices.filter((device) => device.poll !== undefined);
+  const transferring = devices.filter((device) => device.settled !== undefined);
 
   return {
     description,
@@ -122,6 +128,7 @@ export function createBoard(options: BoardOptions): Board {
     poll() {
       for (const device of polled) device.poll!();
     },
+    settled: () => transferring.every((device) => device.settled!()),
     reset,
     save: () => saveDevices(devices, structs),
     restore: (saved) => restoreDevices(devices, structs, saved),
@@ -171,6 +178,8 @@ function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus,
     random: parts.random,
     console: parts.console,
     network: parts.network,
+    disks: parts.disks ?? [],
+    queues: Math.min(parts.description.vcpus, MAX_QUEUES),
     reset: parts.reset,
     log: parts.log,
   });

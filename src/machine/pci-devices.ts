@@ -1,12 +1,14 @@
 /** The PCI side of the board: bridges, and the devices in the slots behind them. */
 import type { TimerService } from '../base/clock.ts';
 import { struct } from '../base/struct.ts';
+import type { DiskShape } from '../devices/block-port.ts';
 import type { Device, GuestLog, Line, Place, Region } from '../devices/device.ts';
 import { createPciBus, type PciBus } from '../devices/pci/bus.ts';
 import type { PciFunction } from '../devices/pci/function.ts';
 import { createHostBridge } from '../devices/pci/host-bridge.ts';
 import { createIsaBridge } from '../devices/pci/isa-bridge.ts';
 import type { VirtioPciOptions } from '../devices/virtio/pci-transport.ts';
+import { createVirtioBlk } from '../devices/virtio-blk/virtio-blk.ts';
 import {
   type ConsolePortOptions,
   createVirtioConsole,
@@ -16,6 +18,7 @@ import { createVirtioNet, type VirtioNet, type VirtioNetOptions } from '../devic
 import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
 import type { PciBoard } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { IoConnection } from '../memory/io-link.ts';
 import type { Moves } from './address-space.ts';
 import type { Bus } from './bus.ts';
 import { pirqWires } from './pci-wiring.ts';
@@ -37,6 +40,9 @@ export interface PciOptions {
   readonly random: (bytes: Uint8Array) => void;
   readonly console: ConsoleOptions | undefined;
   readonly network: NetworkOptions | undefined;
+  readonly disks: readonly DiskOptions[];
+  /** Queues of a device that has one for each vCPU. */
+  readonly queues: number;
   readonly reset: () => void;
   readonly log: GuestLog;
 }
@@ -50,6 +56,16 @@ export interface ConsoleOptions {
 
 /** A network card and the wire that it is on. */
 export type NetworkOptions = Pick<VirtioNetOptions, 'port' | 'mac' | 'mtu'>;
+/** A disk and its back end. */
+export interface DiskOptions {
+  readonly shape: DiskShape;
+  readonly connect: IoConnection;
+  /** See VirtioBlkOptions. */
+  readonly serial?: string | undefined;
+}
+
+/** Slots for disks: all but those of the bridges, the entropy source and a console. */
+export const MAX_DISKS = 24;
 
 export interface PciSide {
   readonly bus: PciBus;
@@ -71,7 +87,7 @@ function addBars(pci: PciFunction, ports: Bus, mmio: Bus): void {
   for (const bar of pci.bars) (bar.kind === 'io' ? ports : mmio).movable(bar.region, () => pci.address(bar));
 }
 
-/** Host bridge, ISA bridge, entropy source and, if asked for, a console and a network card, from slot 0 on. */
+/** Host bridge, ISA bridge, entropy source, a console and a network card if asked for, and disks, from slot 0 on. */
 export function createPciSide(options: PciOptions): PciSide {
   const { place, memory, timers, log, msi, ports, mmio, moves } = options;
   const mapBar = () => {
@@ -96,7 +112,16 @@ export function createPciSide(options: PciOptions): PciSide {
   const rng = createVirtioRng({ ...inNextSlot('virtio-rng'), random: options.random });
   const virtioConsole = options.console && createVirtioConsole({ ...inNextSlot('virtio-console'), ...options.console });
   const virtioNet = options.network && createVirtioNet({ ...inNextSlot('virtio-net'), ...options.network });
-  const virtio = [rng, virtioConsole?.device, virtioNet?.device].filter((device) => device !== undefined);
+  const disks = options.disks.map(({ shape, connect, serial }, i) =>
+    createVirtioBlk({
+      ...inNextSlot(`virtio-blk${i}`),
+      disk: shape,
+      port: connect(memory),
+      serial,
+      queues: options.queues,
+    }),
+  );
+  const virtio = [rng, virtioConsole?.device, virtioNet?.device, ...disks].filter((device) => device !== undefined);
   for (const [i, { pci }] of virtio.entries()) {
     bus.attach(SLOT.firstDevice + i, 0, pci);
     addBars(pci, ports, mmio);

@@ -2,6 +2,7 @@
  * Guest-physical memory as devices and loaders see it: spans of bytes, never one array, because the frames behind
  * neighbouring pages need not be neighbours.
  */
+import { PAGE_SIZE } from './layout.ts';
 
 /** A live view of host memory that backs a piece of guest RAM. */
 export type Span = Uint8Array;
@@ -9,12 +10,31 @@ export type Span = Uint8Array;
 export interface GuestMemory {
   /** Bytes of RAM, from guest-physical address 0 up. */
   readonly size: number;
+  /** What backs it: held spans lie there. */
+  readonly buffer: ArrayBufferLike;
   /**
    * The RAM at `[address, address + length)` as spans in order, or `undefined` if any byte of it is not RAM. With
    * `write`, the pages are made private, marked dirty, and code translated from them is dropped: fill them at once and
    * do not keep the views.
    */
   spans(address: number, length: number, access: 'read' | 'write'): Span[] | undefined;
+  /**
+   * Like `spans`, for a transfer that goes on after the call, in another thread: the frames stay allocated until each span
+   * was given back by `release`. Whoever shares pages between machines has to wait for that.
+   */
+  hold(address: number, length: number, access: 'read' | 'write'): HeldSpan[] | undefined;
+  /** Ends a transfer. What was written counts as written now: the page is dirty, and code decoded from it is dropped. */
+  release(span: HeldSpan, access: 'read' | 'write'): void;
+}
+
+/** RAM that a transfer is using: neighbouring pages whose frames are neighbours too. */
+export interface HeldSpan {
+  /** Offset in the buffer of the guest memory. */
+  readonly host: number;
+  /** Bytes, at least 1. */
+  readonly length: number;
+  /** The guest-physical page that its first byte is in. */
+  readonly page: number;
 }
 
 /** Copies guest memory out; `undefined` if any byte is not RAM. */
@@ -43,12 +63,31 @@ export function writeGuest(memory: GuestMemory, address: number, bytes: Uint8Arr
 }
 
 /** Guest memory over one buffer, for tests. */
-export function flatMemory(size: number): GuestMemory & { readonly bytes: Uint8Array } {
+export interface FlatMemory extends GuestMemory {
+  readonly bytes: Uint8Array;
+  /** Spans that are held now. */
+  readonly held: number;
+}
+
+export function flatMemory(size: number): FlatMemory {
   const bytes = new Uint8Array(size);
+  const inside = (address: number, length: number) => address >= 0 && address + length <= size;
+  let held = 0;
   return {
     size,
+    buffer: bytes.buffer,
     bytes,
-    spans: (address, length) =>
-      address >= 0 && address + length <= size ? [bytes.subarray(address, address + length)] : undefined,
+    get held() {
+      return held;
+    },
+    spans: (address, length) => (inside(address, length) ? [bytes.subarray(address, address + length)] : undefined),
+    hold(address, length) {
+      if (!inside(address, length)) return undefined;
+      held++;
+      return [{ host: address, length, page: Math.floor(address / PAGE_SIZE) }];
+    },
+    release() {
+      held--;
+    },
   };
 }

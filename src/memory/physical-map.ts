@@ -5,7 +5,7 @@
 import { createLock, locked } from '../base/lock.ts';
 import type { Arena } from './arena.ts';
 import type { FramePool } from './frame-pool.ts';
-import type { GuestMemory, Span } from './guest-memory.ts';
+import type { GuestMemory, HeldSpan, Span } from './guest-memory.ts';
 import { PAGE_SIZE } from './layout.ts';
 
 /** States of a page, in the low three bits of its entry. From `zero` up the frame can be read. */
@@ -115,8 +115,36 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     if (replaced && (before & PAGE_FLAG.seen) !== 0) events.revoked(hostOf(before), true);
   }
 
+  /** The zero frame is nobody's and never freed. */
+  const isCounted = (frame: number) => frame !== pool.zeroFrame;
+
+  /** Takes the page that `at` is in for a transfer, into a span that goes on where `last` ends if it can. */
+  function holdPage(spans: HeldSpan[], at: number, length: number, access: 'read' | 'write'): boolean {
+    const page = Math.floor(at / PAGE_SIZE);
+    const frame = access === 'read' ? map.readable(page) : map.makeWritable(page);
+    if (frame === 0) return false;
+    if (isCounted(frame / PAGE_SIZE)) pool.share(frame / PAGE_SIZE);
+    const host = frame + (at % PAGE_SIZE);
+    const last = spans.at(-1);
+    if (last !== undefined && last.host + last.length === host) {
+      spans[spans.length - 1] = { ...last, length: last.length + length };
+    } else spans.push({ host, length, page });
+    return true;
+  }
+
+  /** Calls `visit` for each piece of a span that lies within one page. */
+  function eachPage(span: HeldSpan, visit: (page: number, host: number, length: number) => void): void {
+    let { host, page } = span;
+    for (const end = host + span.length; host < end; page++) {
+      const take = Math.min(PAGE_SIZE - (host % PAGE_SIZE), end - host);
+      visit(page, host, take);
+      host += take;
+    }
+  }
+
   const map: PhysicalMap = {
     size,
+    buffer: arena.buffer,
     base,
     pages,
     entry: (page) => (page < pages ? entries[page] : 0),
@@ -180,6 +208,34 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
       }
       return spans;
     },
+    hold(address, length, access) {
+      if (address < 0 || !Number.isSafeInteger(address) || address + length > size) return undefined;
+      const spans: HeldSpan[] = [];
+      for (let at = address; at < address + length; ) {
+        const take = Math.min(PAGE_SIZE - (at % PAGE_SIZE), address + length - at);
+        if (!holdPage(spans, at, take, access)) {
+          for (const span of spans) map.release(span, 'read');
+          return undefined;
+        }
+        at += take;
+      }
+      if (access === 'write') for (const span of spans) eachPage(span, written);
+      return spans;
+    },
+    release(span, access) {
+      eachPage(span, (page, host, length) => {
+        const frame = Math.floor(host / PAGE_SIZE);
+        if (access === 'write' && hostOf(entries[page]) === frame * PAGE_SIZE) written(page, host, length);
+        if (isCounted(frame)) pool.release(frame);
+      });
+    },
   };
+
+  /** The bytes at `host`, in the frame of a page, were changed or are about to be. */
+  function written(page: number, host: number, length: number): void {
+    const offset = host % PAGE_SIZE;
+    Atomics.or(entries, page, PAGE_FLAG.dirty);
+    map.writeCode(page, offset, offset + length);
+  }
   return map;
 }

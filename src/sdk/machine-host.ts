@@ -1,6 +1,8 @@
 /** A machine as whoever embeds it sees it: start it, talk to its first serial port, learn how it ended. */
 
+import type { DiskShape } from '../devices/block-port.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
+import type { IoLink, IoService } from '../memory/io-link.ts';
 import type { CardOptions } from '../network/link.ts';
 
 /** A file that the machine boots from. */
@@ -19,6 +21,15 @@ export interface MachineNetwork extends CardOptions {
   wakes(wake: () => void): void;
 }
 
+/** A disk whose back end the owner's thread serves. */
+export interface Disk {
+  readonly shape: DiskShape;
+  /** Begins to serve the guest. `wake` has the machine look at answers. */
+  serve(link: IoLink, memory: ArrayBufferLike, wake: () => void): IoService;
+  /** Up to 20 printable characters. */
+  readonly serial?: string;
+}
+
 export interface MachineOptions {
   /** A bzImage, a PVH or a multiboot ELF kernel; open as long as the machine runs, as is the initrd. */
   readonly kernel: BootFile;
@@ -31,6 +42,8 @@ export interface MachineOptions {
   readonly cpus: number;
   /** The network that its card is on; absent: it has no card. */
   readonly network?: MachineNetwork | undefined;
+  /** In the order in which the guest finds them. The caller closes them when the machine has stopped. */
+  readonly disks?: readonly Disk[];
   /** When code is translated to WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation;
   /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */

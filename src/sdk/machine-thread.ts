@@ -1,8 +1,10 @@
 /** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
 import { VirtsError } from '../base/errors.ts';
 import type { Ring } from '../base/ring.ts';
+import type { DiskShape } from '../devices/block-port.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
 import type { LentBytes } from '../machine/boot.ts';
+import { type IoLink, openIoPort } from '../memory/io-link.ts';
 import { type CardOptions, openMachineEnd } from '../network/link.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
@@ -12,6 +14,13 @@ import { openCompiler, type TranslatorLink } from './translator-link.ts';
 import { CONTROL, kick } from './worker-channel.ts';
 import { describeError, type FailedError } from './worker-error.ts';
 
+/** A disk whose back end the owner's thread serves. */
+export interface LinkedDisk {
+  readonly shape: DiskShape;
+  readonly serial: string | undefined;
+  readonly link: IoLink;
+}
+
 /** What the owner tells the thread at its start. */
 export interface ThreadOptions {
   readonly kernel: BootFile;
@@ -19,6 +28,7 @@ export interface ThreadOptions {
   readonly append: string;
   readonly memory: number;
   readonly cpus: number;
+  readonly disks: readonly LinkedDisk[];
   /** Where each vCPU has a thread of its own: which this is, and the memory of all. The first one boots the machine. */
   readonly vcpu: { readonly number: number; readonly memory: WebAssembly.Memory } | undefined;
   readonly translation: Translation | undefined;
@@ -32,7 +42,8 @@ export interface ThreadOptions {
 
 /** What the thread tells its owner. */
 export type ThreadMessage =
-  | { readonly kind: 'started' }
+  /** The guest is about to run; `memory` is what backs its RAM. */
+  | { readonly kind: 'started'; readonly memory: ArrayBufferLike }
   | { readonly kind: 'output'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'consumed'; readonly count: number }
   | { readonly kind: 'log'; readonly line: string }
@@ -76,6 +87,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
   const machine = createMachine({
     memory: options.memory,
     cpus: options.cpus,
+    disks: options.disks.map(({ link, ...disk }) => ({ ...disk, connect: (memory) => openIoPort(link, memory) })),
     thread: options.vcpu && { ...options.vcpu, wake: (vcpu) => kick(host.control, vcpu) },
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
@@ -187,7 +199,7 @@ export async function serveMachine(
       machine,
       restarts,
       loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, report, restarts }),
-      started: () => post({ kind: 'started' }),
+      started: () => post({ kind: 'started', memory: machine.memory.buffer }),
     });
     flushOutput();
     post({ kind: 'ended', end, stats: stats() });

@@ -1,11 +1,12 @@
 /** The owner's side of a machine in threads of its own, whatever kind of threads the host has. */
 import { VirtsError } from '../base/errors.ts';
 import { createBuffer } from '../base/shared-memory.ts';
+import { createIoLink, type IoService } from '../memory/io-link.ts';
 import { createSharedMemory } from '../memory/layout.ts';
 import type { CardOptions } from '../network/link.ts';
-import type { MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
+import type { Disk, MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
-import type { ThreadMessage, ThreadOptions } from './machine-thread.ts';
+import type { LinkedDisk, ThreadMessage, ThreadOptions } from './machine-thread.ts';
 import { createTranslatorLinks, type TranslatorLink } from './translator-link.ts';
 import type { OwnerEnd } from './worker-channel.ts';
 import { type FailedError, rebuildError } from './worker-error.ts';
@@ -89,8 +90,28 @@ function sumOf(figures: readonly Readonly<Record<string, number>>[]): Record<str
   return sum;
 }
 
+/** The disks' back ends, which this thread serves once there is memory to transfer from and to. */
+interface Disks {
+  readonly linked: readonly LinkedDisk[];
+  serve(memory: ArrayBufferLike): void;
+  /** Resolves when nothing is under way any more. The machine's threads must have ended. */
+  close(): Promise<unknown>;
+}
+
+function linkDisks(disks: readonly Disk[], end: OwnerEnd): Disks {
+  const linked = disks.map(({ shape, serial }) => ({ shape, serial, link: createIoLink() }));
+  let services: IoService[] = [];
+  return {
+    linked,
+    serve(memory) {
+      services = disks.map((disk, i) => disk.serve(linked[i]!.link, memory, end.wake));
+    },
+    close: () => Promise.all(services.map((service) => service.close())),
+  };
+}
+
 /** What the threads of one machine tell together. */
-function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
+function followThreads(options: MachineOptions, disks: Disks, { end, after }: ThreadStarter) {
   const { output, onOutput } = outputOf(end);
   const start = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<MachineEnd>();
@@ -98,6 +119,7 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
   /** Resolved as each of the machine's threads has stopped by itself. */
   const stopped: Promise<void>[] = [];
   let stopping = false;
+  let isServed = false;
   /** The last figures of each of the machine's threads, and what waits for the next ones. */
   const figures: Readonly<Record<string, number>>[] = [];
   const reported: (() => void)[] = [];
@@ -122,8 +144,12 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
         else if (message.kind === 'consumed') end.consumed?.(message.count);
         else if (message.kind === 'log') options.debugLog?.(message.line);
         else if (message.kind === 'failed') failed(rebuildError(naming(message.error, options)));
-        else if (message.kind === 'started') start.resolve();
-        else if (message.kind === 'figures') {
+        else if (message.kind === 'started') {
+          // The first thread is the first to tell.
+          if (!isServed) disks.serve(message.memory);
+          isServed = true;
+          start.resolve();
+        } else if (message.kind === 'figures') {
           figures[number] = message.stats;
           reported[number]?.();
         } else {
@@ -164,6 +190,7 @@ function followThreads(options: MachineOptions, { end, after }: ThreadStarter) {
       end.stop();
       await Promise.race([Promise.all(stopped), after(STOP_PATIENCE_MS)]);
       await endThreads();
+      await disks.close();
     },
     async refreshStatistics() {
       const answers = stopped.map((gone, number) => {
@@ -203,7 +230,8 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
   const memory = needsVcpuThreads(options, starter) ? createSharedMemory() : undefined;
   const vcpus = memory === undefined ? 1 : options.cpus;
   const links = needsTranslator(options, starter) ? createTranslatorLinks(vcpus) : undefined;
-  const { started, running, follow, followTranslator, endThreads } = followThreads(options, starter);
+  const disks = linkDisks(options.disks ?? [], starter.end);
+  const { started, running, follow, followTranslator, endThreads } = followThreads(options, disks, starter);
   const startThread = (number: number) =>
     follow(
       starter.start({
@@ -212,6 +240,7 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
         append: options.append,
         memory: options.memory,
         cpus: options.cpus,
+        disks: disks.linked,
         vcpu: memory && { number, memory },
         translation: options.translation,
         translator: links?.[number],

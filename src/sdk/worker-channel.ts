@@ -53,6 +53,8 @@ export interface OwnerEnd {
   write(bytes: Uint8Array): number;
   /** So many bytes of output were taken. */
   taken(count: number): void;
+  /** The machine is to look at what back ends have answered. */
+  wake(): void;
   /** The machine is to end. */
   stop(): void;
   /** Every thread of the machine is to send its figures. */
@@ -76,6 +78,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
       Atomics.sub(control, CONTROL.unread, count);
       Atomics.notify(control, CONTROL.unread);
     },
+    wake: () => kick(control),
     stop() {
       Atomics.store(control, CONTROL.stop, 1);
       kickAll();
@@ -92,7 +95,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
 export type OwnerMessage =
   | { readonly kind: 'input'; readonly bytes: Uint8Array }
   | { readonly kind: 'taken'; readonly count: number }
-  | { readonly kind: 'stop' | 'report' };
+  | { readonly kind: 'wake' | 'stop' | 'report' };
 
 /** The owner's end where it can only send messages. `consumed` is to be told what the machine has taken of the input. */
 export function createMessagingEnd(
@@ -110,6 +113,7 @@ export function createMessagingEnd(
       room += count;
     },
     taken: (count) => post({ kind: 'taken', count }),
+    wake: () => post({ kind: 'wake' }),
     stop: () => post({ kind: 'stop' }),
     report: () => post({ kind: 'report' }),
   };

@@ -11,7 +11,7 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu, withKernelFiles } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import type { NetworkOptions } from '../machine/pci-devices.ts';
+import type { DiskOptions, NetworkOptions } from '../machine/pci-devices.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
 import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
@@ -68,6 +68,7 @@ export interface MachineOptions {
   onSerialRoom?(): void;
   /** A network card, if the machine is to have one. */
   readonly network?: NetworkOptions | undefined;
+  readonly disks?: readonly DiskOptions[];
   /** How hot code is translated to WebAssembly; interpreted only if absent. */
   readonly translation?: Translation;
   /** Where it is compiled; absent: in this thread. */
@@ -244,6 +245,7 @@ export function createMachine(options: MachineOptions): Machine {
     description: { ...STANDARD_BOARD, vcpus: cpus },
     random: (bytes) => options.random(bytes),
     network: options.network,
+    ...(options.disks && { disks: options.disks }),
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
     tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - states[number].tscOffset)),
     log,
@@ -290,6 +292,12 @@ export function createMachine(options: MachineOptions): Machine {
     replaced();
   }
 
+  /** The end is reached when back ends have done what they were asked to: until then they use guest memory. */
+  function ending(end: MachineEnd): Idle | Ended {
+    const waits = arena.thread === 0 && !board.settled();
+    return waits ? { kind: 'idle', until: Number.POSITIVE_INFINITY } : { kind: 'ended', end };
+  }
+
   // Times are whole nanoseconds: nothing is due between two.
   const untilTimer = (): Idle => ({ kind: 'idle', until: Math.ceil(timers.next(thread?.number)) });
   const runTimers = () => {
@@ -305,10 +313,10 @@ export function createMachine(options: MachineOptions): Machine {
   function progress(): { readonly kind: 'running' } | Idle | Ended {
     if (states.some(({ activity }) => activity === ACTIVITY.shutdown)) finish({ reason: 'triple-fault' });
     const end = ended();
-    if (end !== undefined) return { kind: 'ended', end };
+    if (end !== undefined) return ending(end);
     if (vcpus.some(({ state }) => state.activity === ACTIVITY.running)) return { kind: 'running' };
     if (!processors.deaf()) return untilTimer();
-    if (arena.thread === 0) return { kind: 'ended', end: { reason: 'halted' } };
+    if (arena.thread === 0) return ending({ reason: 'halted' });
     thread?.wake(0);
     return { kind: 'idle', until: Number.POSITIVE_INFINITY };
   }
@@ -353,7 +361,9 @@ export function createMachine(options: MachineOptions): Machine {
   function advanceThread(ns: number, { enter, leave, wasReplaced }: Threads): Progress {
     if (!enter()) {
       const end = ended();
-      return end === undefined ? { kind: 'idle', until: Number.POSITIVE_INFINITY } : { kind: 'ended', end };
+      if (end === undefined) return { kind: 'idle', until: Number.POSITIVE_INFINITY };
+      pollDevices();
+      return ending(end);
     }
     try {
       if (wasReplaced()) lookAnew();
@@ -376,6 +386,7 @@ export function createMachine(options: MachineOptions): Machine {
     let skips = 0;
     while (retired() < target) {
       board.poll();
+      if (ends.ended() !== 0) return progress();
       timers.run();
       const vcpu = turns.next();
       if (vcpu !== undefined) {

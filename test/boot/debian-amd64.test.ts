@@ -1,7 +1,8 @@
 /** Debian's 64-bit cloud kernel, unmodified: what it finds, what it says, and how it ends. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { guestFiles, type SeededMachine, seededMachine } from './guest.ts';
+import { BLOCK_OPERATION } from '../../src/devices/block-port.ts';
+import { arrayDisk, guestFiles, type SeededMachine, seededMachine } from './guest.ts';
 import { type GuestSession, guestSession, PROMPT, plain } from './guest-session.ts';
 import { COMPLAINTS, COSTLY } from './kernel-messages.ts';
 import { vmlinux } from './vmlinux.ts';
@@ -20,18 +21,20 @@ const IDLE = { instructions: 200_000, wakes: 40 } as const;
 describe('the 64-bit guest', { concurrency: false }, () => {
   let guest: SeededMachine;
   let session: GuestSession;
+  const diskBytes = new Uint8Array(8 << 20);
+  const disk = arrayDisk(diskBytes, 'DISK-1');
   /** The machine at its prompt. */
   let atPrompt: Uint8Array;
 
   before(async () => {
-    guest = seededMachine({ boot: await guestFiles('amd64') });
+    guest = seededMachine({ boot: await guestFiles('amd64'), disks: [disk] });
     session = guestSession(guest);
     session.waitFor(PROMPT);
     atPrompt = guest.save();
   });
 
   const restored = (): [SeededMachine, GuestSession] => {
-    const machine = seededMachine({ restore: atPrompt });
+    const machine = seededMachine({ restore: atPrompt, disks: [arrayDisk(new Uint8Array(8 << 20), 'DISK-1')] });
     return [machine, guestSession(machine)];
   };
 
@@ -92,6 +95,23 @@ describe('the 64-bit guest', { concurrency: false }, () => {
     const dump = session.command('head -c 64 /dev/hwrng | hexdump -v');
     assert.match(dump, /^0000040$/m);
     assert.ok(new Set(dump.split(/\s+/)).size > 20, dump);
+  });
+
+  test('a virtio disk holds what is written to it', () => {
+    assert.equal(session.command('cat /sys/block/vda/size /sys/block/vda/serial'), '16384\nDISK-1');
+    session.command('seq 5000 > d; dd if=d of=/dev/vda bs=4k seek=16 conv=fsync');
+    const text = Buffer.from(diskBytes.subarray(65_536, 65_536 + 23_893)).toString();
+    assert.ok(text.startsWith('1\n2\n3\n') && text.endsWith('\n4999\n5000\n'));
+    assert.equal(disk.operations.at(-1), BLOCK_OPERATION.flush);
+    const reads = () => disk.operations.filter((operation) => operation === BLOCK_OPERATION.read).length;
+    const before = reads();
+    session.command('echo 3 > /proc/sys/vm/drop_caches');
+    session.command('dd if=/dev/vda of=e bs=4k skip=16 count=6');
+    assert.ok(reads() > before);
+    assert.equal(session.command('head -c 23893 e | cmp - d; echo $?'), '0');
+    assert.match(session.command('blkdiscard -o 65536 -l 524288 /dev/vda; echo $?'), /0$/);
+    assert.equal(disk.operations.at(-1), BLOCK_OPERATION.discard);
+    assert.equal(diskBytes[70_000], 0);
   });
 
   test('a guest at its prompt hardly runs', () => {

@@ -1,12 +1,15 @@
 /** The default guest's files, and machines that run them the same way every time. */
 import { readFile } from 'node:fs/promises';
 import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { BLOCK_OPERATION, BLOCK_RESULT } from '../../src/devices/block-port.ts';
 import type { Translation } from '../../src/engine/translated/vcpu.ts';
 import type { Architecture } from '../../src/images/apt/archive.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';
 import { defaultGuest } from '../../src/images/default-guest.ts';
 import type { KernelFiles, KernelRequest } from '../../src/machine/boot.ts';
+import type { DiskOptions } from '../../src/machine/pci-devices.ts';
+import { directIoPort, type IoRequest } from '../../src/memory/io-link.ts';
 import { createMachine, type Machine } from '../../src/vm/machine.ts';
 
 const MEMORY = 256 << 20;
@@ -44,6 +47,30 @@ export interface SeededMachineOptions {
   readonly translation?: Translation;
   /** vCPUs, which take turns; 1 if absent. */
   readonly cpus?: number;
+  readonly disks?: readonly DiskOptions[];
+}
+
+/** A disk over an array, which answers at once: what it does follows from the guest alone. */
+export function arrayDisk(bytes: Uint8Array, serial: string): DiskOptions & { readonly operations: number[] } {
+  const operations: number[] = [];
+  function handle({ operation, position, count, spans, answer }: IoRequest): void {
+    operations.push(operation);
+    let at = position;
+    for (const span of spans) {
+      if (operation === BLOCK_OPERATION.read) span.set(bytes.subarray(at, at + span.length));
+      else bytes.set(span, at);
+      at += span.length;
+    }
+    const zeroes = operation >= BLOCK_OPERATION.discard && operation <= BLOCK_OPERATION.zeroInPlace;
+    if (zeroes) bytes.fill(0, position, position + count);
+    answer(BLOCK_RESULT.ok);
+  }
+  return {
+    shape: { size: bytes.length, readOnly: false, discards: true, granularity: 4096 },
+    serial,
+    operations,
+    connect: (memory) => directIoPort(memory, handle),
+  };
 }
 
 /** Counts through the states of a xorshift generator (Marsaglia 2003). */
@@ -55,13 +82,14 @@ function nextState(state: number): number {
   return x >>> 0;
 }
 
-export function seededMachine({ boot, restore, translation, cpus }: SeededMachineOptions): SeededMachine {
+export function seededMachine({ boot, restore, translation, cpus, disks }: SeededMachineOptions): SeededMachine {
   let output = '';
   let randomState = SEED;
   const machine = createMachine({
     memory: MEMORY,
     cpus,
     ...(translation && { translation }),
+    ...(disks && { disks }),
     clock: NS_PER_INSTRUCTION,
     hostNow: () => 0,
     epoch: EPOCH,

@@ -72,7 +72,7 @@ export function commonConfig(state: VirtioState, core: VirtioCore, vectors: numb
     view.setUint32(AT.driverFeature, state.driverFeatures[driverFeatureSelect] ?? 0, true);
     view.setUint16(AT.configVector, state.configVector, true);
     view.setUint16(AT.queueCount, core.queueCount, true);
-    image[AT.deviceStatus] = state.deviceStatus;
+    image[AT.deviceStatus] = core.readStatus();
     image[AT.configGeneration] = state.configGeneration;
     view.setUint16(AT.queueSelect, state.queueSelect, true);
     // A queue that does not exist has size 0.

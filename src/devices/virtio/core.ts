@@ -38,6 +38,8 @@ export interface VirtioCore {
   writeStatus(value: number): void;
   /** The driver's write of feature bits 0–31 (`half` 0) or 32–63 (1). Ignored once the features are settled. */
   writeFeatures(half: number, value: number): void;
+  /** device_status as the driver reads it: a reset shows when no transfer into its memory is left. */
+  readStatus(): number;
   /** Sets a queue's size, if it is a power of two in range and the queue is not enabled. */
   writeQueueSize(queue: number, value: number): void;
   enableQueue(queue: number): void;
@@ -188,6 +190,11 @@ export function createCore<F extends Fields>(model: VirtioModel<F>, host: CoreHo
       if ((next & STATUS.featuresOk) === 0) next &= ~STATUS.driverOk;
       state.deviceStatus = next;
       if ((next & ~before & STATUS.driverOk) !== 0) kickAll();
+    },
+    readStatus() {
+      if (state.deviceStatus !== 0 || handlers.settled === undefined) return state.deviceStatus;
+      handlers.poll?.();
+      return handlers.settled() ? 0 : STATUS.needsReset;
     },
     writeFeatures(half, value) {
       if (half < 2 && !status(STATUS.featuresOk)) state.driverFeatures[half] = value;

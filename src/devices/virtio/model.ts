@@ -66,6 +66,7 @@ export interface VirtioHandlers {
   restored?(): void;
   /** After a restore, a request that was in flight: start it again. A device that answers at once needs none of this. */
   resumed?(queue: number, request: VirtqueueRequest): void;
-  /** See Device; a device with a back end in another thread has it. */
+  /** See Device; a device with a back end in another thread has `poll`, one whose back end uses guest memory both. */
   poll?(): void;
+  settled?(): boolean;
 }

@@ -190,5 +190,6 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
       core.restored();
     },
     ...(core.handlers.poll && { poll: core.handlers.poll }),
+    ...(core.handlers.settled && { settled: core.handlers.settled }),
   };
 }

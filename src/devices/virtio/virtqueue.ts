@@ -23,6 +23,8 @@ export interface VirtqueueRequest {
    */
   readSpans(offset: number, length: number): Span[] | undefined;
   writeSpans(offset: number, length: number): Span[] | undefined;
+  /** Where `length` bytes from `offset` in that part lie in guest memory, for a transfer that goes on; `undefined` as above. */
+  segments(part: 'read' | 'write', offset: number, length: number): Segment[] | undefined;
   /** Copies bytes out of the readable part; `undefined` as above. */
   read(offset: number, length: number): Uint8Array | undefined;
   /** Copies bytes into the writable part; `false` as above. */
@@ -89,15 +91,9 @@ function passed(event: number, next: number, old: number): boolean {
   return ((next - event - 1) & 0xffff) < ((next - old) & 0xffff);
 }
 
-/** Spans of `[offset, offset + length)` of the concatenated segments. */
-function segmentSpans(
-  memory: GuestMemory,
-  segments: readonly Segment[],
-  offset: number,
-  length: number,
-  access: 'read' | 'write',
-): Span[] | undefined {
-  const result: Span[] = [];
+/** `[offset, offset + length)` of the concatenated segments. */
+function slice(segments: readonly Segment[], offset: number, length: number): Segment[] {
+  const result: Segment[] = [];
   let skip = offset;
   let left = length;
   for (const segment of segments) {
@@ -107,9 +103,7 @@ function segmentSpans(
       continue;
     }
     const take = Math.min(left, segment.length - skip);
-    const spans = memory.spans(segment.address + skip, take, access);
-    if (spans === undefined) return undefined;
-    result.push(...spans);
+    result.push({ address: segment.address + skip, length: take });
     left -= take;
     skip = 0;
   }
@@ -117,19 +111,30 @@ function segmentSpans(
 }
 
 function makeRequest(host: QueueHost, head: number, id: number, chain: DescriptorChain): VirtqueueRequest {
-  function spans(offset: number, length: number, access: 'read' | 'write'): Span[] | undefined {
-    const total = access === 'read' ? chain.readableBytes : chain.writableBytes;
+  function segments(part: 'read' | 'write', offset: number, length: number): Segment[] | undefined {
+    const total = part === 'read' ? chain.readableBytes : chain.writableBytes;
     if (host.issued[head] !== id || offset < 0 || length < 0 || offset + length > total) return undefined;
-    const segments = access === 'read' ? chain.readable : chain.writable;
-    const result = segmentSpans(host.memory, segments, offset, length, access);
-    if (result === undefined) host.fault('a buffer is not in RAM');
-    return result;
+    return slice(part === 'read' ? chain.readable : chain.writable, offset, length);
+  }
+  function spans(offset: number, length: number, access: 'read' | 'write'): Span[] | undefined {
+    const result: Span[] = [];
+    const found = segments(access, offset, length);
+    for (const { address, length: size } of found ?? []) {
+      const part = host.memory.spans(address, size, access);
+      if (part === undefined) {
+        host.fault('a buffer is not in RAM');
+        return undefined;
+      }
+      result.push(...part);
+    }
+    return found && result;
   }
   return {
     head,
     id,
     readableBytes: chain.readableBytes,
     writableBytes: chain.writableBytes,
+    segments,
     readSpans: (offset, length) => spans(offset, length, 'read'),
     writeSpans: (offset, length) => spans(offset, length, 'write'),
     read(offset, length) {

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { VirtsError } from '../../base/errors.ts';
+import { fileReason, VirtsError } from '../../base/errors.ts';
 
 /** `$XDG_CACHE_HOME/virts`, or `~/.cache/virts` (XDG Base Directory Specification: a relative path counts as unset). */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
@@ -19,16 +19,6 @@ let serial = 0;
 function removeUnfinished(): void {
   for (const path of unfinished) rmSync(path, { force: true });
 }
-
-/** What the system's error codes mean to a reader. */
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: 'this user has no permission',
-  EPERM: 'this user has no permission',
-  EROFS: 'its file system is read-only',
-  ENOENT: 'its directory does not exist',
-  ENOTDIR: 'a part of its path is not a directory',
-  EISDIR: 'it is a directory',
-};
 
 /** Turns a failed file operation into a sentence. */
 export function fileError(error: unknown, path: string, doing: 'read' | 'written'): VirtsError {
@@ -45,9 +35,7 @@ export function fileError(error: unknown, path: string, doing: 'read' | 'written
   if (code === 'ENOENT' && doing === 'read') {
     return new VirtsError('not-found', `There is no file ${path}.`, { path }, error);
   }
-  const reason = REASONS[code ?? ''];
-  const why = reason === undefined ? ` (${code ?? String(error)})` : `: ${reason}`;
-  return new VirtsError('io', `${path} could not be ${doing}${why}.`, { path }, error);
+  return new VirtsError('io', `${path} could not be ${doing}${fileReason(error)}.`, { path }, error);
 }
 
 /** Makes a directory and those above it. Node's own recursion never ends where a file system, such as /proc, takes none. */

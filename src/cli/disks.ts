@@ -1,0 +1,51 @@
+/** The disks that a command line names, opened for a run. */
+import { serveIoLink } from '../memory/io-link.ts';
+import type { Disk } from '../sdk/machine-host.ts';
+import type { BlockDevice } from '../storage/block-device.ts';
+import { diskHandler, shapeOf } from '../storage/disk-service.ts';
+import { openDisk } from '../storage/open-disk.ts';
+import { temporaryOverlay } from '../storage/overlay.ts';
+import type { DiskOption } from './options.ts';
+
+export interface OpenDisks {
+  readonly open: readonly Disk[];
+  /** Makes all that was written stable and closes the files. Rejects with the first failure, when all were tried. */
+  close(): Promise<void>;
+}
+
+/** A disk as a machine takes it; `report` gets sentences for the user. */
+function servedDisk(device: BlockDevice, report: (message: string) => void): Disk {
+  return {
+    shape: shapeOf(device),
+    serve(link, memory, wake) {
+      const stop = new AbortController();
+      const service = serveIoLink(link, memory, diskHandler(device, { report, signal: stop.signal }), wake);
+      return {
+        close() {
+          stop.abort();
+          return service.close();
+        },
+      };
+    },
+  };
+}
+
+/** Opens all, or none. @throws VirtsError as `openDisk` does. */
+export async function openDisks(options: readonly DiskOption[], report: (message: string) => void): Promise<OpenDisks> {
+  const devices: BlockDevice[] = [];
+  async function close(): Promise<void> {
+    const outcomes = await Promise.allSettled(devices.map((device) => device.close()));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+  try {
+    for (const { snapshot, readOnly, ...request } of options) {
+      devices.push(await openDisk({ ...request, readOnly: readOnly || snapshot }));
+      if (snapshot) devices[devices.length - 1] = await temporaryOverlay(devices.at(-1)!);
+    }
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
+  }
+  return { open: devices.map((device) => servedDisk(device, report)), close };
+}
