@@ -150,6 +150,55 @@ for (const [end, expected, message] of ENDS) {
   });
 }
 
+test('--disk opens images in their order, and closes them at the end', async () => {
+  const [first, second] = [join(directory, 'a,b.raw'), join(directory, 'c.img')];
+  for (const path of [first, second]) writeFileSync(path, Buffer.alloc(1 << 20, 3));
+  const machine = fake();
+  const args = ['--disk', `${first.replace(',', ',,')},readonly`, '--disk', `${second},format=raw,snapshot`];
+  const status = main(['run', '--kernel', KERNEL, ...args], machine.environment);
+  const { disks } = await machine.started;
+  assert.deepEqual(
+    disks?.map(({ shape }) => [shape.size, shape.readOnly, shape.discards]),
+    [
+      [1 << 20, true, false],
+      [1 << 20, false, true],
+    ],
+  );
+  machine.end(POWER_OFF);
+  assert.equal(await status, 0);
+  // Nothing holds them any more.
+  const again = fake();
+  const later = main(['run', '--kernel', KERNEL, '--disk', first, '--disk', second], again.environment);
+  assert.deepEqual(
+    (await again.started).disks?.map(({ shape }) => shape.readOnly),
+    [false, false],
+  );
+  again.end(POWER_OFF);
+  assert.equal(await later, 0);
+});
+
+const BAD_DISKS: readonly (readonly [args: string[], status: number, message: RegExp])[] = [
+  [['none.qcow2'], 8, /There is no disk image none\.qcow2/],
+  [[KERNEL, KERNEL], 20, /in use by another machine or program/],
+  [[`${KERNEL},format=qcow2`], 6, /is not a usable qcow2 image/],
+  [[`${KERNEL},format=vmdk`], 4, /takes FILE\[,format=raw\|qcow2\]/],
+  [[`${KERNEL},readonly,snapshot`], 4, /either readonly or snapshot/],
+  [[''], 4, /takes the name of a disk image/],
+  [[directory], 20, /is a directory/],
+  [Array(25).fill(`${KERNEL},readonly`), 4, /can be 24 disks/],
+];
+
+for (const [disks, expected, message] of BAD_DISKS) {
+  test(`--disk ${disks[0]?.replace(directory, '')} (${disks.length}): status ${expected} and one sentence`, async () => {
+    const { environment } = fake();
+    const args = disks.flatMap((disk) => ['--disk', disk]);
+    assert.equal(await main(['run', '--kernel', KERNEL, ...args], environment), expected);
+    const said = textOf(environment.stderr);
+    assert.match(said, /^virts: [^\n]+\.\n$/);
+    assert.match(said, message);
+  });
+}
+
 test('an error of the machine is one sentence with its status', async () => {
   const machine = fake();
   const status = main(['run', '--kernel', KERNEL], machine.environment);
