@@ -154,7 +154,9 @@ test('--disk opens images in their order, and closes them at the end', async () 
   const [first, second] = [join(directory, 'a,b.raw'), join(directory, 'c.img')];
   for (const path of [first, second]) writeFileSync(path, Buffer.alloc(1 << 20, 3));
   const machine = fake();
-  const args = ['--disk', `${first.replace(',', ',,')},readonly`, '--disk', `${second},format=raw,snapshot`];
+  // A comma in a name is written twice.
+  const named = first.replace(',', ',,');
+  const args = ['--disk', `${named},readonly`, '--disk', `${second},format=raw,snapshot`];
   const status = main(['run', '--kernel', KERNEL, ...args], machine.environment);
   const { disks } = await machine.started;
   assert.deepEqual(
@@ -168,7 +170,7 @@ test('--disk opens images in their order, and closes them at the end', async () 
   assert.equal(await status, 0);
   // Nothing holds them any more.
   const again = fake();
-  const later = main(['run', '--kernel', KERNEL, '--disk', first, '--disk', second], again.environment);
+  const later = main(['run', '--kernel', KERNEL, '--disk', named, '--disk', second], again.environment);
   assert.deepEqual(
     (await again.started).disks?.map(({ shape }) => shape.readOnly),
     [false, false],
