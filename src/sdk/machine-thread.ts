@@ -1,6 +1,7 @@
 /** What the thread of a machine does on every host: makes the machine, boots it, and runs it to its end. */
 import { VirtsError } from '../base/errors.ts';
 import type { Ring } from '../base/ring.ts';
+import { SHARES_MEMORY } from '../base/shared-memory.ts';
 import type { DiskShape } from '../devices/block-port.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
 import type { LentBytes } from '../machine/boot.ts';
@@ -42,8 +43,8 @@ export interface ThreadOptions {
 
 /** What the thread tells its owner. */
 export type ThreadMessage =
-  /** The guest is about to run; `memory` is what backs its RAM. */
-  | { readonly kind: 'started'; readonly memory: ArrayBufferLike }
+  /** The guest is about to run; `memory` is what backs its RAM, where threads can share that. */
+  | { readonly kind: 'started'; readonly memory: ArrayBufferLike | undefined }
   | { readonly kind: 'output'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'consumed'; readonly count: number }
   | { readonly kind: 'log'; readonly line: string }
@@ -199,7 +200,7 @@ export async function serveMachine(
       machine,
       restarts,
       loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, report, restarts }),
-      started: () => post({ kind: 'started', memory: machine.memory.buffer }),
+      started: () => post({ kind: 'started', memory: SHARES_MEMORY ? machine.memory.buffer : undefined }),
     });
     flushOutput();
     post({ kind: 'ended', end, stats: stats() });

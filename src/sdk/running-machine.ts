@@ -146,7 +146,7 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
         else if (message.kind === 'failed') failed(rebuildError(naming(message.error, options)));
         else if (message.kind === 'started') {
           // The first thread is the first to tell.
-          if (!isServed) disks.serve(message.memory);
+          if (!isServed && message.memory !== undefined) disks.serve(message.memory);
           isServed = true;
           start.resolve();
         } else if (message.kind === 'figures') {
