@@ -19,7 +19,7 @@ const fileOf = (name: string) =>
 const HEAP_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 };
 
 /** The same for what compiles regions: 11 MiB stay, and what it makes dies with each region. */
-const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 96 };
+const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 96 };
 
 function startThread<Message>(file: string, workerData: unknown, resourceLimits: ResourceLimits): Thread<Message> {
   const worker = new Worker(fileOf(file), { workerData, resourceLimits });
