@@ -1,5 +1,6 @@
 /** The owner's side of a machine in threads of its own, whatever kind of threads the host has. */
 import { VirtsError } from '../base/errors.ts';
+import { sumFigures } from '../base/figures.ts';
 import { createBuffer } from '../base/shared-memory.ts';
 import { createIoLink, type IoService } from '../memory/io-link.ts';
 import { createSharedMemory } from '../memory/layout.ts';
@@ -79,15 +80,6 @@ function outputOf(end: OwnerEnd) {
     early = [];
   }
   return { output, onOutput };
-}
-
-/** Figures of several threads, added up. */
-function sumOf(figures: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const sum: Record<string, number> = {};
-  for (const one of figures) {
-    for (const [name, value] of Object.entries(one)) sum[name] = (sum[name] ?? 0) + value;
-  }
-  return sum;
 }
 
 /** The disks' back ends, which this thread serves once there is memory to transfer from and to. */
@@ -201,7 +193,7 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
       end.report();
       await Promise.all(answers);
     },
-    statistics: () => sumOf(figures),
+    statistics: () => sumFigures(figures),
   };
   return { started: start.promise, running, follow, followTranslator, endThreads };
 }

@@ -3,6 +3,7 @@
  * every vCPU stands at an instruction boundary, and the machine can be saved, inspected or thrown away.
  */
 import { VirtsError } from '../base/errors.ts';
+import { sumFigures } from '../base/figures.ts';
 import { locked } from '../base/lock.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
@@ -130,6 +131,7 @@ export interface Machine {
   save(): Uint8Array;
   /** Puts a new machine of equal configuration where the saved one was. @throws VirtsError `bad-input`. */
   restore(snapshot: Uint8Array): void;
+  /** Figures of this thread; those of all threads add up to the machine's. */
   stats(): Record<string, number>;
 }
 
@@ -156,22 +158,12 @@ function check({ memory, cpus = 1, clock, thread }: MachineOptions): void {
   throw new VirtsError('usage', `The memory size must be a multiple of 4 KiB, and at most ${limit}.`, { size: memory });
 }
 
-/** Adds figures up by name. */
-function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const sums: Record<string, number> = {};
-  for (const figures of all)
-    for (const [name, value] of Object.entries(figures)) sums[name] = (sums[name] ?? 0) + value;
-  return sums;
-}
-
 export function createMachine(options: MachineOptions): Machine {
   check(options);
-  const { cpus = 1 } = options;
-  const log = options.log ?? (() => {});
-  const { thread } = options;
+  const { cpus = 1, thread, log = () => {} } = options;
   const memory = thread?.memory ?? createSharedMemory();
-  if ((thread?.number ?? 0) === 0) options.memoryMade?.(memory);
   const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
+  if (arena.thread === 0) options.memoryMade?.(memory);
   const pool = createFramePool(arena);
   const threads =
     thread &&
@@ -452,9 +444,10 @@ export function createMachine(options: MachineOptions): Machine {
       standingStill(() => restoreMachine(parts, sections));
     },
     stats: () => ({
-      ...sumOf(vcpus.map((vcpu) => vcpu.stats())),
-      'instructions retired': retired(),
-      'resident guest memory (KiB)': map.resident() * 4,
+      ...sumFigures(vcpus.map((vcpu) => vcpu.stats())),
+      'instructions retired': vcpus.reduce((sum, vcpu) => sum + vcpu.retired(), 0),
+      // The memory of all threads is told of once.
+      'resident guest memory (KiB)': arena.thread === 0 ? map.resident() * 4 : 0,
     }),
   };
 }

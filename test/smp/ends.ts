@@ -28,3 +28,11 @@ export const restartBySecond = (way: string): SeveralGuest =>
     jne again
     ${exit(5)}
     again: ${way}`);
+
+/** What the second vCPU does, its text, and how the machine ends by it. */
+export const ENDS = [
+  ['switches the machine off', POWER_OFF, 'power-off'],
+  ['resets it', RESET, 'reset'],
+  ['triple-faults', TRIPLE_FAULT, 'triple-fault'],
+  ['halts for good, as the first', 'cli; hlt', 'halted'],
+] as const;

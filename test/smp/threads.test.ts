@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { startMachine } from '../../src/cli/start-machine.ts';
 import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
 import type { MachineEnd } from '../../src/sdk/machine-host.ts';
-import { endBySecond, POWER_OFF, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
+import { ENDS, endBySecond, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
 import { PROGRAMS } from './programs.ts';
 import { MEMORY, type SeveralGuest, severalKernel } from './several.ts';
 
@@ -19,8 +19,14 @@ interface RunOptions {
   readonly reboot?: boolean;
 }
 
+interface Ran {
+  readonly end: MachineEnd;
+  /** As `RunningMachine.statistics`. */
+  readonly figures: Readonly<Record<string, number | string>>;
+}
+
 /** Runs a guest to its end; one that hangs is ended and fails its test. */
-async function run(guest: SeveralGuest, { translation, reboot = false }: RunOptions = {}): Promise<MachineEnd> {
+async function runGuest(guest: SeveralGuest, { translation, reboot = false }: RunOptions = {}): Promise<Ran> {
   const machine = await startMachine({
     kernel: { name: 'guest', bytes: severalKernel(guest) },
     append: '',
@@ -31,12 +37,18 @@ async function run(guest: SeveralGuest, { translation, reboot = false }: RunOpti
   });
   const hangs = Promise.withResolvers<never>();
   const timer = setTimeout(() => hangs.reject(new Error('the guest does not come to its end')), PATIENCE_MS);
+  let end: MachineEnd;
   try {
-    return await Promise.race([machine.ended, hangs.promise]);
+    end = await Promise.race([machine.ended, hangs.promise]);
   } finally {
     clearTimeout(timer);
     await machine.stop();
   }
+  return { end, figures: machine.statistics?.() ?? {} };
+}
+
+async function run(...args: Parameters<typeof runGuest>): Promise<MachineEnd> {
+  return (await runGuest(...args)).end;
 }
 
 const WAYS: readonly (readonly [string, Translation | undefined])[] = [
@@ -55,13 +67,15 @@ for (const [way, translation] of WAYS) {
   });
 }
 
+test('figures of the threads add up to those of the machine', async () => {
+  const { figures } = await runGuest(PROGRAMS[0]!, { translation: DEFAULT_TRANSLATION });
+  const tiers = Number(figures['instructions interpreted']) + Number(figures['instructions in regions']);
+  assert.ok(tiers > 0);
+  assert.equal(figures['instructions retired'], tiers);
+});
+
 describe('in threads, the second vCPU', { concurrency: false }, () => {
-  for (const [name, way, reason] of [
-    ['switches the machine off', POWER_OFF, 'power-off'],
-    ['resets it', RESET, 'reset'],
-    ['triple-faults', TRIPLE_FAULT, 'triple-fault'],
-    ['halts for good, as the first', 'cli; hlt', 'halted'],
-  ] as const) {
+  for (const [name, way, reason] of ENDS) {
     for (const idle of reason === 'halted' ? [true] : [false, true]) {
       test(`${name} while the first is ${idle ? 'halted' : 'busy'}`, async () => {
         assert.deepEqual(await run(endBySecond(way, idle)), { reason, status: 0 });

@@ -7,7 +7,7 @@ import type { StopEvent } from '../../src/vm/gdb/target.ts';
 import type { Machine, MachineEnd } from '../../src/vm/machine.ts';
 import { bootTiny, ENTRY } from '../../src/vm/tiny-kernel.test-helper.ts';
 import { assemble } from '../translation/assembler.ts';
-import { endBySecond, POWER_OFF, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
+import { ENDS, endBySecond, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
 import { PROGRAMS } from './programs.ts';
 import { assembleSeveral, barrier, exit, LAPIC, MEMORY, type SeveralGuest } from './several.ts';
 
@@ -40,12 +40,7 @@ for (const [way, translation] of [
 }
 
 describe('in turns, the second vCPU', () => {
-  for (const [name, way, reason] of [
-    ['switches the machine off', POWER_OFF, 'power-off'],
-    ['resets it', RESET, 'reset'],
-    ['triple-faults', TRIPLE_FAULT, 'triple-fault'],
-    ['halts for good, as the first', 'cli; hlt', 'halted'],
-  ] as const) {
+  for (const [name, way, reason] of ENDS) {
     for (const idle of reason === 'halted' ? [true] : [false, true]) {
       test(`${name} while the first is ${idle ? 'halted' : 'busy'}`, () => {
         assert.deepEqual(finish(boot(endBySecond(way, idle))), { reason });
