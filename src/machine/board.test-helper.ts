@@ -19,6 +19,22 @@ export interface RigOptions extends Partial<BoardOptions> {
   readonly turn?: () => number;
 }
 
+/** Ports of the board's devices, and how many from each on. */
+export const PORTS: readonly (readonly [port: number, count: number])[] = [
+  [0x20, 2],
+  [0xa0, 2],
+  [0x4d0, 2],
+  [0x40, 4],
+  [0x60, 5],
+  [0x70, 2],
+  [0x92, 1],
+  [0x3f8, 8],
+  [0x2f8, 8],
+  [0x600, 0x24],
+  [0xcf8, 8],
+  [0xb2, 2],
+];
+
 export function boardRig({ threads = 1, turn = () => 0, ...options }: RigOptions = {}) {
   const clock = countedClock({ nsPerInstruction: 1 });
   const memory = flatMemory(MEMORY_SIZE);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
-import { type BoardRig, boardRig } from './board.test-helper.ts';
+import { type BoardRig, boardRig, PORTS } from './board.test-helper.ts';
 
 const isBadInput = (error: unknown) => error instanceof VirtsError && error.kind === 'bad-input';
 
@@ -14,20 +14,6 @@ function generator(seed: number) {
   };
 }
 
-const PORTS = [
-  [0x20, 2],
-  [0xa0, 2],
-  [0x4d0, 2],
-  [0x40, 4],
-  [0x60, 5],
-  [0x70, 2],
-  [0x92, 1],
-  [0x3f8, 8],
-  [0x2f8, 8],
-  [0x600, 0x24],
-  [0xcf8, 8],
-  [0xb2, 2],
-] as const;
 const PAGES = [0xfec00000, 0xfed00000, 0xfed00100, 0xfee00000, 0xe0000000, 0xe0004000] as const;
 
 /** Random guest accesses with time in between; returns all that the guest could see. */

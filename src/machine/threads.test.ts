@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { randomNumbers } from '../devices/conformance.test-helper.ts';
 import { REGISTER } from '../devices/local-apic/registers.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
-import { type BoardRig, boardRig } from './board.test-helper.ts';
+import { type BoardRig, boardRig, PORTS } from './board.test-helper.ts';
 
 const VCPUS = 3;
 const IO_APIC = 0xfec0_0000;
@@ -19,21 +19,6 @@ const ICR_LOW = APIC + REGISTER.icrLow;
 
 /** A guest action: what it reads goes to `see`. */
 type Action = (rig: BoardRig, pick: (below: number) => number, see: (value: unknown) => void) => void;
-
-const PORTS: readonly (readonly [port: number, count: number])[] = [
-  [0x20, 2],
-  [0xa0, 2],
-  [0x4d0, 2],
-  [0x40, 4],
-  [0x60, 5],
-  [0x70, 2],
-  [0x92, 1],
-  [0x3f8, 8],
-  [0x2f8, 8],
-  [0x600, 0x24],
-  [0xcf8, 8],
-  [0xb2, 2],
-];
 
 /** The slots of the entropy source and the console, and what their BARs may be: some of them overlap. */
 const SLOTS = [2, 3];

@@ -115,13 +115,28 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     if (replaced && (before & PAGE_FLAG.seen) !== 0) events.revoked(hostOf(before), true);
   }
 
+  /** Host address of a page of RAM for an access, or 0. */
+  const frameFor = (page: number, access: 'read' | 'write') =>
+    access === 'read' ? map.readable(page) : map.makeWritable(page);
+
+  /** Calls `visit` for each piece of a range that lies within one page, until it says no. Whether all of it was visited. */
+  function everyPage(address: number, length: number, visit: (at: number, take: number) => boolean): boolean {
+    if (address < 0 || !Number.isSafeInteger(address) || address + length > size) return false;
+    for (let at = address; at < address + length; ) {
+      const take = Math.min(PAGE_SIZE - (at % PAGE_SIZE), address + length - at);
+      if (!visit(at, take)) return false;
+      at += take;
+    }
+    return true;
+  }
+
   /** The zero frame is nobody's and never freed. */
   const isCounted = (frame: number) => frame !== pool.zeroFrame;
 
   /** Takes the page that `at` is in for a transfer, into a span that goes on where `last` ends if it can. */
   function holdPage(spans: HeldSpan[], at: number, length: number, access: 'read' | 'write'): boolean {
     const page = Math.floor(at / PAGE_SIZE);
-    const frame = access === 'read' ? map.readable(page) : map.makeWritable(page);
+    const frame = frameFor(page, access);
     if (frame === 0) return false;
     if (isCounted(frame / PAGE_SIZE)) pool.share(frame / PAGE_SIZE);
     const host = frame + (at % PAGE_SIZE);
@@ -194,30 +209,23 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
       return count;
     },
     spans(address, length, access) {
-      if (address < 0 || !Number.isSafeInteger(address) || address + length > size) return undefined;
       const spans: Span[] = [];
-      for (let at = address; at < address + length; ) {
+      const all = everyPage(address, length, (at, take) => {
         const page = Math.floor(at / PAGE_SIZE);
         const offset = at % PAGE_SIZE;
-        const take = Math.min(PAGE_SIZE - offset, address + length - at);
-        const host = access === 'read' ? map.readable(page) : map.makeWritable(page);
-        if (host === 0) return undefined;
+        const host = frameFor(page, access);
+        if (host === 0) return false;
         if (access === 'write') map.writeCode(page, offset, offset + take);
         spans.push(bytes.subarray(host + offset, host + offset + take));
-        at += take;
-      }
-      return spans;
+        return true;
+      });
+      return all ? spans : undefined;
     },
     hold(address, length, access) {
-      if (address < 0 || !Number.isSafeInteger(address) || address + length > size) return undefined;
       const spans: HeldSpan[] = [];
-      for (let at = address; at < address + length; ) {
-        const take = Math.min(PAGE_SIZE - (at % PAGE_SIZE), address + length - at);
-        if (!holdPage(spans, at, take, access)) {
-          for (const span of spans) map.release(span, 'read');
-          return undefined;
-        }
-        at += take;
+      if (!everyPage(address, length, (at, take) => holdPage(spans, at, take, access))) {
+        for (const span of spans) map.release(span, 'read');
+        return undefined;
       }
       if (access === 'write') for (const span of spans) eachPage(span, written);
       return spans;

@@ -84,7 +84,6 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
     Atomics.wait(words, word, value);
   }
 
-  const where = () => words[WORD.where + self] as Where;
   function move(to: Where): void {
     Atomics.store(words, WORD.where + self, to);
     if (to !== WHERE.inside) Atomics.notify(words, WORD.where + self);
@@ -111,30 +110,36 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
     }
   }
 
-  function becomeExclusive(): void {
+  /** Runs `work` with this thread's number in a word that one thread at a time has, once no other is where `isBad` says. */
+  function claiming<T>(word: number, isBad: (where: number) => boolean, work: () => T): T {
     for (;;) {
-      const owner = Atomics.compareExchange(words, WORD.exclusive, 0, me);
+      const owner = Atomics.compareExchange(words, word, 0, me);
       if (owner === 0) break;
-      wait(WORD.exclusive, owner);
+      wait(word, owner);
     }
-    for (const thread of others) waitFor(thread, (at) => at === WHERE.inside);
+    for (const thread of others) waitFor(thread, isBad);
+    try {
+      return work();
+    } finally {
+      Atomics.store(words, word, 0);
+      Atomics.notify(words, word);
+    }
   }
 
-  function exclusively(work: () => void): void {
-    if (words[WORD.exclusive] === me) {
-      work();
-      return;
-    }
-    const before = where();
-    if (before === WHERE.inside) move(WHERE.parked);
-    becomeExclusive();
+  /** Runs `work`, which may wait: one who is inside is parked meanwhile. */
+  function aside(work: () => void): void {
+    const wasInside = words[WORD.where + self] === WHERE.inside;
+    if (wasInside) move(WHERE.parked);
     try {
       work();
     } finally {
-      Atomics.store(words, WORD.exclusive, 0);
-      Atomics.notify(words, WORD.exclusive);
-      if (before === WHERE.inside) comeIn(WHERE.parked);
+      if (wasInside) comeIn(WHERE.parked);
     }
+  }
+
+  function exclusively(work: () => void): void {
+    if (words[WORD.exclusive] === me) work();
+    else aside(() => claiming(WORD.exclusive, (at) => at === WHERE.inside, work));
   }
 
   const mayRun = () => {
@@ -144,10 +149,7 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
 
   /** One who waits for the lock must not be waited for by its holder. */
   function sleepForLock(word: Int32Array, value: number): void {
-    const before = where();
-    if (before === WHERE.inside) move(WHERE.parked);
-    Atomics.wait(word, 0, value);
-    if (before === WHERE.inside) comeIn(WHERE.parked);
+    aside(() => void Atomics.wait(word, 0, value));
   }
 
   return {
@@ -184,17 +186,9 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
       },
     },
     whileHeld(work) {
-      for (;;) {
-        const holder = Atomics.compareExchange(words, WORD.hold, 0, me);
-        if (holder === 0) break;
-        wait(WORD.hold, holder);
-      }
-      for (const thread of others) waitFor(thread, (at) => at !== WHERE.outside);
       try {
-        return work();
+        return claiming(WORD.hold, (at) => at !== WHERE.outside, work);
       } finally {
-        Atomics.store(words, WORD.hold, 0);
-        Atomics.notify(words, WORD.hold);
         for (const thread of others) wake(thread);
       }
     },
