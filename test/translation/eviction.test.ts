@@ -1,6 +1,7 @@
 /** More code than the cache of translated code may hold. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CELL_SIZE, cellsFor } from '../../src/cpu/translator/cell.ts';
 import { type CodeLimits, DEFAULT_CODE_LIMITS } from '../../src/cpu/translator/code-cache.ts';
 import { AT, createGuest } from './guest.ts';
 
@@ -13,7 +14,7 @@ const limited = (limits: Partial<CodeLimits>) => ({ ...DEFAULT_CODE_LIMITS, ...l
 const LIMITS = {
   regions: limited({ regions: 8 }),
   bytes: limited({ codeBytes: 6000 }),
-  cells: limited({ cellBytes: 24 * 64 }),
+  cells: limited({ cellBytes: 8 * cellsFor(1) * CELL_SIZE }),
 };
 
 /** Adds three times a number to RBX. Without a loop, only calls make it hot. */

@@ -1,6 +1,7 @@
 /** What may happen between the request for a region and the reply of another thread, whose part the tests play. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CELL_SIZE, cellsFor } from '../../src/cpu/translator/cell.ts';
 import { DEFAULT_CODE_LIMITS } from '../../src/cpu/translator/code-cache.ts';
 import type { CompilerPort, RegionReply, RegionRequest } from '../../src/cpu/translator/compiler.ts';
 import { MOST_UNDER_WAY } from '../../src/cpu/translator/under-way.ts';
@@ -167,7 +168,7 @@ test('replies in another order than their requests', () => {
 });
 
 test('what was refused is not asked for again, and what was reserved for it is free', () => {
-  const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, cellBytes: 64 * 8 } });
+  const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, cellBytes: 3 * cellsFor(1) * CELL_SIZE } });
   for (let i = 0; i < 10; i++) {
     const at = AT.code + 0x400 * i;
     r.loop(at);
@@ -181,7 +182,7 @@ test('what was refused is not asked for again, and what was reserved for it is f
 
 test('code that finds no room for its cells asks again when others have gone', () => {
   // Room for two regions, each of one block.
-  const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, cellBytes: 64 * 6 } });
+  const r = rig({ limits: { ...DEFAULT_CODE_LIMITS, cellBytes: 2 * cellsFor(1) * CELL_SIZE } });
   const places = [0, 1, 2].map((i) => AT.code + 0x400 * i);
   for (const at of places) {
     r.loop(at);

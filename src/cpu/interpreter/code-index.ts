@@ -61,7 +61,6 @@ export function indexCode(data: DataView, base: number, { host, nextPage, modeKe
  */
 export const findCode = (threshold: number): Helper =>
   routine('findCode', ['i32'], 'i32', (b, cpu, entry) => {
-    const { offsets } = VCPU;
     const linear = b.variable('i64', linearInstructionPointer(b, cpu));
     const page = b.variable('i32', b.call('codePage', cpu, b.get(linear)));
     b.if(b.eqz(b.get(page)), () => b.return(b.i32(0)));
@@ -81,8 +80,7 @@ export const findCode = (threshold: number): Helper =>
       record: field(ENTRY.record),
       nextPage: field(ENTRY.nextPage),
       heat: field(ENTRY.heat),
-      page: b.get(page),
-      ipBase: b.sub(b.loadHost('i64.load', cpu, offsets.rip), offset),
+      host: b.get(host),
     });
     if (threshold > 1) {
       // It is asked to be translated once: by the visit after the one that finds it all but hot.
@@ -102,14 +100,13 @@ function writeEntry(
   b: Builder,
   cpu: Value,
   entry: Value,
-  parts: Readonly<Record<'record' | 'nextPage' | 'heat' | 'page' | 'ipBase', Value>>,
+  parts: Readonly<Record<'record' | 'nextPage' | 'heat' | 'host', Value>>,
 ): void {
   const { offsets } = VCPU;
   b.storeHost('i64.store', entry, b.loadHost('i64.load', cpu, offsets.rip), JUMP_CACHE.address);
   b.storeHost('i64.store', entry, b.loadHost('i64.load', cpu, offsets.modeKey), JUMP_CACHE.key);
   b.storeHost('i32.store', entry, parts.record, JUMP_CACHE.record);
   b.storeHost('i32.store', entry, parts.heat, JUMP_CACHE.heat);
-  b.storeHost('i64.store', entry, parts.ipBase, JUMP_CACHE.ipBase);
-  b.storeHost('i32.store', entry, parts.page, JUMP_CACHE.page);
+  b.storeHost('i32.store', entry, parts.host, JUMP_CACHE.host);
   b.storeHost('i32.store', entry, parts.nextPage, JUMP_CACHE.nextPage);
 }

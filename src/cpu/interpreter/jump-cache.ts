@@ -16,18 +16,17 @@ import { TLB_ENTRY } from '../../memory/tlb.ts';
 import { MODE } from '../mode.ts';
 
 /**
- * Byte offsets in an entry: i64 address, i64 key (mode and generation), i32 record, i32 times entered, i64 `ipBase`, i32
- * host address of the page of code, i32 that of the page in which its last instruction ends, or 0.
+ * Byte offsets in an entry: i64 address, i64 key (mode and generation), i32 record, i32 times entered, i32 host address of
+ * the code, i32 host address of the page in which its last instruction ends, or 0. Two fit a cache line of the host.
  */
 export const JUMP_CACHE = {
   address: 0,
   key: 8,
   record: 16,
   heat: 20,
-  ipBase: 24,
-  page: 32,
-  nextPage: 36,
-  entrySize: 64,
+  host: 24,
+  nextPage: 28,
+  entrySize: 32,
   entries: 131_072,
 } as const;
 
@@ -54,9 +53,8 @@ export interface JumpEntry {
   readonly modeKey: number;
   readonly generation: number;
   readonly record: number;
-  readonly ipBase: bigint;
   /** Host addresses, as in `JUMP_CACHE`. */
-  readonly page: number;
+  readonly host: number;
   readonly nextPage: number;
 }
 
@@ -70,8 +68,7 @@ export function enterJump(data: DataView, jumpCache: number, code: JumpEntry): v
   data.setUint32(entry + JUMP_CACHE.key, code.modeKey, true);
   data.setUint32(entry + JUMP_CACHE.key + 4, code.generation, true);
   data.setUint32(entry + JUMP_CACHE.record, code.record, true);
-  data.setBigUint64(entry + JUMP_CACHE.ipBase, BigInt.asUintN(64, code.ipBase), true);
-  data.setUint32(entry + JUMP_CACHE.page, code.page, true);
+  data.setUint32(entry + JUMP_CACHE.host, code.host, true);
   data.setUint32(entry + JUMP_CACHE.nextPage, code.nextPage, true);
 }
 
@@ -94,6 +91,12 @@ export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   const low = b.wrap(b.xor(address, b.shrU(address, b.i64(32))));
   const index = b.shrU(b.mul(low, b.i32(MIX)), b.i32(INDEX_SHIFT));
   return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
+}
+
+/** `ipBase` for the code of an entry: its place in the page is the same in linear and in host addresses. */
+export function entryIpBase(b: Builder, entry: Value): Value {
+  const offset = b.and(b.loadHost('i32.load', entry, JUMP_CACHE.host), b.i32(4095));
+  return b.sub(b.loadHost('i64.load', entry, JUMP_CACHE.address), b.extendU(offset));
 }
 
 /** Linear address that an instruction pointer stands for. */
@@ -126,14 +129,15 @@ const codePage = routine('codePage', ['i64'], 'i32', (b, cpu, linear) => {
  */
 const refreshJump = routine('refreshJump', ['i32'], 'i32', (b, cpu, entry) => {
   const linear = b.variable('i64', linearInstructionPointer(b, cpu));
-  const differs = (address: Value, field: number) =>
-    b.ne(b.call('codePage', cpu, address), b.loadHost('i32.load', entry, field));
-  // An entry that was never written has no page.
-  const unused = b.eqz(b.loadHost('i32.load', entry, JUMP_CACHE.page));
-  b.if(b.or(unused, differs(b.get(linear), JUMP_CACHE.page)), () => b.return(b.i32(0)));
+  const host = b.loadHost('i32.load', entry, JUMP_CACHE.host);
+  // An entry that was never written has no page, nor has one whose page has no frame.
+  const page = b.variable('i32', b.and(host, b.i32(-4096)));
+  const moved = b.ne(b.call('codePage', cpu, b.get(linear)), b.get(page));
+  b.if(b.or(b.eqz(b.get(page)), moved), () => b.return(b.i32(0)));
   b.if(b.loadHost('i32.load', entry, JUMP_CACHE.nextPage), () => {
     const next = b.add(b.or(b.get(linear), b.i64(4095)), b.i64(1));
-    b.if(differs(next, JUMP_CACHE.nextPage), () => b.return(b.i32(0)));
+    const nextPage = b.loadHost('i32.load', entry, JUMP_CACHE.nextPage);
+    b.if(b.ne(b.call('codePage', cpu, next), nextPage), () => b.return(b.i32(0)));
   });
   // The walk may have moved pages: the floor is looked at after it.
   const generation = b.loadHost('i32.load', entry, JUMP_CACHE.key + 4);

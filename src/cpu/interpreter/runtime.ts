@@ -14,7 +14,7 @@ import { HANDLER } from './builder.ts';
 import { findCode } from './code-index.ts';
 import { EXIT, RESOLVED } from './exits.ts';
 import { SPECIAL_INDEX } from './handlers.ts';
-import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
+import { entryIpBase, JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { RECORD } from './record.ts';
 
 /**
@@ -55,7 +55,7 @@ const dispatch = (threshold: number): Helper =>
 
 /** Goes to the code of an entry of the jump cache. */
 function enterRecord(b: Builder, cpu: Value, entry: Value): void {
-  b.storeHost('i64.store', cpu, b.loadHost('i64.load', entry, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+  b.storeHost('i64.store', cpu, entryIpBase(b, entry), VCPU.offsets.ipBase);
   const record = b.loadHost('i32.load', entry, JUMP_CACHE.record);
   b.jumpTable(HANDLER, b.loadHost('i32.load16_u', record, RECORD.handler), cpu, record);
 }

@@ -1,10 +1,18 @@
-/** What regions keep in shared memory: a cell of their own, and one for each of their links, laid out as the jump cache is. */
+/**
+ * What regions keep in shared memory: a place of their own, then one cell for each of their links, laid out as an entry of
+ * the jump cache.
+ */
 import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
 
-/** Most cells that a region with so many blocks takes: two links for each. */
-export const cellsFor = (blocks: number): number => 1 + 2 * blocks;
+/** Bytes of a cell. */
+export const CELL_SIZE = JUMP_CACHE.entrySize;
+/** Cells that a region's own place takes. */
+export const OWN_CELLS = 2;
 
-/** Places in a region's own cell. */
+/** Most cells that a region with so many blocks takes: two links for each. */
+export const cellsFor = (blocks: number): number => OWN_CELLS + 2 * blocks;
+
+/** Offsets in a region's own place. */
 export const CELL = {
   /** i64: mode and generation for which its other pages were found to be the right ones. */
   key: 0,
@@ -18,8 +26,7 @@ export const CELL = {
   pages: 24,
   /** For each: i32 distance from the entry's page, i32 host address. */
   firstPage: 28,
-  size: JUMP_CACHE.entrySize,
 } as const;
 
-/** Pages that fit a cell. */
-export const CELL_PAGES = (CELL.size - CELL.firstPage) >> 3;
+/** Pages that fit there. */
+export const CELL_PAGES = (OWN_CELLS * CELL_SIZE - CELL.firstPage) >> 3;

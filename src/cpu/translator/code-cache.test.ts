@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Block } from '../interpreter/blocks.ts';
-import { CELL } from './cell.ts';
+import { CELL, CELL_SIZE } from './cell.ts';
 import { type CodeLimits, createCodeCache } from './code-cache.ts';
 import { createRegionTable } from './region-table.ts';
 
@@ -75,10 +75,10 @@ test('bytes of code are bounded, but for the last region', () => {
 });
 
 test('cells are bounded, and a region that needs many gets them from as many others as it takes', () => {
-  const { add, live, table } = rig({ cellBytes: 32 * CELL.size });
+  const { add, live, table } = rig({ cellBytes: 32 * CELL_SIZE });
   for (let i = 0; i < 15; i++) assert.notEqual(add(i, 2), 0);
   assert.notEqual(add(100, 31), 0);
   assert.deepEqual(live(), [100]);
-  assert.equal(table.cellBytes, 31 * CELL.size);
+  assert.equal(table.cellBytes, 31 * CELL_SIZE);
   assert.equal(add(101, 33), 0, 'more than there can be');
 });

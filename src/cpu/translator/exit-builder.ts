@@ -5,10 +5,10 @@ import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
-import { JUMP_CACHE } from '../interpreter/jump-cache.ts';
+import { entryIpBase, JUMP_CACHE } from '../interpreter/jump-cache.ts';
 import { RECORD } from '../interpreter/record.ts';
 import { RegionBuilder } from './builder.ts';
-import { CELL } from './cell.ts';
+import { CELL_SIZE, OWN_CELLS } from './cell.ts';
 import { type ColdExitCode, packExit, unpackExit } from './cold-exit.ts';
 import { SWITCH } from './region.ts';
 import type { RegisterSet } from './register-set.ts';
@@ -123,11 +123,10 @@ export abstract class ExitBuilder extends RegionBuilder {
   }
   /** Cells that it uses, its own included; known once it is written. */
   get cells(): number {
-    return 1 + this.#links;
+    return OWN_CELLS + this.#links;
   }
   protected link(): Value {
-    this.#links++;
-    return this.i32(this.#cell + this.#links * CELL.size);
+    return this.i32(this.#cell + (OWN_CELLS + this.#links++) * CELL_SIZE);
   }
   /** Whether a link leads to an address under the present mode and mappings, as i32. */
   protected fits(link: Value, ip: Value): Value {
@@ -138,7 +137,7 @@ export abstract class ExitBuilder extends RegionBuilder {
   }
   /** Handler of the record behind a link; the code there gets its `ipBase`. */
   protected handlerAt(link: Value, record: Value): Value {
-    this.storeHost('i64.store', this.cpu, this.loadHost('i64.load', link, JUMP_CACHE.ipBase), VCPU.offsets.ipBase);
+    this.storeHost('i64.store', this.cpu, entryIpBase(this, link), VCPU.offsets.ipBase);
     const handler = this.loadHost('i32.load16_u', record, RECORD.handler);
     this.outside({ kind: 'handler', handler });
     return handler;

@@ -1,7 +1,7 @@
 /** The regions that there are: their cells in shared memory, and what has to hold before one is entered. */
 import type { Block } from '../interpreter/blocks.ts';
 import { JUMP_CACHE, NO_GENERATION } from '../interpreter/jump-cache.ts';
-import { CELL, CELL_PAGES } from './cell.ts';
+import { CELL, CELL_PAGES, CELL_SIZE } from './cell.ts';
 import { createCellAllocator } from './cell-allocator.ts';
 
 export interface RegionEntry {
@@ -25,7 +25,7 @@ export interface Present {
 }
 
 export interface RegionTable {
-  /** Address of `count` cells in a row: the region's own, then links that lead nowhere yet. 0 where there is no room. */
+  /** Address of `count` cells in a row: the region's own place, then links that lead nowhere yet. 0 where there is no room. */
   allocate(count: number): number;
   /** The region turned out to need only `count` cells. */
   trim(cell: number, count: number): void;
@@ -50,7 +50,7 @@ export function createRegionTable(buffer: ArrayBufferLike, area: { base: number;
   const data = new DataView(buffer);
   /** In order of age. */
   const entries = new Map<number, RegionEntry>();
-  const cells = createCellAllocator(area, CELL.size);
+  const cells = createCellAllocator(area, CELL_SIZE);
   let codeBytes = 0;
 
   /** Notes where pages are, for `regionValid`. */
@@ -78,7 +78,7 @@ export function createRegionTable(buffer: ArrayBufferLike, area: { base: number;
     allocate(count) {
       const cell = cells.allocate(count);
       if (cell === 0) return 0;
-      for (let at = cell; at < cell + count * CELL.size; at += CELL.size)
+      for (let at = cell; at < cell + count * CELL_SIZE; at += CELL_SIZE)
         data.setBigInt64(at + JUMP_CACHE.key, NO_GENERATION, true);
       return cell;
     },

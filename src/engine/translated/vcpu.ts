@@ -387,8 +387,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       modeKey,
       generation: state.jumpGeneration,
       record,
-      ipBase: state.rip - BigInt(at.offset),
-      page,
+      host: page + at.offset,
       nextPage,
     });
     if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1)
