@@ -132,7 +132,16 @@ test('a packet for the guest waits for a buffer', () => {
   receive.add([44, 4096]);
   receive.notify();
   const [got] = receive.collect();
-  const head = header({ from: 2, to: CID, fromPort: 9, toPort: 7, length: 30, operation: 5, window: 1000, consumed: 5 });
+  const head = header({
+    from: 2,
+    to: CID,
+    fromPort: 9,
+    toPort: 7,
+    length: 30,
+    operation: 5,
+    window: 1000,
+    consumed: 5,
+  });
   assert.deepEqual(got!.bytes, Uint8Array.of(...head, ...bytes(30)));
   assert.equal(guest.messages.filter((vector) => vector === 0x41).length, 1);
 });

@@ -5,13 +5,7 @@
  */
 import { VirtsError } from '../../base/errors.ts';
 import { struct } from '../../base/struct.ts';
-import {
-  decodePacket,
-  encodePacket,
-  MOST_TO_GUEST,
-  PACKET_HEADER,
-  type VsockPacket,
-} from '../../base/vsock-packet.ts';
+import { decodePacket, encodePacket, MOST_TO_GUEST, PACKET_HEADER, type VsockPacket } from '../../base/vsock-packet.ts';
 import { checkState } from '../check-state.ts';
 import type { VirtioHandlers, VirtioModel, VirtioPort } from '../virtio/model.ts';
 import { createVirtioPci, type VirtioDevice, type VirtioPciOptions } from '../virtio/pci-transport.ts';
