@@ -3,7 +3,7 @@
  * `OK <port of the host>` and has the stream; or it hears `ERR` and a word, and that is all.
  */
 import { createBridge } from '../bridge.ts';
-import type { ConnectionEvents, HostConnection } from '../host.ts';
+import type { ConnectionEvents, HostConnection, HostError } from '../host.ts';
 import type { Vsock } from './connections.ts';
 
 const CONNECT = /^CONNECT (\d{1,10})\r?$/;
@@ -18,10 +18,14 @@ const line = (text: string) => encoder.encode(`${text}\n`);
 
 const NO_EVENTS: ConnectionEvents = { connected() {}, received() {}, ended() {}, flushed() {}, closed() {} };
 
-/** Collects bytes up to the end of a line; gives the line and what follows it, or `too long`. */
-function createLineReader(): (
-  bytes: Uint8Array,
-) => { readonly text: string; readonly rest: Uint8Array } | undefined | 'too long' {
+/** A line and what follows it. */
+interface Line {
+  readonly text: string;
+  readonly rest: Uint8Array;
+}
+
+/** Collects bytes up to the end of a line. */
+function createLineReader(): (bytes: Uint8Array) => Line | 'too long' | undefined {
   let known = new Uint8Array(0);
   return (bytes) => {
     const all = new Uint8Array(known.length + bytes.length);
@@ -110,4 +114,56 @@ export function serveDoorway(vsock: Vsock, client: HostConnection): ConnectionEv
     ended: () => client.abort(),
   });
   return door.events;
+}
+
+const WORDS: readonly HostError[] = ['refused', 'unreachable', 'timeout', 'reset'];
+
+/**
+ * Begins to connect to a port of the guest through a doorway that `connect` reaches. What is sent goes out at once, behind the
+ * question for the port.
+ */
+export function throughDoorway(
+  connect: (events: ConnectionEvents) => HostConnection,
+  port: number,
+  events: ConnectionEvents,
+): HostConnection {
+  const question = line(`CONNECT ${port}`);
+  const readLine = createLineReader();
+  /** Bytes of the question that are not flushed yet. */
+  let own = question.length;
+  let isOver = false;
+
+  function refused(error: HostError): void {
+    isOver = true;
+    connection.abort();
+    door.to(NO_EVENTS);
+    events.closed(error);
+  }
+
+  const door = switched({
+    connected() {},
+    received(bytes) {
+      const found = readLine(bytes);
+      if (found === undefined) return;
+      const text = found === 'too long' ? '' : found.text;
+      if (found === 'too long' || !text.startsWith('OK ')) {
+        refused(WORDS.find((word) => text === `ERR ${word}`) ?? 'reset');
+        return;
+      }
+      door.to({ ...events, flushed });
+      events.connected();
+      if (found.rest.length > 0) events.received(found.rest);
+    },
+    ended: () => refused('reset'),
+    flushed,
+    closed: (error) => isOver || events.closed(error ?? 'reset'),
+  });
+  function flushed(count: number): void {
+    const mine = Math.min(own, count);
+    own -= mine;
+    if (count > mine) events.flushed(count - mine);
+  }
+  const connection = connect(door.events);
+  connection.send(question);
+  return connection;
 }

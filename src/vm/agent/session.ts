@@ -43,12 +43,15 @@ const REASONS: Readonly<Record<HostError, string>> = {
 /** Longest sentence of the agent's that is shown. */
 const MOST_TEXT = 400;
 
-/** The agent's reason as the end of a sentence, without what could disturb a terminal. */
+/** What the guest says, for a sentence: without what could disturb a terminal, and of limited length. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
+  return text.slice(0, MOST_TEXT).replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
+}
+
 function reasonOf(payload: Uint8Array): { readonly errno: number; readonly text: string } {
   if (payload.length < 4) throw malformed('a reason without a number');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
-  const text = toText(payload.subarray(4)).replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
-  return { errno: u32(payload), text: text.slice(0, MOST_TEXT) };
+  return { errno: u32(payload), text: printable(toText(payload.subarray(4))) };
 }
 
 /** Numbers of errors that say that something is not there (errno(3)). */
