@@ -123,6 +123,7 @@ function withMachineOptions(command: Command): Command {
       ).argParser(parseAllowed),
     )
     .option('--net-host', "the gateway's address is this host's loopback interface for the guest")
+    .option('--user-data <file>', 'give cloud-init in the guest this file, on a disk of its own')
     .option(
       '--vsock <socket>',
       'make a socket of this host that leads to ports of the guest: for virts exec and virts cp',

@@ -13,6 +13,7 @@ import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
 import type { DiskOption, NetKind, Translate } from './options.ts';
+import { seedDisk } from './seed-disk.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
 import { type OpenVsock, openVsock } from './vsock.ts';
@@ -33,6 +34,8 @@ export interface RunOptions extends BootOptions {
   readonly publish?: readonly ForwardRequest[];
   readonly netAllow?: readonly string[];
   readonly netHost?: boolean;
+  /** A file for cloud-init. */
+  readonly userData?: string;
   /** Path of the socket that leads to ports of the guest. */
   readonly vsock?: string;
 }
@@ -184,9 +187,9 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
     let vsock: OpenVsock | undefined;
     try {
       log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
-      disks = await openDisks(options.disk ?? [], (message) => {
-        environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
-      });
+      const report = (message: string) => void environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
+      const seed = options.userData === undefined ? [] : [await seedDisk(options.userData)];
+      disks = await openDisks(options.disk ?? [], report, seed);
       network = request && (await openNetwork(request));
       vsock = options.vsock === undefined ? undefined : await openVsock(options.vsock);
       const machineOptions: MachineOptions = {
