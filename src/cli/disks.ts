@@ -30,8 +30,12 @@ function servedDisk(device: BlockDevice, report: (message: string) => void): Dis
   };
 }
 
-/** Opens all, or none. @throws VirtsError as `openDisk` does. */
-export async function openDisks(options: readonly DiskOption[], report: (message: string) => void): Promise<OpenDisks> {
+/** Opens all, or none; `more` come after them. @throws VirtsError as `openDisk` does. */
+export async function openDisks(
+  options: readonly DiskOption[],
+  report: (message: string) => void,
+  more: readonly BlockDevice[] = [],
+): Promise<OpenDisks> {
   const devices: BlockDevice[] = [];
   async function close(): Promise<void> {
     const outcomes = await Promise.allSettled(devices.map((device) => device.close()));
@@ -43,6 +47,7 @@ export async function openDisks(options: readonly DiskOption[], report: (message
       devices.push(await openDisk({ ...request, readOnly: readOnly || snapshot }));
       if (snapshot) devices[devices.length - 1] = await temporaryOverlay(devices.at(-1)!);
     }
+    devices.push(...more);
   } catch (error) {
     await close().catch(() => {});
     throw error;

@@ -6,7 +6,11 @@ import type { StartMachine } from '../sdk/machine-host.ts';
 export type Input = Readable & { readonly isTTY?: boolean | undefined; setRawMode?(raw: boolean): unknown };
 
 /** Standard output or standard error. */
-export type Output = Writable & { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined };
+export type Output = Writable & {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+};
 
 /** Signals and the end of the process. */
 export interface Signals {

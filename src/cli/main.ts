@@ -13,17 +13,22 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
  * to, to have it copied there, which no region can have: 8 % of the time of a program's first run.
  */
 const ENGINE_OPTIONS = ['--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
-if (ENGINE_OPTIONS.some((option) => !process.execArgv.includes(option)) && process.channel === undefined) {
-  const [program, ...args] = process.argv;
+const { isLight, runLight } = await import('./light.ts');
+const args = process.argv.slice(2);
+if (
+  !isLight(args) &&
+  ENGINE_OPTIONS.some((option) => !process.execArgv.includes(option)) &&
+  process.channel === undefined
+) {
+  const [program, ...rest] = process.argv;
   try {
-    process.execve?.(program, [program, ...ENGINE_OPTIONS, ...process.execArgv, ...args], process.env);
+    process.execve?.(program, [program, ...ENGINE_OPTIONS, ...process.execArgv, ...rest], process.env);
   } catch {
     // It is only slower.
   }
 }
 
-const { main, reportError } = await import('./program.ts');
-const { startMachine } = await import('./start-machine.ts');
+const { reportError } = await import('./report-error.ts');
 
 const fail = (error: unknown): never => process.exit(reportError(error, process));
 process.on('uncaughtException', fail);
@@ -33,7 +38,16 @@ process.stdout.on('error', () => {});
 process.stderr.on('error', () => {});
 
 const { stdin, stdout, stderr, env } = process;
-const status = await main(process.argv.slice(2), { stdin, stdout, stderr, env, signals: process, startMachine });
+const environment = { stdin, stdout, stderr, env, signals: process };
+
+async function run(): Promise<number> {
+  if (isLight(args)) return runLight(args, environment);
+  const { main } = await import('./program.ts');
+  const { startMachine } = await import('./start-machine.ts');
+  return main(args, { ...environment, startMachine });
+}
+
+const status = await run();
 // Worker threads and open connections must not keep a finished run alive, and nothing written may be lost.
 await new Promise<void>((resolve) => stdout.write('', () => resolve()));
 process.exit(status);

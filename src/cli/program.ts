@@ -1,11 +1,12 @@
 /** The command line `virts`. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
-import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
+import { Command, Option } from 'commander';
+import { ERROR_KINDS, type ErrorKind } from '../base/errors.ts';
 import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
-import { Interrupted } from './interrupt.ts';
+import { EXEC_OPTIONS } from './exec-options.ts';
+import { isLight, runLight } from './light.ts';
 import {
   DEFAULT_TRANSLATE,
   NET_KINDS,
@@ -18,6 +19,7 @@ import {
   parsePort,
   parseTranslate,
 } from './options.ts';
+import { reportError } from './report-error.ts';
 import { type RunOptions, run } from './run.ts';
 
 const DEFAULT_GDB_PORT = 1234;
@@ -69,6 +71,17 @@ The exit status is 0 when the guest switches itself off, when it resets or tripl
 fault a sentence tells), and when you leave it or a debugger ends it; (V << 1) | 1 when it writes V to port 0xf4; 128 + N
 when signal N ended the run; and for errors:${errorStatuses()}`;
 
+const EXEC_NOTES = `
+MACHINE is a machine's name or id, or the socket that 'virts run --vsock' made, with a slash in its name. The guest needs
+its agent, which images of Virts have. The command is not run by a shell; "sh -c '...'" does that.
+
+The exit status is that of the command, 128 + N if signal N ended it, 127 if there is no such command, 126 if it cannot be run.`;
+
+const CP_NOTES = `
+A directory is copied with all that is in it: into a directory that is there under its own name, or, if HOSTPATH or PATH ends in
+/., only what is in it; otherwise it is made anew. With - a tar archive is read from standard input, or written to standard output.
+Permissions and times are kept; files in the guest belong to root and those of this host to you, unless -a keeps their owners.`;
+
 /** Options of every command that starts a machine. */
 function withMachineOptions(command: Command): Command {
   return command
@@ -110,6 +123,11 @@ function withMachineOptions(command: Command): Command {
       ).argParser(parseAllowed),
     )
     .option('--net-host', "the gateway's address is this host's loopback interface for the guest")
+    .option('--user-data <file>', 'give cloud-init in the guest this file, on a disk of its own')
+    .option(
+      '--vsock <socket>',
+      'make a socket of this host that leads to ports of the guest: for virts exec and virts cp',
+    )
     .option('--verify-translation', 'check translated code against the interpreter as it runs, sample by sample; slow')
     .option('--no-reboot', 'end the run when the guest resets or triple-faults, instead of starting it again')
     .option(
@@ -148,6 +166,20 @@ export function createProgram(environment: Environment, finish: (status: number)
         .default(DEFAULT_GDB_PORT),
     )
     .action(async (options: RunOptions) => finish(await run(options, true, environment)));
+  // These two have parsers of their own (light.ts); what stands here is their help.
+  const exec = program
+    .command('exec')
+    .usage('[options] MACHINE COMMAND [ARG...]')
+    .description("run a command in a running machine's guest")
+    .addHelpText('after', EXEC_NOTES);
+  for (const [flags, text] of EXEC_OPTIONS) exec.option(flags, text);
+  program
+    .command('cp')
+    .usage('[options] MACHINE:PATH HOSTPATH|-\n       virts cp [options] HOSTPATH|- MACHINE:PATH')
+    .description('copy files between this host and a running guest')
+    .option('-a, --archive', 'keep owner and group')
+    .option('-L, --follow-link', 'copy what HOSTPATH or PATH leads to, if it is a symbolic link')
+    .addHelpText('after', CP_NOTES);
   program
     .command('doctor')
     .description('say what this host offers for running guests')
@@ -156,42 +188,9 @@ export function createProgram(environment: Environment, finish: (status: number)
   return program;
 }
 
-/** Commander's message as one sentence that says where to read on. */
-function usageSentence(message: string): string {
-  const text = message
-    .replace(/^error: /, '')
-    .replace(/\n+/g, ' ')
-    .replace(/ is invalid\. It /, ' is wrong: it ')
-    .replace(/ is invalid\. Allowed choices are /, ' is wrong: it must be one of ')
-    .replace(/^too many arguments for '(run|debug)'.*/, "'$1' takes only options; a kernel is named by --kernel FILE")
-    .replace(/^too many arguments for ('\w+').*/, '$1 takes only options')
-    .replace(/\. (?=\S)/g, ': ')
-    .replace(/\.?$/, '');
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}; 'virts help' and 'virts run --help' say what there is.`;
-}
-
-/** Reports an error as one sentence and returns its exit status. A stack trace appears only with VIRTS_DEBUG=1. */
-export function reportError(error: unknown, { stderr, env }: Pick<Environment, 'stderr' | 'env'>): number {
-  const trace = env.VIRTS_DEBUG === '1' && error instanceof Error ? `${error.stack}\n` : '';
-  if (error instanceof Interrupted) return error.status;
-  if (error instanceof CommanderError) {
-    // Help and version end by an exception too; so does a call without a command, which shows the help.
-    if (error.exitCode === 0) return 0;
-    if (error.code !== 'commander.help') stderr.write(`virts: ${usageSentence(error.message)}\n${trace}`);
-    return ERROR_KINDS.usage;
-  }
-  if (error instanceof VirtsError) {
-    stderr.write(`virts: ${error.message}\n${trace}`);
-    return ERROR_KINDS[error.kind];
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  const hint = trace === '' ? ' VIRTS_DEBUG=1 shows where.' : '';
-  stderr.write(`virts: Internal error, a defect in Virts: ${message.replace(/\s*\n\s*/g, ' ')}.${hint}\n${trace}`);
-  return ERROR_KINDS.internal;
-}
-
 /** Runs the command line `args` (without node and script) and returns the exit status. Never rejects. */
 export async function main(args: readonly string[], environment: Environment): Promise<number> {
+  if (isLight(args)) return runLight(args, environment);
   let status = 0;
   try {
     const program = createProgram(environment, (value) => {

@@ -13,8 +13,10 @@ import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
 import type { DiskOption, NetKind, Translate } from './options.ts';
+import { seedDisk } from './seed-disk.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
+import { type OpenVsock, openVsock } from './vsock.ts';
 
 export interface RunOptions extends BootOptions {
   /** Bytes. */
@@ -32,6 +34,10 @@ export interface RunOptions extends BootOptions {
   readonly publish?: readonly ForwardRequest[];
   readonly netAllow?: readonly string[];
   readonly netHost?: boolean;
+  /** A file for cloud-init. */
+  readonly userData?: string;
+  /** Path of the socket that leads to ports of the guest. */
+  readonly vsock?: string;
 }
 
 /** What is asked of the network; `undefined` for none. @throws VirtsError `usage` where there is none to ask it of. */
@@ -178,18 +184,21 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
     let log: Log | undefined;
     let network: OpenNetwork | undefined;
     let disks: OpenDisks | undefined;
+    let vsock: OpenVsock | undefined;
     try {
       log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
-      disks = await openDisks(options.disk ?? [], (message) => {
-        environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
-      });
+      const report = (message: string) => void environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
+      const seed = options.userData === undefined ? [] : [await seedDisk(options.userData)];
+      disks = await openDisks(options.disk ?? [], report, seed);
       network = request && (await openNetwork(request));
+      vsock = options.vsock === undefined ? undefined : await openVsock(options.vsock);
       const machineOptions: MachineOptions = {
         ...boot,
         memory: options.memory,
         cpus: options.cpus,
         disks: disks.open,
         network: network?.machine,
+        vsock: vsock?.machine,
         reboot: options.reboot,
         ...translation,
         ...(log === undefined ? {} : { debugLog: log.write }),
@@ -197,6 +206,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
       };
       return await runMachine(machineOptions, options.stats === true, environment, signal);
     } finally {
+      vsock?.close();
       network?.close();
       log?.close();
       closeBootFiles(boot);

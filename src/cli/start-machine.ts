@@ -36,7 +36,7 @@ function startThread<Message>(file: string, workerData: unknown, resourceLimits:
 export const startMachine: StartMachine = (options) => {
   const channel = createChannel();
   const control = new Int32Array(channel.control);
-  options.network?.wakes(() => kick(control));
+  for (const wired of [options.network, options.vsock]) wired?.wakes(() => kick(control));
   return startInThreads(options, {
     parallel: availableParallelism() > 1,
     end: openOwnerEnd(channel),

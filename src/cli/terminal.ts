@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { RunningMachine } from '../sdk/machine-host.ts';
 import type { Environment } from './environment.ts';
+import { holdRaw } from './raw-mode.ts';
 
 /** Ctrl-]: leaves the guest. The one key that does not reach it. */
 const LEAVE = 0x1d;
@@ -13,22 +14,6 @@ export interface Attachment {
   detach(): void;
   /** Resolves when everything that the guest wrote has been handed on. */
   flush(): Promise<void>;
-}
-
-/** Sets raw mode, and again when the process continues after it was suspended from outside. */
-function holdRaw({ stdin, signals }: Environment): () => void {
-  if (stdin.isTTY !== true || stdin.setRawMode === undefined) return () => {};
-  const raw = (): void => void stdin.setRawMode!(true);
-  const cooked = (): void => void stdin.setRawMode!(false);
-  raw();
-  signals.on('SIGCONT', raw);
-  // Whatever ends the process, an exception included, passes here.
-  signals.on('exit', cooked);
-  return () => {
-    cooked();
-    signals.off('SIGCONT', raw);
-    signals.off('exit', cooked);
-  };
 }
 
 /** Hands the guest's output on; `broken` is called when the reader is gone. */

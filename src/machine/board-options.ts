@@ -5,7 +5,7 @@ import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { BoardDescription } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { ConsoleOptions, DiskOptions, NetworkOptions } from './pci-devices.ts';
+import type { ConsoleOptions, DiskOptions, NetworkOptions, VsockDeviceOptions } from './pci-devices.ts';
 import type { StructMemory } from './struct-memory.ts';
 import type { MachineTimers } from './timers.ts';
 
@@ -32,6 +32,8 @@ export interface BoardOptions {
   readonly console?: ConsoleOptions;
   /** A virtio network card, if the machine is to have one. */
   readonly network?: NetworkOptions | undefined;
+  /** A virtio socket device, if the machine is to have one. */
+  readonly vsock?: VsockDeviceOptions | undefined;
   /** Virtio disks, in the order in which a guest finds them. */
   readonly disks?: readonly DiskOptions[];
   /** Takes what the guest writes to the debug console ports 0xe9 and 0x402, a byte (0–255) a call. */

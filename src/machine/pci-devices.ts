@@ -16,6 +16,7 @@ import {
 } from '../devices/virtio-console/virtio-console.ts';
 import { createVirtioNet, type VirtioNet, type VirtioNetOptions } from '../devices/virtio-net/virtio-net.ts';
 import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
+import { createVirtioVsock, type VirtioVsockOptions } from '../devices/virtio-vsock/virtio-vsock.ts';
 import type { PciBoard } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { IoConnection } from '../memory/io-link.ts';
@@ -40,6 +41,7 @@ export interface PciOptions {
   readonly random: (bytes: Uint8Array) => void;
   readonly console: ConsoleOptions | undefined;
   readonly network: NetworkOptions | undefined;
+  readonly vsock: VsockDeviceOptions | undefined;
   readonly disks: readonly DiskOptions[];
   /** Queues of a device that has one for each vCPU. */
   readonly queues: number;
@@ -56,6 +58,8 @@ export interface ConsoleOptions {
 
 /** A network card and the wire that it is on. */
 export type NetworkOptions = Pick<VirtioNetOptions, 'port' | 'mac' | 'mtu'>;
+/** A socket device and the way to whoever serves its connections. */
+export type VsockDeviceOptions = Pick<VirtioVsockOptions, 'port' | 'cid'>;
 /** A disk and its back end. */
 export interface DiskOptions {
   readonly shape: DiskShape;
@@ -64,7 +68,7 @@ export interface DiskOptions {
   readonly serial?: string | undefined;
 }
 
-/** Slots for disks: all but those of the bridges, the entropy source and a console. */
+/** Slots for disks: all but those of the bridges and of the devices that there is one of each. */
 export const MAX_DISKS = 24;
 
 export interface PciSide {
@@ -87,7 +91,7 @@ function addBars(pci: PciFunction, ports: Bus, mmio: Bus): void {
   for (const bar of pci.bars) (bar.kind === 'io' ? ports : mmio).movable(bar.region, () => pci.address(bar));
 }
 
-/** Host bridge, ISA bridge, entropy source, a console and a network card if asked for, and disks, from slot 0 on. */
+/** Host bridge, ISA bridge, entropy source, console, network card and socket device if asked for, and disks, from slot 0 on. */
 export function createPciSide(options: PciOptions): PciSide {
   const { place, memory, timers, log, msi, ports, mmio, moves } = options;
   const mapBar = () => {
@@ -112,6 +116,7 @@ export function createPciSide(options: PciOptions): PciSide {
   const rng = createVirtioRng({ ...inNextSlot('virtio-rng'), random: options.random });
   const virtioConsole = options.console && createVirtioConsole({ ...inNextSlot('virtio-console'), ...options.console });
   const virtioNet = options.network && createVirtioNet({ ...inNextSlot('virtio-net'), ...options.network });
+  const virtioVsock = options.vsock && createVirtioVsock({ ...inNextSlot('virtio-vsock'), ...options.vsock });
   const disks = options.disks.map(({ shape, connect, serial }, i) =>
     createVirtioBlk({
       ...inNextSlot(`virtio-blk${i}`),
@@ -121,7 +126,9 @@ export function createPciSide(options: PciOptions): PciSide {
       queues: options.queues,
     }),
   );
-  const virtio = [rng, virtioConsole?.device, virtioNet?.device, ...disks].filter((device) => device !== undefined);
+  const virtio = [rng, virtioConsole?.device, virtioNet?.device, virtioVsock, ...disks].filter(
+    (device) => device !== undefined,
+  );
   for (const [i, { pci }] of virtio.entries()) {
     bus.attach(SLOT.firstDevice + i, 0, pci);
     addBars(pci, ports, mmio);

@@ -4,6 +4,7 @@ import type { DiskShape } from '../devices/block-port.ts';
 import type { Translation } from '../engine/translated/vcpu.ts';
 import type { IoLink, IoService } from '../memory/io-link.ts';
 import type { CardOptions } from '../network/link.ts';
+import type { VsockOptions } from '../network/vsock/link.ts';
 
 /** A file that the machine boots from. */
 export type BootFile = {
@@ -18,6 +19,12 @@ export type BootFile = {
 /** A network that serves the wire of a machine's card. */
 export interface MachineNetwork extends CardOptions {
   /** How it gets the machine's thread to look at its devices; called before the machine starts. */
+  wakes(wake: () => void): void;
+}
+
+/** What serves the connections of a machine's socket device. */
+export interface MachineVsock extends VsockOptions {
+  /** As `MachineNetwork` has it. */
   wakes(wake: () => void): void;
 }
 
@@ -42,6 +49,8 @@ export interface MachineOptions {
   readonly cpus: number;
   /** The network that its card is on; absent: it has no card. */
   readonly network?: MachineNetwork | undefined;
+  /** What its socket device leads to; absent: it has none. */
+  readonly vsock?: MachineVsock | undefined;
   /** In the order in which the guest finds them. The caller closes them when the machine has stopped. */
   readonly disks?: readonly Disk[];
   /** When code is translated to WebAssembly; absent: all of it is interpreted. */

@@ -7,6 +7,7 @@ import type { Translation } from '../engine/translated/vcpu.ts';
 import type { LentBytes } from '../machine/boot.ts';
 import { type IoLink, openIoPort } from '../memory/io-link.ts';
 import { type CardOptions, openMachineEnd } from '../network/link.ts';
+import { openVsockPort, type VsockOptions } from '../network/vsock/link.ts';
 import { createMachine, type Machine, type MachineEnd } from '../vm/machine.ts';
 import { exceptionLine } from './debug-log.ts';
 import type { BootFile } from './machine-host.ts';
@@ -37,6 +38,8 @@ export interface ThreadOptions {
   readonly translator: TranslatorLink | undefined;
   /** The network card and its wire; absent: there is none. */
   readonly network: CardOptions | undefined;
+  /** The socket device and its wire; absent: there is none. */
+  readonly vsock: VsockOptions | undefined;
   readonly reboot: boolean;
   readonly debugLog: boolean;
 }
@@ -93,6 +96,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
     network: card && port && { port, mac: card.mac, mtu: card.mtu },
+    vsock: options.vsock && { port: openVsockPort(options.vsock.link), cid: options.vsock.cid },
     clock: 'real',
     hostNow: () => host.now() * 1e6,
     epoch: Date.now(),

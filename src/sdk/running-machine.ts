@@ -237,6 +237,7 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
         translation: options.translation,
         translator: links?.[number],
         network: options.network && cardOf(options.network),
+        vsock: options.vsock && { link: options.vsock.link, cid: options.vsock.cid },
         reboot: options.reboot,
         debugLog: options.debugLog !== undefined,
       }),

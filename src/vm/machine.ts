@@ -12,7 +12,7 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu, withKernelFiles } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import type { DiskOptions, NetworkOptions } from '../machine/pci-devices.ts';
+import type { DiskOptions, NetworkOptions, VsockDeviceOptions } from '../machine/pci-devices.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
 import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
@@ -69,6 +69,8 @@ export interface MachineOptions {
   onSerialRoom?(): void;
   /** A network card, if the machine is to have one. */
   readonly network?: NetworkOptions | undefined;
+  /** A socket device, if the machine is to have one. */
+  readonly vsock?: VsockDeviceOptions | undefined;
   readonly disks?: readonly DiskOptions[];
   /** How hot code is translated to WebAssembly; interpreted only if absent. */
   readonly translation?: Translation;
@@ -237,6 +239,7 @@ export function createMachine(options: MachineOptions): Machine {
     description: { ...STANDARD_BOARD, vcpus: cpus },
     random: (bytes) => options.random(bytes),
     network: options.network,
+    vsock: options.vsock,
     ...(options.disks && { disks: options.disks }),
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
     tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - states[number].tscOffset)),

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Frame, MAX_FRAME } from '../../base/frame.ts';
+import { MOST_FROM_GUEST, MOST_TO_GUEST, OPERATION, type VsockPacket } from '../../base/vsock-packet.ts';
 import type { FlatMemory } from '../../memory/guest-memory.ts';
 import { directIoPort, type IoRequest } from '../../memory/io-link.ts';
 import { randomNumbers, restoreState, saveState } from '../conformance.test-helper.ts';
@@ -13,6 +14,8 @@ import { createVirtioConsole } from '../virtio-console/virtio-console.ts';
 import { createVirtioNet } from '../virtio-net/virtio-net.ts';
 import { createFakeWire } from '../virtio-net/wire.test-helper.ts';
 import { createVirtioRng } from '../virtio-rng/virtio-rng.ts';
+import { createFakePort } from '../virtio-vsock/port.test-helper.ts';
+import { createVirtioVsock } from '../virtio-vsock/virtio-vsock.ts';
 import { createEcho, type Echo } from './echo.test-helper.ts';
 import {
   type Driver,
@@ -230,6 +233,31 @@ test('hostile driver: network card', () => {
       if (wire.incoming.length < 4) wire.incoming.push({ bytes, segmentSize, checksumStart, checksumOffset: 16 });
       wire.full = random() % 2 === 0;
       card!.poll!();
+    },
+  );
+});
+
+test('hostile driver: socket device', () => {
+  const port = createFakePort();
+  let device: VirtioDevice | undefined;
+  attackOn(
+    (options) => {
+      const checked = {
+        ...port,
+        send(packet: VsockPacket) {
+          assert.ok(packet.bytes.length <= MOST_FROM_GUEST && packet.operation <= OPERATION.creditRequest);
+          port.full = !port.full;
+        },
+      };
+      device = createVirtioVsock({ ...options, port: checked, cid: 3 });
+      return device;
+    },
+    (random) => {
+      const bytes = new Uint8Array(random() % (MOST_TO_GUEST + 1));
+      const packet = { operation: OPERATION.data, hostPort: 1, guestPort: 2, flags: 0, window: 0, consumed: 0, bytes };
+      if (port.incoming.length < 4) port.incoming.push(packet);
+      port.full = random() % 2 === 0;
+      device!.poll!();
     },
   );
 });

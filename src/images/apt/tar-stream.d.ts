@@ -2,22 +2,34 @@
 declare module 'tar-stream' {
   import type { Readable, Writable } from 'node:stream';
 
-  interface Header {
+  export interface Header {
     readonly linkname?: string | null;
     readonly name: string;
     readonly type: string;
     readonly size?: number;
     readonly mode?: number;
+    readonly uid?: number;
+    readonly gid?: number;
+    readonly mtime?: Date | null;
   }
-  interface Entry extends Readable, AsyncIterable<Uint8Array> {
+  export interface Entry extends Readable, AsyncIterable<Uint8Array> {
     readonly header: Header;
   }
   export function extract(): Writable & AsyncIterable<Entry>;
-  interface Pack extends Readable {
-    entry(
-      header: { name: string; type?: string; mode?: number; linkname?: string; mtime?: Date },
-      content?: string | Uint8Array,
-    ): unknown;
+  interface NewHeader {
+    readonly name: string;
+    readonly type?: string;
+    readonly mode?: number;
+    readonly linkname?: string;
+    readonly mtime?: Date;
+    readonly size?: number;
+    readonly uid?: number;
+    readonly gid?: number;
+  }
+  export interface Pack extends Readable, AsyncIterable<Uint8Array> {
+    /** With content, or as a stream that takes `size` bytes. */
+    entry(header: NewHeader, content?: string | Uint8Array): unknown;
+    entry(header: NewHeader, done: (error?: Error | null) => void): Writable;
     finalize(): void;
   }
   export function pack(): Pack;

@@ -10,6 +10,7 @@ export const MODULES: readonly string[] = [
   'virtio_blk',
   'virtio_net',
   'af_packet',
+  'vmw_vsock_virtio_transport',
   'virtio_balloon',
   'button',
   'evdev',

@@ -7,7 +7,8 @@ import { hostError, listenError } from './errors.ts';
 /** A peer that is gone for good is noticed some time (ms) after it fell silent. */
 const KEEP_ALIVE_MS = 600_000;
 
-function watch(socket: Socket, events: ConnectionEvents): void {
+/** Tells what happens to a socket. */
+export function watch(socket: Socket, events: ConnectionEvents): void {
   let failure: unknown;
   socket.on('connect', () => events.connected());
   socket.on('data', (bytes) => {
@@ -20,7 +21,8 @@ function watch(socket: Socket, events: ConnectionEvents): void {
   socket.on('close', () => events.closed(failure === undefined ? undefined : hostError(failure)));
 }
 
-function wrap(socket: Socket, flushed: (count: number) => void): HostConnection {
+/** A socket as a connection. */
+export function wrap(socket: Socket, flushed: (count: number) => void): HostConnection {
   return {
     send(bytes) {
       if (socket.destroyed) return;

@@ -1,0 +1,59 @@
+/**
+ * How a command finds the socket that leads to ports of a machine's guest. It reads the state directory without what checks
+ * the rest of it, which would take longer than a short command in the guest.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { VirtsError } from '../base/errors.ts';
+import { connectUnix } from '../network/node/unix.ts';
+import { throughDoorway } from '../network/vsock/doorway.ts';
+import { AGENT_PORT } from '../vm/agent/protocol.ts';
+import type { DialAgent } from '../vm/agent/session.ts';
+
+/** `$XDG_STATE_HOME/virts/machines`, or below `~/.local/state`. */
+function machinesDirectory(env: NodeJS.ProcessEnv): string {
+  const base = env.XDG_STATE_HOME;
+  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
+  return join(base !== undefined && isAbsolute(base) ? base : join(home, '.local', 'state'), 'virts', 'machines');
+}
+
+function nameIn(directory: string): string | undefined {
+  try {
+    const record = JSON.parse(readFileSync(join(directory, 'machine.json'), 'utf8')) as {
+      readonly configuration?: { readonly name?: unknown };
+    };
+    return typeof record.configuration?.name === 'string' ? record.configuration.name : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The directory of a machine, by its name, its id, or the beginning of an id that no other has. */
+function machineDirectory(name: string, env: NodeJS.ProcessEnv): string {
+  const directory = machinesDirectory(env);
+  const ids = existsSync(directory) ? readdirSync(directory).filter((id) => !id.startsWith('.')) : [];
+  const exact = ids.find((id) => id === name) ?? ids.find((id) => nameIn(join(directory, id)) === name);
+  const [first, second] =
+    exact !== undefined ? [exact] : /^[0-9a-f]+$/.test(name) ? ids.filter((id) => id.startsWith(name)) : [];
+  if (second !== undefined) {
+    throw new VirtsError('usage', `Several machines have ids that begin with ${name}; give more of it.`, { name });
+  }
+  if (first !== undefined) return join(directory, first);
+  throw new VirtsError('not-found', `There is no machine ${name}; 'virts ps -a' lists them.`, { name });
+}
+
+/**
+ * How to reach the agent of a machine's guest. `machine`: a name or an id, or the path of a socket, which has a slash.
+ * @throws VirtsError `not-found`, `usage`.
+ */
+export function agentOf(machine: string, env: NodeJS.ProcessEnv): DialAgent {
+  const path = machine.includes('/') ? machine : join(machineDirectory(machine, env), 'vsock.sock');
+  if (!existsSync(path)) {
+    const message = machine.includes('/')
+      ? `There is no socket ${path}; 'virts run --vsock' makes one.`
+      : `The machine ${machine} does not run; 'virts start ${machine}' starts it.`;
+    throw new VirtsError('not-found', message, { machine });
+  }
+  return (events) => throughDoorway((own) => connectUnix(path, own), AGENT_PORT, events);
+}

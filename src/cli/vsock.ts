@@ -1,0 +1,56 @@
+/** What serves the connections of a machine's socket device, and the socket by which programs of this host reach it. */
+import { createNetLink } from '../network/link.ts';
+import { createHostTimers } from '../network/node/host.ts';
+import { serveNetLink } from '../network/node/serve.ts';
+import { listenUnix, type UnixListener } from '../network/node/unix.ts';
+import { createVsock, type Vsock } from '../network/vsock/connections.ts';
+import { serveDoorway } from '../network/vsock/doorway.ts';
+import type { MachineVsock } from '../sdk/machine-host.ts';
+
+/** The guest's context ID. Each machine has its device for itself, so that it need not be unique. */
+const CID = 3;
+
+export interface OpenVsock {
+  readonly machine: MachineVsock;
+  /** For connections from within this process. */
+  readonly vsock: Vsock;
+  close(): void;
+}
+
+/** Serves a machine's socket device. `path`: the socket for other programs, if there is to be one. @throws VirtsError `io`. */
+export async function openVsock(path?: string): Promise<OpenVsock> {
+  const link = createNetLink();
+  let wake = () => {};
+  let made: Vsock | undefined;
+  const service = serveNetLink(
+    link,
+    () => wake(),
+    (wire) => {
+      made = createVsock({ wire, timers: createHostTimers() });
+      return made;
+    },
+  );
+  const vsock = made!;
+  let listener: UnixListener | undefined;
+  function close(): void {
+    listener?.close();
+    service.close();
+    vsock.close();
+  }
+  try {
+    if (path !== undefined) listener = await listenUnix(path, (client) => serveDoorway(vsock, client));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    machine: {
+      ...{ link, cid: CID },
+      wakes(how) {
+        wake = how;
+      },
+    },
+    vsock,
+    close,
+  };
+}
