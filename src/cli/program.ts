@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind, VirtsError } from '../base/errors.ts';
-import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
+import { NET_KINDS } from '../vm/configuration.ts';
+import { DEFAULT_MEMORY } from '../vm/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted } from './interrupt.ts';
 import {
   DEFAULT_TRANSLATE,
-  NET_KINDS,
   parseAllowed,
   parseCpus,
   parseDisk,
