@@ -37,6 +37,9 @@ export const PORTABLE = [
 ];
 export const NOT_PORTABLE = ['network/node'];
 
+/** Packages that run in a browser as they do in Node. */
+export const PORTABLE_PACKAGES = ['zod'];
+
 /** What only a browser runs: it may use packages and the DOM, and `tsconfig.browser.json` compiles it. */
 const BROWSER = 'browser';
 
@@ -60,6 +63,7 @@ function checkTarget(path: string, target: string): string | undefined {
 
 function checkImport(path: string, { target, specifier }: Import): string | undefined {
   if (target !== undefined) return checkTarget(path, target);
+  if (isPortable(path) && PORTABLE_PACKAGES.includes(specifier)) return undefined;
   if (isPortable(path) || (floorOf(path) === BROWSER && isBuiltin(specifier))) return 'is not to be had in a browser';
   return undefined;
 }

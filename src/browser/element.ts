@@ -8,7 +8,7 @@
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
 import type { MachineEnd, RunningMachine } from '../sdk/machine-host.ts';
-import { DEFAULT_MEMORY, parseMemory } from '../sdk/memory-size.ts';
+import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';
 import { limitedFeatures, missingFeatures } from './features.ts';
 import { type FetchOptions, fetchBootFile } from './fetch-file.ts';
 import type { BrowserMachineOptions } from './machine-options.ts';

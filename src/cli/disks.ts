@@ -5,7 +5,7 @@ import type { BlockDevice } from '../storage/block-device.ts';
 import { diskHandler, shapeOf } from '../storage/disk-service.ts';
 import { openDisk } from '../storage/open-disk.ts';
 import { temporaryOverlay } from '../storage/overlay.ts';
-import type { DiskOption } from './options.ts';
+import type { DiskConfiguration } from '../vm/configuration.ts';
 
 export interface OpenDisks {
   readonly open: readonly Disk[];
@@ -32,7 +32,7 @@ function servedDisk(device: BlockDevice, report: (message: string) => void): Dis
 
 /** Opens all, or none; `more` come after them. @throws VirtsError as `openDisk` does. */
 export async function openDisks(
-  options: readonly DiskOption[],
+  options: readonly DiskConfiguration[],
   report: (message: string) => void,
   more: readonly BlockDevice[] = [],
 ): Promise<OpenDisks> {

@@ -48,7 +48,7 @@ async function runDebugged(thread: MachineThread, { port, wait }: GdbRequest): P
   const server = await serveGdb(target, { port });
   try {
     thread.started();
-    return await runOnEventLoop(thread.loopOver(target), eventLoop);
+    return await runOnEventLoop(thread.loopOver({ ...machine, ...target }), eventLoop);
   } finally {
     await server.close();
   }

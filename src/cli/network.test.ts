@@ -22,11 +22,12 @@ async function run(args: readonly string[], during: (options: MachineOptions) =>
   const stderr = new PassThrough();
   let options: MachineOptions | undefined;
   const environment = {
-    ...{ stdin: new PassThrough(), stdout: new PassThrough(), stderr, env: {}, signals: new EventEmitter() },
+    ...{ stdin: new PassThrough(), stdout: new PassThrough(), stderr, env: { XDG_STATE_HOME: directory }, signals: new EventEmitter() },
     async startMachine(given: MachineOptions) {
       options = given;
       const ended = during(given).then((): MachineEnd => ({ reason: 'power-off', status: 0 }));
-      return { ended, input() {}, onOutput() {}, stop: async () => {} };
+      const nothing = { input() {}, onOutput() {}, resume() {}, pressPowerButton() {}, pause: async () => {} };
+      return { ...nothing, ended, stop: async () => {} };
     },
   };
   const status = await main(['run', '--kernel', KERNEL, ...args], environment);

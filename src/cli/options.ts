@@ -3,20 +3,36 @@ import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
 import { MAX_DISKS } from '../machine/pci-devices.ts';
-import { canonicalAddress } from '../network/address.ts';
+import { parseForward as readForward, parsePort as readPort } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import { isHostRule } from '../network/policy.ts';
-import { parseMemory as parseSize } from '../sdk/memory-size.ts';
-import { FORMATS, type Format } from '../storage/open-disk.ts';
+import { FORMATS } from '../storage/open-disk.ts';
+import { type DiskConfiguration, MachineName } from '../vm/configuration.ts';
+import { parseMemory as readSize } from '../vm/memory-size.ts';
 import { MOST_VCPUS } from '../vm/processors.ts';
 
+/** A reader of text, for the command line. */
+function option<T>(read: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
+}
+
 /** Reads an amount of memory such as `512M`, in bytes. */
-export function parseMemory(text: string): number {
-  try {
-    return parseSize(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
+export const parseMemory = option(readSize);
+
+/** Reads a TCP port. */
+export const parsePort = option(readPort);
+
+/** Reads a machine's name. */
+export function parseName(text: string): string {
+  const read = MachineName.safeParse(text);
+  if (!read.success) throw new InvalidArgumentError(read.error.issues[0]!.message);
+  return read.data;
 }
 
 /** Reads a number of vCPUs. */
@@ -26,21 +42,10 @@ export function parseCpus(text: string): number {
   return cpus;
 }
 
-/** A disk that the command line names. */
-export interface DiskOption {
-  readonly path: string;
-  readonly format?: Format;
-  readonly readOnly: boolean;
-  /** What the guest writes is thrown away in the end. */
-  readonly snapshot: boolean;
-  /** Its backing files may be anywhere on the host. */
-  readonly anyBacking: boolean;
-}
-
 /** Reads `FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]`, after those named before; a comma in FILE is written twice. */
-export function parseDisk(text: string, before: readonly DiskOption[] = []): readonly DiskOption[] {
+export function parseDisk(text: string, before: readonly DiskConfiguration[] = []): readonly DiskConfiguration[] {
   const [path = '', ...settings] = splitList(text);
-  let disk: DiskOption = { path, readOnly: false, snapshot: false, anyBacking: false };
+  let disk: DiskConfiguration = { path, readOnly: false, snapshot: false, anyBacking: false };
   if (path === '') throw new InvalidArgumentError('It takes the name of a disk image.');
   for (const setting of settings) {
     const format = FORMATS.find((name) => setting === `format=${name}`);
@@ -67,7 +72,7 @@ function splitList(text: string): string[] {
 }
 
 /** How often code runs before it is translated. */
-export type Translate = number | 'off';
+type Translate = number | 'off';
 
 /** What `--translate` is if it is not given. */
 export const DEFAULT_TRANSLATE: Translate = DEFAULT_TRANSLATION.threshold;
@@ -81,13 +86,6 @@ export function parseTranslate(text: string): Translate {
   return times;
 }
 
-/** Reads a TCP port. */
-export function parsePort(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65535) throw new InvalidArgumentError('It takes a TCP port from 1 to 65535.');
-  return port;
-}
-
 /** Reads the address of a mirror. */
 export function parseMirror(text: string): string {
   const scheme = URL.canParse(text) ? new URL(text).protocol : '';
@@ -97,21 +95,11 @@ export function parseMirror(text: string): string {
   return text;
 }
 
-export const NET_KINDS = ['user', 'none'] as const;
-export type NetKind = (typeof NET_KINDS)[number];
-
-/** Where forwarded ports are to be reached unless told: by programs of this host. */
-const LOOPBACK = '127.0.0.1';
+const forwardOption = option(readForward);
 
 /** Reads `[HOSTADDR:]HOSTPORT:GUESTPORT[/udp]`, after those named before. */
 export function parseForward(text: string, before: readonly ForwardRequest[] = []): readonly ForwardRequest[] {
-  const match = /^(?:(\[[^\]]+\]|[^:[\]]+):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('It takes [HOSTADDR:]HOSTPORT:GUESTPORT[/udp], such as 8080:80.');
-  const [, host = LOOPBACK, hostPort, guestPort, protocol] = match;
-  const address = canonicalAddress(host.replace(/^\[|\]$/g, ''));
-  if (address === undefined) throw new InvalidArgumentError(`${host} is no address of a host, such as 127.0.0.1.`);
-  const at = { address, port: parsePort(hostPort!) };
-  return [...before, { protocol: protocol === 'udp' ? 'udp' : 'tcp', at, port: parsePort(guestPort!) }];
+  return [...before, forwardOption(text)];
 }
 
 /** Reads a host that the guest may reach, after those named before. */

@@ -51,6 +51,9 @@ function fake({ tty = false, highWaterMark = 1 << 16 } = {}): Fake {
     stop: async () => {
       result.stops++;
     },
+    pause: async () => {},
+    resume() {},
+    pressPowerButton() {},
     statistics: () => ({ instructions: 42 }),
   };
   const result: Fake = {
@@ -58,7 +61,7 @@ function fake({ tty = false, highWaterMark = 1 << 16 } = {}): Fake {
       stdin,
       stdout,
       stderr: new PassThrough(),
-      env: {},
+      env: { XDG_STATE_HOME: directory },
       signals,
       startMachine: async (options) => {
         // The caller connects the terminal after this; what the test does next comes later still.

@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind } from '../base/errors.ts';
-import { DEFAULT_MEMORY } from '../sdk/memory-size.ts';
+import { NET_KINDS } from '../vm/configuration.ts';
+import { DEFAULT_MEMORY } from '../vm/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { EXEC_OPTIONS } from './exec-options.ts';
 import { isLight, runLight } from './light.ts';
 import {
   DEFAULT_TRANSLATE,
-  NET_KINDS,
   parseAllowed,
   parseCpus,
   parseDisk,

@@ -6,13 +6,13 @@ import { fileError } from '../images/apt/cache.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
+import type { Configuration, DiskConfiguration } from '../vm/configuration.ts';
 import { type BootOptions, bootFiles, closeBootFiles } from './boot-files.ts';
 import { type OpenDisks, openDisks } from './disks.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
-import type { DiskOption, NetKind, Translate } from './options.ts';
 import { seedDisk } from './seed-disk.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
@@ -22,15 +22,15 @@ export interface RunOptions extends BootOptions {
   /** Bytes. */
   readonly memory: number;
   readonly cpus: number;
-  readonly disk?: readonly DiskOption[];
-  readonly translate: Translate;
+  readonly disk?: readonly DiskConfiguration[];
+  readonly translate: Configuration['translate'];
   readonly verifyTranslation?: boolean;
   readonly reboot: boolean;
   /** A file, or `true` for standard error. */
   readonly debugLog?: string | true;
   readonly gdb?: number;
   readonly stats?: boolean;
-  readonly net: NetKind;
+  readonly net: Configuration['network']['kind'];
   readonly publish?: readonly ForwardRequest[];
   readonly netAllow?: readonly string[];
   readonly netHost?: boolean;

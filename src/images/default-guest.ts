@@ -1,6 +1,6 @@
 /** The guest that runs when none is named: Debian's kernel and busybox, made into an initramfs. */
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
@@ -8,6 +8,7 @@ import { type Architecture, type ArchiveOptions, type Candidate, openArchive } f
 import { writeWhole } from './apt/cache.ts';
 import { readDeb } from './apt/deb.ts';
 import type { Progress } from './apt/progress.ts';
+import { fileSha256 } from './file-digest.ts';
 import { writeCpio } from './initramfs/cpio.ts';
 import { guestEntries, MODULES, recipe } from './initramfs/guest-files.ts';
 import { selectModules } from './initramfs/modules.ts';
@@ -60,22 +61,6 @@ const Made = z.object({
 type Made = z.infer<typeof Made>;
 
 const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');
-
-/** Of a file; through one small buffer, for whatever is read stays in memory until much more is collected. */
-async function fileSha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  const buffer = new Uint8Array(1 << 16);
-  const file = await open(path);
-  try {
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
-}
 
 async function readMade(path: string): Promise<Made | undefined> {
   try {

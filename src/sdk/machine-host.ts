@@ -88,6 +88,12 @@ export interface RunningMachine {
   readonly ended: Promise<MachineEnd>;
   /** Ends the machine from outside; `ended` may then stay unresolved. */
   stop(): Promise<void>;
+  /** Has all vCPUs stand still between two instructions, and machine time with them; resolves when they do. */
+  pause(): Promise<void>;
+  /** Goes on after `pause`. */
+  resume(): void;
+  /** Asks the guest to shut down, as the power button of a PC does. */
+  pressPowerButton(): void;
   /** Makes `statistics` tell how things are now, while the machine runs; at its end they are told by themselves. */
   refreshStatistics?(): Promise<void>;
   /** Figures for `--stats`, by name. */

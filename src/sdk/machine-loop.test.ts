@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { openRing } from '../base/ring.ts';
 import type { TargetProgress } from '../vm/gdb/machine-target.ts';
 import { type EventLoop, type LoopParts, machineLoop, runBlocking, runOnEventLoop, type Wait } from './machine-loop.ts';
-import { CONTROL, createChannel, kick, OUTPUT_LIMIT } from './worker-channel.ts';
+import { CONTROL, createChannel, kick, OUTPUT_LIMIT, openOwnerEnd } from './worker-channel.ts';
 
 const POWER_OFF: TargetProgress = { kind: 'ended', end: { reason: 'power-off' } };
 const RESET: TargetProgress = { kind: 'ended', end: { reason: 'reset' } };
@@ -27,6 +27,7 @@ function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {})
     input,
     flushOutput: () => void calls.push('flush'),
     report: () => void calls.push('report'),
+    standing: (count) => void calls.push(`standing ${count}`),
     restarts: ({ reason }) => reason === 'reset',
     runner: {
       advance() {
@@ -40,6 +41,9 @@ function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {})
         return taken;
       },
       now: () => now,
+      pause: () => void calls.push('pause'),
+      continue: () => void calls.push('continue'),
+      pressPowerButton: () => void calls.push('power button'),
     },
   };
   return { control, input, calls, loop: machineLoop(parts), give: (more: number) => (space += more) };
@@ -63,6 +67,24 @@ test('both ways of waiting run the same slices to the same end', async () => {
   assert.deepEqual(await runOnEventLoop(other.loop, eventLoop(other.control)), { reason: 'power-off' });
   assert.deepEqual(one.calls, other.calls);
   assert.equal(one.calls.filter((call) => call === 'restart').length, 1);
+});
+
+test('a machine that is to stand still runs nothing until it is to go on', () => {
+  const { loop, calls, control } = scripted([{ kind: 'running' }, { kind: 'running' }]);
+  const orders = openOwnerEnd({ ...createChannel(), control: control.buffer });
+  loop.next();
+  orders.pause(1);
+  assert.equal(waits(loop, 3).length, 3);
+  orders.report();
+  waits(loop, 1);
+  assert.deepEqual(calls, ['advance', 'flush', 'pause', 'standing 1', 'report']);
+  // It went on and was stopped again before the thread looked.
+  orders.pause(3);
+  orders.pressPowerButton();
+  waits(loop, 2);
+  orders.pause(4);
+  loop.next();
+  assert.deepEqual(calls.slice(5), ['pause', 'standing 3', 'continue', 'power button', 'advance', 'flush']);
 });
 
 test('an idle guest sleeps until its deadline, a second at most', () => {

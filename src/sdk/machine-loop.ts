@@ -21,6 +21,10 @@ export interface Runner {
   input(bytes: Uint8Array): number;
   /** Machine time in nanoseconds. */
   now(): number;
+  /** Machine time stands still until `continue`. */
+  pause(): void;
+  continue(): void;
+  pressPowerButton(): void;
 }
 
 export interface LoopParts {
@@ -33,6 +37,8 @@ export interface LoopParts {
   flushOutput(): void;
   /** Sends the figures of `--stats` as they are now. */
   report(): void;
+  /** Tells that this thread stands still, as the owner asked for with this number. */
+  standing(count: number): void;
   /** Whether the machine starts over after this end. */
   restarts(end: MachineEnd): boolean;
 }
@@ -72,16 +78,40 @@ function* waitForTerminal({ control }: LoopParts): Generator<Wait, void, void> {
   }
 }
 
+/** Whether the owner has the machine stand still; called whenever a thread has come to the end of a slice. */
+function pausing({ runner, control, vcpu, standing }: LoopParts): () => boolean {
+  let count = 0;
+  return () => {
+    const wanted = Atomics.load(control, CONTROL.pause);
+    const stands = wanted % 2 !== 0;
+    if (wanted === count) return stands;
+    count = wanted;
+    if (vcpu === 0 && stands) runner.pause();
+    if (vcpu === 0 && !stands) runner.continue();
+    if (stands) standing(count);
+    return stands;
+  };
+}
+
 export function* machineLoop(parts: LoopParts): MachineLoop {
   const { runner, control, vcpu } = parts;
   const word = CONTROL.kick + vcpu;
+  const stands = pausing(parts);
   let reports = 0;
+  let presses = 0;
   for (;;) {
     const seen = Atomics.load(control, word);
     if (Atomics.load(control, CONTROL.stop) !== 0) return { reason: 'stopped' };
     const wanted = Atomics.load(control, CONTROL.report);
     if (wanted !== reports) parts.report();
     reports = wanted;
+    if (stands()) {
+      yield { word, value: seen, ms: LONGEST_SLEEP_MS };
+      continue;
+    }
+    const pressed = Atomics.load(control, CONTROL.button);
+    if (pressed !== presses && vcpu === 0) runner.pressPowerButton();
+    presses = pressed;
     passInput(parts);
     const progress = runner.advance(SLICE_NS);
     parts.flushOutput();

@@ -51,6 +51,8 @@ export type ThreadMessage =
   | { readonly kind: 'output'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: 'consumed'; readonly count: number }
   | { readonly kind: 'log'; readonly line: string }
+  /** It stands still, as the owner asked for with this number. */
+  | { readonly kind: 'standing'; readonly count: number }
   | { readonly kind: 'figures'; readonly stats: Record<string, number> }
   | { readonly kind: 'ended'; readonly end: RunEnd; readonly stats: Record<string, number> }
   | { readonly kind: 'failed'; readonly error: FailedError };
@@ -175,8 +177,7 @@ function contentOf(file: BootFile, { readFile }: ThreadHost): Uint8Array | (() =
 
 /** The usual way to run: the machine itself, without a debugger. */
 export function ownLoop({ machine, loopOver }: MachineThread): MachineLoop {
-  const { advance, input, now, reset } = machine;
-  return loopOver({ advance, input, now, restart: reset });
+  return loopOver({ ...machine, restart: machine.reset });
 }
 
 /** Runs a machine as `run` says, and tells the owner how it ended. Never rejects. */
@@ -200,10 +201,11 @@ export async function serveMachine(
     }
     const stats = () => ({ ...machine.stats(), ...host.figures?.() });
     const report = () => post({ kind: 'figures', stats: stats() });
+    const standing = (count: number) => post({ kind: 'standing', count });
     const end = await run({
       machine,
       restarts,
-      loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, report, restarts }),
+      loopOver: (runner) => machineLoop({ runner, vcpu, control, input, flushOutput, report, standing, restarts }),
       started: () => post({ kind: 'started', memory: SHARES_MEMORY ? machine.memory.buffer : undefined }),
     });
     flushOutput();

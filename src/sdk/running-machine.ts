@@ -115,6 +115,10 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
   /** The last figures of each of the machine's threads, and what waits for the next ones. */
   const figures: Readonly<Record<string, number>>[] = [];
   const reported: (() => void)[] = [];
+  /** Odd while the machine is to stand still; of each thread, the last such number at which it stood. */
+  let pauses = 0;
+  const stood: number[] = [];
+  const standing: (() => void)[] = [];
 
   function fail(error: unknown): void {
     start.reject(error);
@@ -141,6 +145,9 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
           if (!isServed && message.memory !== undefined) disks.serve(message.memory);
           isServed = true;
           start.resolve();
+        } else if (message.kind === 'standing') {
+          stood[number] = message.count;
+          standing[number]?.();
         } else if (message.kind === 'figures') {
           figures[number] = message.stats;
           reported[number]?.();
@@ -184,6 +191,25 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
       await endThreads();
       await disks.close();
     },
+    async pause() {
+      if (pauses % 2 === 0) end.pause(++pauses);
+      const count = pauses;
+      const threadsStand = stopped.map((gone, number) => {
+        if (stood[number] === count) return undefined;
+        const stands = Promise.withResolvers<void>();
+        const before = standing[number];
+        standing[number] = () => {
+          before?.();
+          stands.resolve();
+        };
+        return Promise.race([stands.promise, gone]);
+      });
+      await Promise.all(threadsStand);
+    },
+    resume() {
+      if (pauses % 2 !== 0) end.pause(++pauses);
+    },
+    pressPowerButton: () => end.pressPowerButton(),
     async refreshStatistics() {
       const answers = stopped.map((gone, number) => {
         const answer = Promise.withResolvers<void>();

@@ -16,7 +16,11 @@ export const CONTROL = {
   kick: 2,
   /** Times that the owner asked for figures. */
   report: 2 + MOST_VCPUS,
-  words: 3 + MOST_VCPUS,
+  /** Raised whenever the owner has the machine stand still, which is so while it is odd, or go on. */
+  pause: 3 + MOST_VCPUS,
+  /** Times that the owner pressed the power button. */
+  button: 4 + MOST_VCPUS,
+  words: 5 + MOST_VCPUS,
 } as const;
 
 /** Output under way before the guest is made to wait, in bytes. */
@@ -59,6 +63,9 @@ export interface OwnerEnd {
   stop(): void;
   /** Every thread of the machine is to send its figures. */
   report(): void;
+  /** The machine is to stand still, or to go on; each thread tells, with this number, that it stands. */
+  pause(count: number): void;
+  pressPowerButton(): void;
 }
 
 /** The owner's end where both threads see the channel; also what messages of an owner do in the machine's thread. */
@@ -88,6 +95,14 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
       Atomics.add(control, CONTROL.report, 1);
       kickAll();
     },
+    pause(count) {
+      Atomics.store(control, CONTROL.pause, count);
+      kickAll();
+    },
+    pressPowerButton() {
+      Atomics.add(control, CONTROL.button, 1);
+      kick(control);
+    },
   };
 }
 
@@ -95,7 +110,8 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
 export type OwnerMessage =
   | { readonly kind: 'input'; readonly bytes: Uint8Array }
   | { readonly kind: 'taken'; readonly count: number }
-  | { readonly kind: 'wake' | 'stop' | 'report' };
+  | { readonly kind: 'pause'; readonly count: number }
+  | { readonly kind: 'wake' | 'stop' | 'report' | 'pressPowerButton' };
 
 /** The owner's end where it can only send messages. `consumed` is to be told what the machine has taken of the input. */
 export function createMessagingEnd(
@@ -116,6 +132,8 @@ export function createMessagingEnd(
     wake: () => post({ kind: 'wake' }),
     stop: () => post({ kind: 'stop' }),
     report: () => post({ kind: 'report' }),
+    pause: (count) => post({ kind: 'pause', count }),
+    pressPowerButton: () => post({ kind: 'pressPowerButton' }),
   };
 }
 
@@ -123,6 +141,7 @@ export function createMessagingEnd(
 export function obey(end: OwnerEnd, message: OwnerMessage): void {
   if (message.kind === 'input') end.write(message.bytes);
   else if (message.kind === 'taken') end.taken(message.count);
+  else if (message.kind === 'pause') end.pause(message.count);
   else end[message.kind]();
 }
 

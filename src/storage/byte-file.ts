@@ -74,7 +74,7 @@ export async function writeZeros(file: Pick<ByteFile, 'write'>, position: number
 }
 
 /** A file in memory, which takes space only where it was written to. `content` is copied. */
-export function memoryFile(name: string, content = new Uint8Array(), readOnly = false): ByteFile {
+export function memoryFile(name: string, content: Uint8Array = new Uint8Array(), readOnly = false): ByteFile {
   const pages = new Map<number, Uint8Array>();
   let size = 0;
 

@@ -52,6 +52,20 @@ function lockRecord(type: number, byte: number): Uint8Array {
   return record;
 }
 
+/** Takes a lock on a whole file, until its open file description is closed by all who have it. `false`: somebody has it. */
+export function lockFile(file: number): boolean {
+  const fcntl = hostCalls()?.fcntl;
+  return fcntl === undefined || fcntl(file, COMMAND.set, 'void *', lockRecord(LOCK.write, 0)) === 0;
+}
+
+/** Whether another open file description has the lock of `lockFile`. */
+export function isFileLocked(file: number): boolean {
+  const fcntl = hostCalls()?.fcntl;
+  const record = lockRecord(LOCK.write, 0);
+  if (fcntl === undefined || fcntl(file, COMMAND.get, 'void *', record) !== 0) return false;
+  return new DataView(record.buffer).getInt16(0, true) !== LOCK.none;
+}
+
 /**
  * The bytes that QEMU's tools lock in an image they use, so that neither they nor we open what the other writes to: from 100
  * on what one does, from 200 on what one bears nobody else doing.

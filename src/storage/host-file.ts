@@ -90,13 +90,18 @@ export interface OpenOptions {
   readonly readOnly: boolean;
   /** Make the file; it must not exist. */
   readonly create?: boolean;
+  /** `false`: only to look at what does not change while another uses it. */
+  readonly locked?: boolean;
 }
 
 /**
  * Opens a regular file and locks it against other users. Throws VirtsError 'not-found'; 'io' for a file that cannot be opened or
  * that another program uses; 'unsupported' for what is no regular file.
  */
-export async function openHostFile(path: string, { readOnly, create = false }: OpenOptions): Promise<ByteFile> {
+export async function openHostFile(
+  path: string,
+  { readOnly, create = false, locked = true }: OpenOptions,
+): Promise<ByteFile> {
   const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK } = constants;
   const flags = (readOnly ? O_RDONLY : O_RDWR) | (create ? O_CREAT | O_EXCL : 0);
   let fd: number;
@@ -119,7 +124,7 @@ export async function openHostFile(path: string, { readOnly, create = false }: O
         path,
       });
     }
-    if (!lockImage(fd, !readOnly)) {
+    if (locked && !lockImage(fd, !readOnly)) {
       const message = `The disk image ${path} is in use by another machine or program; stop that one, or use readonly or snapshot on a copy.`;
       throw new VirtsError('io', message, { path });
     }

@@ -123,9 +123,11 @@ export interface Machine {
    * with `interrupts`, and to a halted vCPU. After `idle`, call it again when that time has come.
    */
   step(vcpu: number, interrupts: boolean): StepProgress;
-  /** Machine time stands still until `continue`; nothing is to be run meanwhile. */
+  /** Machine time stands still until `continue`; nothing is to be run meanwhile, in any thread. */
   pause(): void;
   continue(): void;
+  /** What the guest makes of it is its own: systems usually shut down. */
+  pressPowerButton(): void;
   /** Input for the first serial port; returns how many bytes it took, none before the guest listens. */
   input(bytes: Uint8Array): number;
   /** Starts over after an end by reset or triple fault. */
@@ -430,8 +432,9 @@ export function createMachine(options: MachineOptions): Machine {
     advance,
     advanceInstructions,
     step,
-    pause: () => clock.stop(),
-    continue: () => clock.continue(),
+    pause: () => standingStill(() => clock.stop()),
+    continue: () => standingStill(() => clock.continue()),
+    pressPowerButton: () => guarded(() => board.pressPowerButton()),
     input: (bytes) => guarded(() => (board.serial[0].listening() ? board.serial[0].receive(bytes) : 0)),
     reset() {
       const again = request;

@@ -2,15 +2,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileReason, VirtsError } from '../../base/errors.ts';
+import { virtsDirectory } from '../directories.ts';
 
-/** `$XDG_CACHE_HOME/virts`, or `~/.cache/virts` (XDG Base Directory Specification: a relative path counts as unset). */
-export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
-  const base = env.XDG_CACHE_HOME;
-  return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'virts');
-}
+/** What can be had again: downloads and what was made of them. */
+export const cacheDirectory = (env: NodeJS.ProcessEnv = process.env): string => virtsDirectory(env, 'XDG_CACHE_HOME');
 
 const PART = /^\..+\.(\d+)\.\d+\.part$/;
 const unfinished = new Set<string>();
@@ -137,7 +134,8 @@ export async function createFile(path: string): Promise<NewFile> {
   };
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Makes the names in a directory stable. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r').catch(() => undefined);
   // Some file systems and Windows cannot flush a directory; the file itself is flushed either way.
   await directory?.sync().catch(() => {});
@@ -155,7 +153,8 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this host with that number runs. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

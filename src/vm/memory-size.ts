@@ -18,3 +18,9 @@ export function parseMemory(text: string): number {
   if (bytes % 4096 !== 0) throw new VirtsError('usage', 'It must be a multiple of 4K.');
   return bytes;
 }
+
+/** The shortest text that `parseMemory` reads as so many bytes. */
+export function formatMemory(bytes: number): string {
+  const [unit, size] = Object.entries(UNITS).findLast(([, factor]) => bytes % factor === 0) ?? ['K', 1024];
+  return `${bytes / size}${unit}`;
+}
