@@ -22,7 +22,13 @@ async function run(args: readonly string[], during: (options: MachineOptions) =>
   const stderr = new PassThrough();
   let options: MachineOptions | undefined;
   const environment = {
-    ...{ stdin: new PassThrough(), stdout: new PassThrough(), stderr, env: { XDG_STATE_HOME: directory }, signals: new EventEmitter() },
+    ...{
+      stdin: new PassThrough(),
+      stdout: new PassThrough(),
+      stderr,
+      env: { XDG_STATE_HOME: directory },
+      signals: new EventEmitter(),
+    },
     async startMachine(given: MachineOptions) {
       options = given;
       const ended = during(given).then((): MachineEnd => ({ reason: 'power-off', status: 0 }));
