@@ -1,8 +1,10 @@
 /**
  * A driver out to break the device: registers and rings are written at random, half sound and half not. Whatever it
  * does, the device neither throws nor hangs, keeps to guest memory, says when it needs a reset and works after one.
+ * `VIRTS_HOSTILE=200000` makes so many operations on each device.
  */
 import assert from 'node:assert/strict';
+import { env } from 'node:process';
 import { test } from 'node:test';
 import { type Frame, MAX_FRAME } from '../../base/frame.ts';
 import { MOST_FROM_GUEST, MOST_TO_GUEST, OPERATION, type VsockPacket } from '../../base/vsock-packet.ts';
@@ -23,14 +25,15 @@ import {
   type Guest,
   guestWith,
   INDIRECT,
+  type Piece,
   startDriver,
   VERSION_1,
 } from './guest-driver.test-helper.ts';
 import type { VirtioDevice, VirtioPciOptions } from './pci-transport.ts';
 import { echoesOfThreads, takingTurns } from './threads.test-helper.ts';
 
-const SEEDS = 10;
 const OPERATIONS = 5_000;
+const SEEDS = Math.ceil(Number(env.VIRTS_HOSTILE ?? 50_000) / OPERATIONS);
 
 interface Attack {
   readonly guest: Guest;
@@ -70,10 +73,37 @@ function offerChains(attack: Attack): void {
   queue.notify();
 }
 
-/** One chain as an honest driver would offer it. */
-function offerSound({ random, driver }: Attack): void {
+/** What an honest driver would offer. */
+const someBytes = (random: () => number): Piece[] => [
+  Uint8Array.of(random(), random(), 3, 0, 6, 0, 1, 0),
+  1 + (random() % 64),
+];
+
+/** A request for a block device, sound or nearly so. */
+function blockRequest(random: () => number): Piece[] {
+  const header = new Uint8Array(16);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, pick(random, [0, 0, 1, 1, 4, 8, 11, 13, random() % 16, random()]), true);
+  view.setBigUint64(8, pick(random, [BigInt(random() % 130), 127n, 128n, 0n, 2n ** 55n, 2n ** 64n - 1n]), true);
+  const length = pick(random, [0, 512, 1024, 4096, 511, 1, 512 * (random() % 8), random() % 3000]);
+  const range = new Uint8Array(16);
+  const rangeView = new DataView(range.buffer);
+  rangeView.setBigUint64(0, BigInt(random() % 140), true);
+  rangeView.setUint32(8, pick(random, [1, 8, random() % 130, 0, random()]), true);
+  rangeView.setUint32(12, pick(random, [0, 0, 1, random()]), true);
+  const data = pick<Piece[]>(random, [[length], [new Uint8Array(length)], [range], [], [range, range]]);
+  const status = random() % 16 === 0 ? [] : [1];
+  return [random() % 16 === 0 ? header.subarray(0, random() % 16) : header, ...data, ...status].filter(
+    (piece) => piece !== 0 && (typeof piece === 'number' || piece.length > 0),
+  );
+}
+
+/** One chain of the pieces that `make` gives. */
+function offerSound({ random, driver }: Attack, make: typeof someBytes): void {
+  const pieces = make(random);
+  if (pieces.length === 0) return;
   const queue = pick(random, driver.queues);
-  queue.add([Uint8Array.of(random(), random(), 3, 0, 6, 0, 1, 0), 1 + (random() % 64)], random() % 2 === 0);
+  queue.add(pieces, random() % 2 === 0);
   queue.notify();
 }
 
@@ -96,7 +126,9 @@ function restart(attack: Attack): void {
   const { guest, random } = attack;
   // Give the driver a sound board again: BARs as they were, clean rings.
   guest.memory.bytes.fill(0);
-  const features = VERSION_1 | pick(random, [0n, EVENT_IDX, INDIRECT, EVENT_IDX | INDIRECT]) | pick(random, [0n, 2n]);
+  // Any of the device's own features, too.
+  const own = pick(random, [0n, 2n, BigInt(random() & 0xff_ffff), 0xff_ffffn]);
+  const features = VERSION_1 | pick(random, [0n, EVENT_IDX, INDIRECT, EVENT_IDX | INDIRECT]) | own;
   const masked = features & (attack.driver.offered() | VERSION_1);
   attack.driver = startDriver(guest, { features: masked, msix: random() % 4 !== 0 });
   assert.equal(attack.driver.status(), 15, 'works after a reset');
@@ -110,7 +142,7 @@ type Outcome = Pick<Guest, 'messages'> & { readonly bytes: Uint8Array; readonly 
 function attackOn(
   make: Make,
   hostWork: (random: () => number) => void,
-  { seeds = SEEDS, turn }: { seeds?: number; turn?: () => number } = {},
+  { seeds = SEEDS, turn, sound = someBytes }: { seeds?: number; turn?: () => number; sound?: typeof someBytes } = {},
 ): Outcome[] {
   const outcomes: Outcome[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
@@ -121,7 +153,7 @@ function attackOn(
     for (let i = 0; i < OPERATIONS; i++) {
       const kind = random() % 32;
       if (kind < 16) offerChains(attack);
-      else if (kind < 26) offerSound(attack);
+      else if (kind < 26) offerSound(attack, sound);
       else if (kind < 28) poke(attack);
       else if (kind < 30) hostWork(random);
       else if (kind === 30) guest.timers.advance(1000);
@@ -267,8 +299,10 @@ test('hostile driver: disk with two queues', () => {
   const waiting: IoRequest[] = [];
   let poll = () => {};
   let memory: FlatMemory | undefined;
+  const reached = new Set<number>();
   const answerAll = (random: () => number) => {
     for (const request of waiting.splice(0).toSorted(() => (random() % 2) - 0.5)) {
+      reached.add(request.operation);
       assert.ok(request.position >= 0 && request.position + request.count <= 1 << 16);
       for (const span of request.spans) if (request.operation === 0) span.fill(random());
       request.answer(random() % 4);
@@ -276,7 +310,7 @@ test('hostile driver: disk with two queues', () => {
     poll();
     assert.equal(memory!.held, 0);
   };
-  attackOn((options) => {
+  const make: Make = (options) => {
     memory = options.memory as FlatMemory;
     const device = createVirtioBlk({
       ...options,
@@ -286,5 +320,7 @@ test('hostile driver: disk with two queues', () => {
     });
     poll = () => device.poll!();
     return device;
-  }, answerAll);
+  };
+  attackOn(make, answerAll, { sound: blockRequest });
+  assert.ok(reached.size >= 7, `operations ${[...reached]} reached the back end`);
 });
