@@ -5,6 +5,8 @@ import { VirtsError } from '../base/errors.ts';
 import type { BlockDevice } from './block-device.ts';
 import type { ByteFile } from './byte-file.ts';
 import { diskError, openHostFile } from './host-file.ts';
+import { openHttpFile } from './http/http-file.ts';
+import { shownAddress } from './http/ranges.ts';
 import { openQcow2Disk } from './qcow2/disk.ts';
 import { type Backing, damaged, MAGIC, readHeader } from './qcow2/header.ts';
 import { rawDisk } from './raw.ts';
@@ -13,6 +15,7 @@ export const FORMATS = ['raw', 'qcow2'] as const;
 export type Format = (typeof FORMATS)[number];
 
 export interface DiskRequest {
+  /** A file of the host, or the address of one on a web server (`http:`, `https:`), which can only be read. */
   readonly path: string;
   /** What the name ends in says, unless told. */
   readonly format?: Format | undefined;
@@ -23,6 +26,15 @@ export interface DiskRequest {
 
 /** The longest chain of images behind images. */
 const MAX_CHAIN = 16;
+
+const isAddress = (path: string) => /^https?:\/\//i.test(path);
+
+function openFile(path: string, readOnly: boolean): Promise<ByteFile> {
+  if (!isAddress(path)) return openHostFile(path, { readOnly });
+  if (readOnly) return openHttpFile({ url: path, fetch });
+  const message = `${shownAddress(path)} is on a web server and can only be read; add snapshot, or readonly, or use it as the backing file of an overlay.`;
+  throw new VirtsError('usage', message);
+}
 
 async function beginsAsQcow2(file: ByteFile): Promise<boolean> {
   const magic = new Uint8Array(4);
@@ -39,8 +51,12 @@ async function guessFormat(file: ByteFile): Promise<Format> {
   throw new VirtsError('usage', message, { path: file.name });
 }
 
-/** Where a backing file is. An image may come from anywhere: unless trusted, it may name files below its own directory only. */
-async function backingPath(file: ByteFile, { name }: Backing, anywhere: boolean): Promise<string> {
+/**
+ * Where a backing file is. An image may come from anywhere: unless trusted, it may name files below its own directory only, on the host
+ * or on its server. One on a server never names files of the host.
+ * @param path where the image is.
+ */
+async function backingPath(path: string, file: ByteFile, { name }: Backing, anywhere: boolean): Promise<string> {
   const shown = name.replaceAll(/[^\x20-\x7e]/g, '?');
   const refuse = (why: string) =>
     new VirtsError('untrusted', `${file.name} has the backing file ${shown}, ${why}.`, {
@@ -49,6 +65,14 @@ async function backingPath(file: ByteFile, { name }: Backing, anywhere: boolean)
     });
   if (name.includes('\0')) throw refuse('which is no name of a file');
   const inside = 'say backing=any if you trust the image';
+  if (isAddress(path) || isAddress(name)) {
+    const base = isAddress(path) ? path : undefined;
+    const target = URL.canParse(name, base) ? new URL(name, base) : undefined;
+    if (target === undefined || !isAddress(target.href)) throw refuse('which is no address');
+    if (anywhere) return target.href;
+    if (isAddress(path) && target.href.startsWith(new URL('.', path).href)) return target.href;
+    throw refuse(`which is ${isAddress(path) ? 'outside its directory' : 'on a web server'}; ${inside}`);
+  }
   if (/^[a-z][a-z0-9+.-]*:/i.test(name)) throw refuse('which is no file of this host');
   if (anywhere) return isAbsolute(name) ? name : join(dirname(file.name), name);
   if (isAbsolute(name)) throw refuse(`which is no relative name; ${inside}`);
@@ -82,15 +106,27 @@ async function orClose<T>(file: ByteFile, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function openFormat(file: ByteFile, format: Format, anyBacking: boolean, depth = 0): Promise<BlockDevice> {
+/** An image that is open as a file, and where it is. */
+interface Opened {
+  readonly path: string;
+  readonly file: ByteFile;
+}
+
+async function openFormat(
+  { path, file }: Opened,
+  format: Format,
+  anyBacking: boolean,
+  depth = 0,
+): Promise<BlockDevice> {
   if (format === 'raw') return rawDisk(file);
   const header = await readHeader(file);
   let backing: BlockDevice | undefined;
   if (header.backing !== undefined) {
     if (depth >= MAX_CHAIN) throw damaged(file, 'there are too many images behind it, or it is its own backing file');
-    const behind = await openHostFile(await backingPath(file, header.backing, anyBacking), { readOnly: true });
-    backing = await orClose(behind, async () =>
-      openFormat(behind, await backingFormat(behind, header.backing?.format), anyBacking, depth + 1),
+    const place = await backingPath(path, file, header.backing, anyBacking);
+    const behind = { path: place, file: await openFile(place, true) };
+    backing = await orClose(behind.file, async () =>
+      openFormat(behind, await backingFormat(behind.file, header.backing?.format), anyBacking, depth + 1),
     );
   }
   try {
@@ -102,11 +138,11 @@ async function openFormat(file: ByteFile, format: Format, anyBacking: boolean, d
 }
 
 /**
- * Opens a disk image. Throws VirtsError: see `openHostFile`; 'bad-input' and 'unsupported' for what is in it; 'untrusted' for a backing
+ * Opens a disk image. Throws VirtsError: see `openHostFile` and `openHttpFile`; 'bad-input' and 'unsupported' for what is in it; 'untrusted' for a backing
  * file that an image must not name.
  */
 export async function openDisk(request: DiskRequest): Promise<BlockDevice> {
   const { path, format, readOnly = false, anyBacking = false } = request;
-  const file = await openHostFile(path, { readOnly });
-  return orClose(file, async () => openFormat(file, format ?? (await guessFormat(file)), anyBacking));
+  const file = await openFile(path, readOnly);
+  return orClose(file, async () => openFormat({ path, file }, format ?? (await guessFormat(file)), anyBacking));
 }
