@@ -62,8 +62,9 @@ test('a request arrives with its numbers and live memory, and its answer comes b
   request!.spans[1]![0] = 9;
   assert.equal(port.ready(), false);
   request!.answer(0x8000_0001);
-  assert.equal(wakes(), 1);
   assert.ok(port.ready());
+  await turn();
+  assert.equal(wakes(), 1);
   assert.deepEqual(port.collect(), { operation: 3, tag: 0xffff_fff0, id: 0xffff_fff7, result: 0x8000_0001 });
   assert.equal(memory.bytes[0x2000], 9);
   assert.deepEqual([memory.held, port.idle(), port.collect()], [0, true, undefined]);
@@ -71,10 +72,12 @@ test('a request arrives with its numbers and live memory, and its answer comes b
 });
 
 test('answers come in any order; any port over the link may collect them', async () => {
-  const { memory, link, port, asked, service } = rig();
+  const { memory, link, port, asked, service, wakes } = rig();
   for (let tag = 0; tag < 3; tag++) port.post(post(tag, [{ address: 0x1000 * tag, length: 16 }]));
   await until(() => asked.length === 3);
   for (const i of [2, 0, 1]) asked[i]!.answer(i);
+  await turn();
+  assert.equal(wakes(), 1, 'answers together wake once');
   const other = openIoPort(link, memory);
   assert.deepEqual([other.collect()?.tag, port.collect()?.tag, other.collect()?.tag], [2, 0, 1]);
   assert.equal(memory.held, 0);

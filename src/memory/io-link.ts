@@ -263,9 +263,17 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
     underWay++;
     handle(request);
   };
+  let waking = false;
   const { words, drain } = openService(link, memory, count, () => {
     underWay--;
-    wake();
+    // Answers that are given one right after the other wake it once.
+    if (!waking) {
+      waking = true;
+      queueMicrotask(() => {
+        waking = false;
+        wake();
+      });
+    }
     if (underWay === 0) settled();
   });
 

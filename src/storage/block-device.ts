@@ -20,6 +20,8 @@ export interface BlockDevice {
   discard(position: number, length: number): Promise<void>;
   /** All that was written before is on stable storage when this resolves. */
   flush(): Promise<void>;
+  /** A sentence for the user on what befell the disk while it was open; known after `flush`. */
+  warning?(): string | undefined;
   /** Flushes, and gives up files and locks. Nothing may be under way. */
   close(): Promise<void>;
 }

@@ -19,6 +19,8 @@ export interface ByteFile {
   sync(): Promise<void>;
   /** Makes the file that long. */
   truncate(size: number): Promise<void>;
+  /** A sentence for the user on what befell the file; known after `sync`. */
+  warning?(): string | undefined;
   close(): Promise<void>;
 }
 

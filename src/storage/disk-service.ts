@@ -71,6 +71,8 @@ export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoH
         const work = perform(disk, request);
         if (work === undefined) return BLOCK_RESULT.unsupported;
         await work;
+        const warning = request.operation === BLOCK_OPERATION.flush ? disk.warning?.() : undefined;
+        if (warning !== undefined) tell(warning);
         return BLOCK_RESULT.ok;
       } catch (error) {
         if (!(error instanceof VirtsError)) throw error;

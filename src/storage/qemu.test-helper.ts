@@ -66,6 +66,11 @@ function pieces(random: () => number, bytes: Uint8Array): Uint8Array[] {
   return result;
 }
 
+/** Memory as a guest's is, or of this thread alone: files transfer to either in ways of their own. */
+function memory(random: () => number, length: number): Uint8Array {
+  return new Uint8Array(random() % 2 === 0 ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
+}
+
 export interface Exercise {
   readonly disk: BlockDevice;
   /** What the disk holds, kept up to date. Discarded sectors follow the disk. */
@@ -92,7 +97,7 @@ export async function exercise({ disk, model, seed, operations, reach = 64 }: Ex
       case 0:
       case 1:
       case 2: {
-        const bytes = new Uint8Array(length);
+        const bytes = memory(random, length);
         for (let i = 0; i < length; i += 512) bytes.fill(random() & 0xff, i, i + 512);
         target.set(bytes);
         return disk.write(position, pieces(random, bytes));
@@ -107,7 +112,7 @@ export async function exercise({ disk, model, seed, operations, reach = 64 }: Ex
       case 5:
         return random() % 4 === 0 ? disk.flush() : undefined;
       default: {
-        const bytes = new Uint8Array(length);
+        const bytes = memory(random, length);
         await disk.read(position, pieces(random, bytes));
         assert.deepEqual(Buffer.compare(bytes, target), 0, `seed ${seed}: ${length} bytes at ${position}`);
       }

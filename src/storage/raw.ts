@@ -19,9 +19,13 @@ export function rawDisk(file: ByteFile): BlockDevice {
     writeZeroes: file.zero,
     discard: (position, length) => file.zero(position, length, true),
     flush: file.sync,
+    ...(file.warning && { warning: file.warning }),
     async close() {
-      if (!file.readOnly) await file.sync();
-      await file.close();
+      try {
+        if (!file.readOnly) await file.sync();
+      } finally {
+        await file.close();
+      }
     },
   };
 }

@@ -272,14 +272,16 @@ export async function openQcow2Disk(
   }
 
   async function close(): Promise<void> {
-    if (!readOnly) {
+    try {
+      if (readOnly) return;
       await metadata.flush();
       // What the flush retired is released now, which changes refcounts.
       await Promise.all(cleanups);
       await metadata.flush();
+    } finally {
+      await file.close();
+      await backing?.close();
     }
-    await file.close();
-    await backing?.close();
   }
 
   if (!readOnly) await prepareForWriting(file, header, metadata, refcounts);
@@ -292,6 +294,7 @@ export async function openQcow2Disk(
     writeZeroes: (position, length, unmaps) => track(writeZeroes(position, length, unmaps)),
     discard: (position, length) => track(discard(position, length)),
     flush: metadata.flush,
+    ...(file.warning && { warning: file.warning }),
     close,
   };
 }
