@@ -44,13 +44,7 @@ function qemu(kernel: string, initrd: string, append: string, memory: string, ne
   };
 }
 
-function virts(
-  kernel: string,
-  initrd: string,
-  append: string,
-  memory: string,
-  network = ['--net', 'none'],
-): Command {
+function virts(kernel: string, initrd: string, append: string, memory: string, network = ['--net', 'none']): Command {
   return {
     program: process.execPath,
     args: [

@@ -71,7 +71,14 @@ export async function networkInitrd(guest: Guest, options: BenchImageOptions): P
   const recipe = sha256(JSON.stringify([PACKAGES, [...WITHOUT], FILES, sha256(base)]));
   const directory = join(options.cache, 'bench-network');
   const path = join(directory, recipe);
-  if (!options.refresh && (await access(path).then(() => true, () => false))) return path;
+  if (
+    !options.refresh &&
+    (await access(path).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return path;
   const { entries } = await packageEntries(options, PACKAGES, WITHOUT);
   // The default guest's programs are in /bin and /sbin, which no link may take the place of.
   const libraries: CpioEntry[] = ['lib64', 'lib/x86_64-linux-gnu'].map((at) => ({
