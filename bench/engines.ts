@@ -31,22 +31,24 @@ const PAGE = join(import.meta.dirname, 'page/machine.ts');
 /** Bytes, and as it is written for a command line. */
 const MEMORY = { bytes: 2 ** 30, option: '1G' } as const;
 
-function qemu(kernel: string, initrd: string, append: string, memory: string): Command {
+const NO_NETWORK = ['-net', 'none'];
+
+function qemu(kernel: string, initrd: string, append: string, memory: string, network = NO_NETWORK): Command {
   return {
     program: QEMU,
     args: [
       ...['-accel', 'tcg,thread=single', '-smp', '1', '-cpu', qemuCpu(CPU_FEATURES), '-m', memory],
-      ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-net', 'none'],
+      ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', ...network],
       ...['-kernel', kernel, '-initrd', initrd, '-append', append],
     ],
   };
 }
 
-function virts(kernel: string, initrd: string, append: string, memory: string): Command {
+function virts(kernel: string, initrd: string, append: string, memory: string, network = ['--net', 'none']): Command {
   return {
     program: process.execPath,
     args: [
-      ...[MAIN, 'run', '--no-reboot', '--net', 'none', '--memory', memory],
+      ...[MAIN, 'run', '--no-reboot', ...network, '--memory', memory],
       ...['--kernel', kernel, '--initrd', initrd, '--append', append],
     ],
   };
@@ -113,6 +115,28 @@ export function diskCommand(engine: 'tcg' | 'virts', guest: Guest, disks: readon
     ];
   });
   return { ...base, args: [...base.args, ...options, ...(engine === 'virts' && stats ? ['--stats'] : [])] };
+}
+
+/** A port of the host's loopback interface that leads to one of the guest. */
+export interface BenchForward {
+  readonly host: number;
+  readonly guest: number;
+}
+
+/** The command that starts the guest of the network benchmark on a user-mode network, where 10.0.2.2 is the host. */
+export function networkCommand(
+  engine: 'tcg' | 'virts',
+  guest: Guest,
+  initrd: string,
+  forwards: readonly BenchForward[],
+): Command {
+  const append = `${APPEND} loglevel=3`;
+  if (engine === 'virts') {
+    const published = forwards.flatMap((forward) => ['-p', `${forward.host}:${forward.guest}`]);
+    return virts(guest.kernel, initrd, append, '512M', ['--net-host', ...published]);
+  }
+  const published = forwards.map((forward) => `,hostfwd=tcp:127.0.0.1:${forward.host}-:${forward.guest}`);
+  return qemu(guest.kernel, initrd, append, '512M', ['-nic', `user,model=virtio-net-pci${published.join('')}`]);
 }
 
 /** QEMU's version. @throws Error if it is not there. */

@@ -125,14 +125,26 @@ async function writeTree(root: string, entries: readonly CpioEntry[]): Promise<v
   }
 }
 
-async function packageEntries(
+/** Files of Debian packages and of what they need, as they go into an initramfs. */
+export interface PackageEntries {
+  readonly entries: readonly CpioEntry[];
+  /** Names and versions. */
+  readonly packages: readonly string[];
+  /** Changes with any of the packages. */
+  readonly key: string;
+}
+
+/** Fetches packages and those that they depend on but for `without`. @throws VirtsError as `openArchive` and `debEntries` do. */
+export async function packageEntries(
   options: BenchImageOptions,
-): Promise<{ entries: CpioEntry[]; packages: string[]; key: string }> {
+  names: readonly string[],
+  without: ReadonlySet<string>,
+): Promise<PackageEntries> {
   const { cache, mirror, keyring, signal, progress } = options;
   const archive = await openArchive({
     ...{ release: 'bookworm', architecture: 'amd64', cache, mirror, keyring, signal, progress },
   });
-  const candidates = archive.closure(PACKAGES, WITHOUT);
+  const candidates = archive.closure(names, without);
   const entries: CpioEntry[] = [];
   for (const candidate of candidates) {
     const path = await archive.fetch(candidate);
@@ -180,7 +192,7 @@ export async function benchImage(options: BenchImageOptions): Promise<BenchImage
   const made = options.refresh ? undefined : await findMade(directory, recipe);
   if (made !== undefined) return made;
   const kernels = await compileKernels(sources);
-  const { entries, packages, key } = await packageEntries(options);
+  const { entries, packages, key } = await packageEntries(options, PACKAGES, WITHOUT);
   const all = orderEntries([
     ...(['dev', 'proc', 'sys', 'tmp'] as const).map((path): CpioEntry => ({ type: 'directory', path })),
     { type: 'character-device', path: 'dev/console', major: 5, minor: 1 },

@@ -17,6 +17,13 @@ after(() => rmSync(directory, { recursive: true }));
 const KERNEL = join(directory, 'kernel');
 writeFileSync(KERNEL, 'kernel');
 
+/** All that was written so far. */
+function textOf(stream: PassThrough): string {
+  let text = '';
+  for (let part: unknown = stream.read(); part !== null; part = stream.read()) text += String(part);
+  return text;
+}
+
 /** Runs the command line; `during` while the machine, which does nothing, runs. */
 async function run(args: readonly string[], during: (options: MachineOptions) => Promise<void> = async () => {}) {
   const stderr = new PassThrough();
@@ -37,18 +44,21 @@ async function run(args: readonly string[], during: (options: MachineOptions) =>
     },
   };
   const status = await main(['run', '--kernel', KERNEL, ...args], environment);
-  return { status, options, message: String(stderr.read() ?? '') };
+  return { status, options, message: textOf(stderr) };
 }
 
-test('ports are read in every form', () => {
-  const at = (address: string, port: number) => ({ address, port });
-  assert.deepEqual(parseForward('8080:80'), [{ protocol: 'tcp', at: at('127.0.0.1', 8080), port: 80 }]);
-  assert.deepEqual(parseForward('0.0.0.0:53:5353/udp'), [{ protocol: 'udp', at: at('0.0.0.0', 53), port: 5353 }]);
-  assert.deepEqual(parseForward('[::1]:1:2/tcp'), [{ protocol: 'tcp', at: at('::1', 1), port: 2 }]);
+/** Runs a command that starts no machine. */
+async function command(args: readonly string[]) {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const status = await main(args, {
+    ...{ stdin: new PassThrough(), stdout, stderr, signals: new EventEmitter(), env: { XDG_STATE_HOME: directory } },
+    startMachine: () => assert.fail('no machine is to be started'),
+  });
+  return { status, stdout: textOf(stdout), stderr: textOf(stderr) };
+}
+
+test('options given several times add up', () => {
   assert.equal(parseForward('1:2', parseForward('3:4')).length, 2);
-  for (const text of ['80', '80:', ':80', 'x:1:2', '1:2/sctp', '0:1', '1:65536', '1:2:3:4', '::1:1:2', '[::1:1:2']) {
-    assert.throws(() => parseForward(text), text);
-  }
   assert.deepEqual(parseAllowed('*.example.org', ['10.0.0.0/8']), ['10.0.0.0/8', '*.example.org']);
   assert.throws(() => parseAllowed('a b'));
 });
@@ -72,6 +82,64 @@ test('a forwarded port is open as long as the machine runs', async () => {
   await assert.rejects(once(socket, 'connect'), { code: 'ECONNREFUSED' });
 });
 
+test('a port that was not chosen is chosen and told', async () => {
+  const [first] = await Promise.all([freePort(), freePort()]);
+  const { message, status } = await run([
+    '-p',
+    '80',
+    '-p',
+    `${first}-${first + 20}:81`,
+    '-p',
+    `${await freePort()}:82`,
+  ]);
+  const lines = message.split('\n');
+  assert.match(lines[0]!, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 80\.$/);
+  assert.match(lines[1]!, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 81\.$/);
+  assert.deepEqual([lines.length, status], [3, 0], 'the third was chosen');
+});
+
+test('all ports of a range are open, or none', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { status, message } = await run(['-p', `${port - 2}-${port}:80-82`]);
+  assert.equal(status, 20);
+  assert.match(message, new RegExp(`^virts: TCP port ${port - 2 + 2} .*is in use; .*\\n$`));
+  server.close();
+  const again = createServer().listen(port - 2, '127.0.0.1');
+  await once(again, 'listening');
+  again.close();
+});
+
+test('machines join a network that was made before, under names of their own', async () => {
+  const networks = (...args: string[]) => command(['network', ...args]);
+  assert.deepEqual(await networks('create', 'inner'), { status: 0, stdout: 'inner\n', stderr: '' });
+  const seen: string[] = [];
+  const { status } = await run(
+    ['--network', 'inner', '--name', 'web', '-p', `${await freePort()}:80`],
+    async (options) => {
+      assert.match([...options.network!.mac].map((byte) => byte.toString(16)).join(':'), /^52:54:0:0:2:/);
+      const listed = JSON.parse((await networks('ls', '--json')).stdout);
+      seen.push(listed[0].machines[0].name);
+      assert.match((await networks('ls')).stdout, /^NAME +MACHINES\ninner +web \(10\.0\.2\.\d+\)\n$/);
+      const second = await run(['--network', 'inner', '--name', 'web', '--net', 'none']);
+      assert.match(second.message, /^virts: The network 'inner' has a machine called 'web'; .*\n$/);
+      assert.equal(second.status, 4);
+      assert.match((await networks('rm', 'inner')).stderr, /^virts: The network 'inner' is in use by web; .*\n$/);
+      const third = await run(['--network', 'inner', '--net', 'none'], async () => {
+        seen.push(
+          ...JSON.parse((await networks('ls', '--json')).stdout)[0].machines.map(({ name }: { name: string }) => name),
+        );
+      });
+      assert.equal(third.status, 0);
+    },
+  );
+  assert.deepEqual([status, seen.length], [0, 3]);
+  assert.match(seen[1]!, /^virts-[0-9a-f]{6}$/);
+  assert.deepEqual(await networks('rm', 'inner'), { status: 0, stdout: 'inner\n', stderr: '' });
+  assert.deepEqual((await networks('ls')).stdout, 'NAME  MACHINES\n');
+});
+
 test('what cannot be has one sentence', async () => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -84,12 +152,18 @@ test('what cannot be has one sentence', async () => {
       new RegExp(`^virts: TCP port ${port} of 127\\.0\\.0\\.1 is in use; .*\\n$`),
     ],
     [['-p', `192.0.2.77:${free}:80`], 20, /^virts: 192\.0\.2\.77 is no address of this host; .*\n$/],
-    [['-p', '80'], 4, /^virts: .*HOSTPORT:GUESTPORT.*\n$/],
+    [['-p', '80:'], 4, /^virts: .*GUESTPORT.*\n$/],
     [['-p', '1.2.3:80:80'], 4, /^virts: .*1\.2\.3 is no address.*\n$/],
     [['--net', 'bridge'], 4, /^virts: .*user, none.*\n$/],
     [['--net-allow', 'a b'], 4, /^virts: .*a name, \*\.NAME, an address.*\n$/],
     [['--net', 'none', '-p', '80:80'], 4, /^virts: --publish needs a network; .*\n$/],
     [['--net', 'none', '--net-allow', 'x.org'], 4, /^virts: --net-allow needs a network; .*\n$/],
+    [['--network', 'nowhere'], 8, /^virts: There is no network 'nowhere'; 'virts network create nowhere' .*\n$/],
+    [['--network', '../x'], 4, /^virts: '\.\.\/x' is no name for a network; .*\n$/],
+    [['--name', '-x'], 4, /^virts: .*letters, digits.*\n$/],
+    [['--network', 'x', '--net', 'none', '--net-host'], 4, /^virts: --net-host needs a network; .*\n$/],
+    [['-p', `${port}-${port}:80`], 20, /in use/],
+    [['-p', '8000-8001:80-82'], 4, /^virts: .*same length.*\n$/],
     [['--net', 'none', '--net-host'], 4, /^virts: --net-host needs a network; .*\n$/],
   ];
   for (const [args, status, message] of cases) {

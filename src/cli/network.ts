@@ -1,15 +1,21 @@
 /** The network that a command line asks for, opened for a run. */
-import { randomFillSync } from 'node:crypto';
-import { parseMac } from '../network/address.ts';
+import { randomBytes, randomFillSync } from 'node:crypto';
+import type { FrameSink } from '../base/frame.ts';
+import { type Mac, parseMac } from '../network/address.ts';
+import { LAN, type LanAddresses } from '../network/addresses.ts';
+import { createJunction } from '../network/junction.ts';
 import { createNetLink } from '../network/link.ts';
-import { createNat, type ForwardRequest, type Nat } from '../network/nat.ts';
-import { createHostTimers, createNodeNetwork, hasRoute6 } from '../network/node/host.ts';
+import { createNat, type Forward, type ForwardRequest, type Nat } from '../network/nat.ts';
+import { endpointText } from '../network/node/errors.ts';
+import { createHostTimers, createNodeNetwork, hasNetwork, hasRoute6 } from '../network/node/host.ts';
+import { joinNetwork, type Membership } from '../network/node/networks.ts';
 import { serveNetLink } from '../network/node/serve.ts';
+import { openSharedSwitch, type SharedSwitch } from '../network/node/shared-switch.ts';
 import type { Access } from '../network/policy.ts';
 import type { MachineNetwork } from '../sdk/machine-host.ts';
 
-/** The guest's card. Its network is its own, so that the address need not be unique. */
-const MAC = parseMac('52:54:00:12:34:56')!;
+/** The guest's card where it meets no other machine's, so that the address need not be unique. */
+const MAC: Mac = '52:54:00:12:34:56';
 const MTU = 1500;
 
 export interface NetworkRequest {
@@ -17,49 +23,105 @@ export interface NetworkRequest {
   /** Whether the gateway is the host's loopback interface for the guest. */
   readonly hostAccess: boolean;
   readonly forwards: readonly ForwardRequest[];
+  /** The machine's name, if it has one. */
+  readonly name?: string | undefined;
+  /** A network that it shares with other machines, and where those are. */
+  readonly shared?: { readonly name: string; readonly base: string } | undefined;
 }
 
 export interface OpenNetwork {
   readonly machine: MachineNetwork;
+  readonly forwards: readonly Forward[];
   close(): void;
 }
 
-/** Opens a network and its forwarded ports. @throws VirtsError `io` for a port that cannot be had, `usage` for a host that is none. */
-export async function openNetwork({ access, hostAccess, forwards }: NetworkRequest): Promise<OpenNetwork> {
+/** The machine's place in a network with others. */
+interface Place {
+  readonly membership: Membership;
+  readonly fabric: SharedSwitch;
+}
+
+async function takePlace({ name, shared }: NetworkRequest): Promise<Place | undefined> {
+  if (shared === undefined) return undefined;
+  const membership = joinNetwork(shared.base, shared.name, name ?? `virts-${randomBytes(3).toString('hex')}`);
+  try {
+    return { membership, fabric: await openSharedSwitch(membership.directory, membership.mac) };
+  } catch (error) {
+    membership.leave();
+    throw error;
+  }
+}
+
+function createRouter(
+  { access, hostAccess, name }: NetworkRequest,
+  wire: FrameSink,
+  place: Place | undefined,
+  addresses: LanAddresses,
+  tell: (sentence: string) => void,
+): Nat {
+  return createNat({
+    ...{ wire, access, hostAccess, mtu: MTU, addresses, route6: hasRoute6(), name: place?.membership.name ?? name },
+    ...(place && { peer: place.membership.find }),
+    host: createNodeNetwork({ tell }),
+    timers: createHostTimers(),
+    random: (bytes) => void randomFillSync(bytes),
+  });
+}
+
+/**
+ * Opens a network and its forwarded ports. `tell` takes sentences that the user should read.
+ * @throws VirtsError `io` for a port that cannot be had, `usage` for a host or a name that is none, `not-found` for a network
+ * that is not there.
+ */
+export async function openNetwork(request: NetworkRequest, tell: (sentence: string) => void): Promise<OpenNetwork> {
+  const place = await takePlace(request);
+  const addresses = place === undefined ? LAN : { ...LAN, pool: [place.membership.address] };
   const link = createNetLink();
   let wake = () => {};
-  let made: Nat | undefined;
+  let nat: Nat | undefined;
   const service = serveNetLink(
     link,
     () => wake(),
     (wire) => {
-      made = createNat({
-        ...{ wire, access, hostAccess, mtu: MTU, route6: hasRoute6() },
-        host: createNodeNetwork(),
-        timers: createHostTimers(),
-        random: (bytes) => void randomFillSync(bytes),
-      });
-      return made;
+      nat = createRouter(request, wire, place, addresses, tell);
+      return place === undefined ? nat : createJunction({ wire, router: nat, addresses, plug: place.fabric.plug });
     },
   );
-  const nat = made!;
   function close(): void {
     service.close();
-    nat.close();
+    nat?.close();
+    place?.fabric.close();
+    place?.membership.leave();
   }
+  const forwards: Forward[] = [];
   try {
-    for (const forward of forwards) await nat.forward(forward);
+    for (const forward of request.forwards) forwards.push(await nat!.forward(forward));
   } catch (error) {
     close();
     throw error;
   }
+  if (request.access.kind !== 'none' && !hasNetwork()) {
+    tell('This host has no network; the guest reaches nothing beyond this host.');
+  }
   return {
     machine: {
-      ...{ link, mac: MAC, mtu: MTU },
+      ...{ link, mac: parseMac(place?.membership.mac ?? MAC)!, mtu: MTU },
       wakes(how) {
         wake = how;
       },
     },
+    forwards,
     close,
   };
+}
+
+/** What the user did not choose about forwarded ports, a sentence each. */
+export function chosenPorts(requests: readonly ForwardRequest[], forwards: readonly Forward[]): string[] {
+  return forwards.flatMap(({ ports }, i) => {
+    const { at: asked, upTo, protocol } = requests[i]!;
+    if (asked.port !== 0 && upTo === undefined) return [];
+    return ports.map(
+      ({ at, port }) => `${endpointText(at)} leads to the guest's ${protocol.toUpperCase()} port ${port}.`,
+    );
+  });
 }

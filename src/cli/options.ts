@@ -97,7 +97,7 @@ export function parseMirror(text: string): string {
 
 const forwardOption = option(readForward);
 
-/** Reads `[HOSTADDR:]HOSTPORT:GUESTPORT[/udp]`, after those named before. */
+/** Reads ports to forward, after those named before. */
 export function parseForward(text: string, before: readonly ForwardRequest[] = []): readonly ForwardRequest[] {
   return [...before, forwardOption(text)];
 }

@@ -8,6 +8,7 @@ import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { EXEC_OPTIONS } from './exec-options.ts';
 import { isLight, runLight } from './light.ts';
+import { addNetworkCommands } from './networks.ts';
 import {
   DEFAULT_TRANSLATE,
   parseAllowed,
@@ -16,6 +17,7 @@ import {
   parseForward,
   parseMemory,
   parseMirror,
+  parseName,
   parsePort,
   parseTranslate,
 } from './options.ts';
@@ -59,7 +61,11 @@ comma in the name is written twice.
 
 The network card gets its address, 10.0.2.15, by DHCP; the gateway is 10.0.2.2, the name server 10.0.2.3. The guest reaches
 what this user reaches, but not this host's loopback interface unless --net-host says so. A forwarded port is one of
-127.0.0.1 unless HOSTADDR says otherwise: 0.0.0.0 is every address of this host.
+127.0.0.1 unless HOSTADDR says otherwise: 0.0.0.0 is every address of this host. Without HOSTPORT, or with 0, a free one is
+taken and told. Ports may be ranges: 8000-8009:8000-8009 goes one to one, 8000-8009:80 takes any free one of the ten.
+
+Machines that join the same --network reach each other, and find each other by the names that --name gives them, beside what
+they reach otherwise; with --net none, nothing but each other.
 
 The guest's first serial port is on this terminal; Ctrl-] leaves the guest. When standard input or output is a pipe, it
 carries the port's bytes instead, and the end of the input does not end the guest.
@@ -113,7 +119,7 @@ function withMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         '-p, --publish <ports>',
-        'forward a port of this host to the guest: [HOSTADDR:]HOSTPORT:GUESTPORT[/udp]; may be given several times',
+        'forward a port of this host to the guest: [[HOSTADDR:][HOSTPORT]:]GUESTPORT[/udp]; may be given several times',
       ).argParser(parseForward),
     )
     .addOption(
@@ -122,6 +128,8 @@ function withMachineOptions(command: Command): Command {
         'the guest reaches only this host: a name, *.NAME, an address or a prefix; may be given several times',
       ).argParser(parseAllowed),
     )
+    .option('--network <name>', "join a network of 'virts network', where machines find each other by name")
+    .option('--name <name>', "the machine's name, by which others on its network find it", parseName)
     .option('--net-host', "the gateway's address is this host's loopback interface for the guest")
     .option('--user-data <file>', 'give cloud-init in the guest this file, on a disk of its own')
     .option(
@@ -180,6 +188,7 @@ export function createProgram(environment: Environment, finish: (status: number)
     .option('-a, --archive', 'keep owner and group')
     .option('-L, --follow-link', 'copy what HOSTPATH or PATH leads to, if it is a symbolic link')
     .addHelpText('after', CP_NOTES);
+  addNetworkCommands(program, environment, finish);
   program
     .command('doctor')
     .description('say what this host offers for running guests')

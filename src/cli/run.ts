@@ -4,6 +4,7 @@ import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import { fileError } from '../images/apt/cache.ts';
 import type { ForwardRequest } from '../network/nat.ts';
+import { networksDirectory } from '../network/node/networks.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import type { Configuration, DiskConfiguration } from '../vm/configuration.ts';
@@ -12,7 +13,7 @@ import { type OpenDisks, openDisks } from './disks.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
 import { aborted, interruptible } from './interrupt.ts';
-import { type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
+import { chosenPorts, type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
 import { seedDisk } from './seed-disk.ts';
 import { statisticsLines } from './statistics.ts';
 import { attach } from './terminal.ts';
@@ -31,6 +32,10 @@ export interface RunOptions extends BootOptions {
   readonly gdb?: number;
   readonly stats?: boolean;
   readonly net: Configuration['network']['kind'];
+  /** A network with other machines. */
+  readonly network?: string;
+  /** The machine's name. */
+  readonly name?: string;
   readonly publish?: readonly ForwardRequest[];
   readonly netAllow?: readonly string[];
   readonly netHost?: boolean;
@@ -41,15 +46,21 @@ export interface RunOptions extends BootOptions {
 }
 
 /** What is asked of the network; `undefined` for none. @throws VirtsError `usage` where there is none to ask it of. */
-function networkOf({ net, publish = [], netAllow, netHost = false }: RunOptions): NetworkRequest | undefined {
+function networkOf(options: RunOptions, env: NodeJS.ProcessEnv): NetworkRequest | undefined {
+  const { net, network, name, publish = [], netAllow, netHost = false } = options;
+  const shared = network === undefined ? undefined : { name: network, base: networksDirectory(env) };
   if (net === 'user') {
     const access: Access = netAllow === undefined ? { kind: 'full' } : { kind: 'listed', hosts: netAllow };
-    return { access, hostAccess: netHost, forwards: publish };
+    return { access, hostAccess: netHost, forwards: publish, name, shared };
   }
-  const useless =
-    publish.length > 0 ? '--publish' : netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : '';
-  if (useless === '') return undefined;
-  throw new VirtsError('usage', `${useless} needs a network; leave --net none out.`);
+  const useless = netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : '';
+  // Without the outside, but with the other machines.
+  if (shared !== undefined && useless === '') {
+    return { access: { kind: 'none' }, hostAccess: false, forwards: publish, name, shared };
+  }
+  const without = useless !== '' ? useless : publish.length > 0 ? '--publish' : '';
+  if (without === '') return undefined;
+  throw new VirtsError('usage', `${without} needs a network; leave --net none out.`);
 }
 
 /** @throws VirtsError `usage` where there is nothing to verify. */
@@ -179,7 +190,7 @@ async function runMachine(
 export function run(options: RunOptions, wait: boolean, environment: Environment): Promise<number> {
   return interruptible(environment.signals, async (signal) => {
     const translation = translationOf(options);
-    const request = networkOf(options);
+    const request = networkOf(options, environment.env);
     const boot = await bootFiles(options, environment, signal);
     let log: Log | undefined;
     let network: OpenNetwork | undefined;
@@ -190,7 +201,8 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
       const report = (message: string) => void environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
       const seed = options.userData === undefined ? [] : [await seedDisk(options.userData)];
       disks = await openDisks(options.disk ?? [], report, seed);
-      network = request && (await openNetwork(request));
+      network = request && (await openNetwork(request, report));
+      chosenPorts(request?.forwards ?? [], network?.forwards ?? []).forEach(report);
       vsock = options.vsock === undefined ? undefined : await openVsock(options.vsock);
       const machineOptions: MachineOptions = {
         ...boot,

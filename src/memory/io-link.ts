@@ -269,7 +269,7 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
     // Answers that are given one right after the other wake it once.
     if (!waking) {
       waking = true;
-      queueMicrotask(() => {
+      void Promise.resolve().then(() => {
         waking = false;
         wake();
       });

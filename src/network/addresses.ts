@@ -31,5 +31,11 @@ export const LAN: LanAddresses = {
   domain: 'virts.internal',
 };
 
+/** All addresses of the router itself. */
+export function routerAddresses(addresses: LanAddresses): ReadonlySet<Address> {
+  const { gateway, nameServer, gateway6, nameServer6, linkLocal } = addresses;
+  return new Set([gateway, nameServer, gateway6, nameServer6, linkLocal]);
+}
+
 /** The name by which guests find the gateway. */
 export const GATEWAY_NAME = 'gateway';

@@ -11,7 +11,7 @@ import {
   parseMac,
   parsePrefix,
 } from './address.ts';
-import type { LanAddresses } from './addresses.ts';
+import { type LanAddresses, routerAddresses } from './addresses.ts';
 import type { Alarms } from './alarms.ts';
 import { createIpOutput, type Outgoing } from './ip/output.ts';
 import { ETHERNET_HEADER } from './ip/packet.ts';
@@ -49,8 +49,6 @@ export interface Lan {
   learn(address: Address, mac: Uint8Array): void;
   /** The MAC address of a machine, if it is known. */
   macOf(address: Address): Mac | undefined;
-  /** Addresses of the machine with a MAC address. */
-  addressesOf(mac: Mac): Address[];
   /** Machines known, and packets that wait for one. */
   readonly known: number;
   readonly waiting: number;
@@ -74,10 +72,7 @@ export function createLan({ addresses, wire, alarms, mtu, solicit }: LanOptions)
   const output = createIpOutput({ wire, mac, mtu });
   const neighbours = new Map<Address, Uint8Array>();
   const waiting = new Map<Address, { readonly packet: Outgoing; readonly expires: number }>();
-  const own = new Set<Address>([
-    ...[addresses.gateway, addresses.nameServer],
-    ...[addresses.gateway6, addresses.nameServer6, addresses.linkLocal],
-  ]);
+  const own = routerAddresses(addresses);
   const isLocal = (address: Address) =>
     [addresses.subnet, addresses.prefix6, LINK_LOCAL].some((prefix) => inPrefix(address, prefix));
 
@@ -132,8 +127,6 @@ export function createLan({ addresses, wire, alarms, mtu, solicit }: LanOptions)
       const found = neighbours.get(address);
       return found && formatMac(found, 0);
     },
-    addressesOf: (wanted) =>
-      [...neighbours].filter(([, bytes]) => formatMac(bytes, 0) === wanted).map(([address]) => address),
     get known() {
       return neighbours.size;
     },

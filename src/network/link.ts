@@ -6,7 +6,7 @@ import type { Frame, FrameSink, Offloads } from '../base/frame.ts';
 import { createRingBuffer, openRing, type Ring } from '../base/ring.ts';
 import { createBuffer } from '../base/shared-memory.ts';
 import type { NetPort } from '../devices/virtio-net/virtio-net.ts';
-import { getU16, getU32, setU16, setU32 } from './wire.ts';
+import { frameOf, RECORD_HEADER, recordLength, writeRecordHeader } from './frame-record.ts';
 
 /** Words that both ends share. */
 const WORD = {
@@ -28,8 +28,6 @@ const OFFLOAD = { checksum: 1, segments4: 2, segments6: 4 } as const;
 
 /** Bytes of each ring: several of the largest frames. */
 const CAPACITY = 512 * 1024;
-/** Bytes before each frame: its length, and what is to be done to it. */
-const HEADER = 12;
 /** Who waited for room is woken when there is this much. */
 const ROOM = CAPACITY / 4;
 
@@ -56,37 +54,26 @@ export function createNetLink(): NetLink {
 
 /** Frames in a ring. */
 function frames(ring: Ring) {
-  const fits = (bytes: number) => ring.room() >= HEADER + bytes;
-  const header = new Uint8Array(HEADER);
+  const fits = (bytes: number) => ring.room() >= RECORD_HEADER + bytes;
+  const header = new Uint8Array(RECORD_HEADER);
   /** Its header comes first: the frame is there when all of it is. */
   function next(): number {
     const available = ring.available();
-    const length = available < HEADER ? 0 : getU32(ring.peek(4), 0);
-    return available < HEADER + length ? 0 : length;
+    const length = available < RECORD_HEADER ? 0 : recordLength(ring.peek(4), 0);
+    return available < RECORD_HEADER + length ? 0 : length;
   }
   return {
     ring,
     fits,
     next,
     /** There must be room. */
-    put({ bytes, segmentSize, checksumStart, checksumOffset }: Frame): void {
-      setU32(header, 0, bytes.length);
-      setU16(header, 4, segmentSize);
-      setU16(header, 6, checksumStart);
-      setU16(header, 8, checksumOffset);
+    put(frame: Frame): void {
+      writeRecordHeader(header, frame);
       ring.write(header);
-      ring.write(bytes);
+      ring.write(frame.bytes);
     },
     /** There must be one. */
-    take(): Frame {
-      const record = ring.read(HEADER + next());
-      return {
-        bytes: record.subarray(HEADER),
-        segmentSize: getU16(record, 4),
-        checksumStart: getU16(record, 6),
-        checksumOffset: getU16(record, 8),
-      };
-    },
+    take: (): Frame => frameOf(ring.read(RECORD_HEADER + next()), 0),
   };
 }
 
@@ -140,6 +127,16 @@ export function openMachineEnd(link: NetLink): MachineEnd {
   };
 }
 
+/** What stands at the network's end of a card's wire. */
+export interface Attached {
+  receive(frame: Frame): void;
+  /** After the last of some frames that came together. */
+  settle(): void;
+  wireReady(): void;
+  /** The guest started over. */
+  reset(): void;
+}
+
 export interface NetworkEnd {
   readonly wire: FrameSink;
   /** The next frame of the guest, if one waits. */
@@ -182,7 +179,7 @@ export function openNetworkEnd(link: NetLink, wake: () => void): NetworkEnd {
         }
         out.put(frame);
         // With others before it, this one will be found by whoever takes them.
-        if (out.ring.available() <= HEADER + frame.bytes.length) wake();
+        if (out.ring.available() <= RECORD_HEADER + frame.bytes.length) wake();
         return true;
       },
       offloads: () => known[Atomics.load(words, WORD.offloads) & 7]!,

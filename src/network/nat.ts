@@ -4,7 +4,7 @@
  */
 import type { TimerService } from '../base/clock.ts';
 import type { Frame, FrameSink } from '../base/frame.ts';
-import { type Address, ALL_NODES, ANY4, type Endpoint, isV6, type Mac } from './address.ts';
+import { type Address, ALL_NODES, ANY4, type Endpoint, isV6 } from './address.ts';
 import { GATEWAY_NAME, LAN, type LanAddresses } from './addresses.ts';
 import { createAlarms } from './alarms.ts';
 import { askArp, receiveArp } from './arp.ts';
@@ -12,6 +12,7 @@ import { checksum, pseudoHeaderSum } from './checksum.ts';
 import { PORT as DHCP_PORT } from './dhcp/message.ts';
 import { createDhcpServer } from './dhcp/server.ts';
 import { createNameServer } from './dns/name-server.ts';
+import { openPorts } from './forward-ports.ts';
 import type { HostNetwork } from './host.ts';
 import { createEcho } from './icmp.ts';
 import { ETHER, ETHERNET_HEADER, type IpPacket, PROTOCOL, parseIp } from './ip/packet.ts';
@@ -39,14 +40,18 @@ export interface NatOptions {
   /** Most bytes of an IP packet, 1500 unless told; from 1280 (RFC 8200 5) to 65,535. */
   readonly mtu?: number;
   readonly addresses?: LanAddresses;
-  /** The name of a machine by its MAC address, if it is known, and the other way round. */
-  nameOf?(mac: Mac): string | undefined;
-  macOf?(name: string): Mac | undefined;
+  /** The guest's name, which DHCP tells it. */
+  readonly name?: string | undefined;
+  /** Addresses of a machine of the guest's network by its name, lower case; `undefined` for a name that none has. */
+  peer?(name: string): readonly Address[] | undefined;
 }
 
-/** A port of the host that leads to a guest. */
+/** Ports of the host that lead to a guest. */
 export interface Forward {
+  /** The first one. */
   readonly at: Endpoint;
+  /** All of them, and which of the guest's each leads to. */
+  readonly ports: readonly { readonly at: Endpoint; readonly port: number }[];
   close(): void;
 }
 
@@ -54,8 +59,13 @@ export interface ForwardRequest {
   readonly protocol: 'tcp' | 'udp';
   /** Of the host; port 0 for a free one. */
   readonly at: Endpoint;
-  /** Of the guest; its address is that of the oldest lease, unless told. */
+  /** Any free port from that of `at` up to this one will do. */
+  readonly upTo?: number;
+  /** Of the guest. */
   readonly port: number;
+  /** So many ports in a row from these on, one to one; 1 unless told. */
+  readonly count?: number;
+  /** The guest's address; that of the oldest lease, unless told. */
   readonly guest?: Address;
 }
 
@@ -93,7 +103,6 @@ export function createNat(options: NatOptions): Nat {
     solicit: (address) => (isV6(address) ? askNeighbour(lan, address) : askArp(lan, address)),
   });
   const routes = createRoutes({ lan, policy, hostAccess });
-  const nameOf = (mac: Mac) => options.nameOf?.(mac);
   const dhcp = createDhcpServer({
     server: addresses.gateway,
     maskBits: addresses.subnet.length,
@@ -102,7 +111,7 @@ export function createNat(options: NatOptions): Nat {
     mtu,
     domain: addresses.domain,
     pool: addresses.pool,
-    nameOf,
+    hostName: options.name,
     now: alarms.now,
   });
   const nameServer = createNameServer({ host, policy, machine: machineAddresses });
@@ -122,11 +131,7 @@ export function createNat(options: NatOptions): Nat {
     const suffix = `.${addresses.domain}`;
     const name = asked.endsWith(suffix) ? asked.slice(0, -suffix.length) : asked;
     if (name === GATEWAY_NAME) return [addresses.gateway, addresses.gateway6];
-    const mac = options.macOf?.(name);
-    if (mac === undefined) return asked.endsWith(suffix) ? [] : undefined;
-    const leased = dhcp.leases().filter((lease) => lease.mac === mac);
-    const known = lan.addressesOf(mac).filter((address) => !address.startsWith('fe80:'));
-    return [...new Set([...leased.map(({ address }) => address), ...known])];
+    return options.peer?.(name) ?? (asked.endsWith(suffix) ? [] : undefined);
   }
 
   /** From the first word of IPv6 on: who never speaks it need not hear of it. */
@@ -197,11 +202,13 @@ export function createNat(options: NatOptions): Nat {
     }
   }
 
-  async function open({ protocol, at, port, guest }: ForwardRequest): Promise<Forward> {
-    // Without a lease the guest may still have the address by its own configuration.
-    const to = (): Endpoint => ({ address: guest ?? dhcp.leases()[0]?.address ?? addresses.pool[0]!, port });
-    if (protocol === 'udp') return udp.forward(at, to);
-    return host.listen(at, (connection) => tcp.open(to(), connection));
+  function open(request: ForwardRequest): Promise<Forward> {
+    return openPorts(request, async (at, port) => {
+      // Without a lease the guest may still have the address by its own configuration.
+      const to = (): Endpoint => ({ address: request.guest ?? dhcp.leases()[0]?.address ?? addresses.pool[0]!, port });
+      if (request.protocol === 'udp') return udp.forward(at, to);
+      return host.listen(at, (connection) => tcp.open(to(), connection));
+    });
   }
 
   return {
@@ -218,7 +225,7 @@ export function createNat(options: NatOptions): Nat {
     async forward(request) {
       const made = await open(request);
       const forward: Forward = {
-        at: made.at,
+        ...made,
         close() {
           if (forwards.delete(forward)) made.close();
         },

@@ -10,7 +10,7 @@ function rig() {
   const server = createDhcpServer({
     ...{ server: '10.0.2.2', maskBits: 24, router: '10.0.2.2', nameServer: '10.0.2.3', mtu: 1500, pool: POOL },
     domain: 'virts.internal',
-    nameOf: (mac) => (mac === '02:00:00:00:00:01' ? 'first' : undefined),
+    hostName: 'first',
     now: () => time.now,
   });
   return { time, server };

@@ -14,8 +14,8 @@ export interface DhcpServerOptions {
   readonly domain: string;
   /** Addresses to give, in this order. */
   readonly pool: readonly Address[];
-  /** The name of a machine, if its MAC address is one that is known. */
-  nameOf(mac: Mac): string | undefined;
+  /** What the client is called here. */
+  readonly hostName?: string | undefined;
   /** Nanoseconds. */
   now(): number;
 }
@@ -83,10 +83,10 @@ export function createDhcpServer(options: DhcpServerOptions): DhcpServer {
     entries.set(address, { mac, state, expires: now() + ns });
   }
 
-  function settings(mac: Mac, lease: number | undefined): NonNullable<DhcpReply['settings']> {
-    const { maskBits, router, nameServer, mtu, domain } = options;
+  function settings(lease: number | undefined): NonNullable<DhcpReply['settings']> {
+    const { maskBits, router, nameServer, mtu, domain, hostName } = options;
     return {
-      ...{ maskBits, router, nameServer, mtu, domain, hostName: options.nameOf(mac) },
+      ...{ maskBits, router, nameServer, mtu, domain, hostName },
       ...(lease === undefined ? {} : { lease }),
     };
   }
@@ -97,7 +97,7 @@ export function createDhcpServer(options: DhcpServerOptions): DhcpServer {
     const address = choose(request);
     if (address === undefined) return undefined;
     if (!mine(address, request.mac)) enter(address, request, 'offered', OFFER_NS);
-    return { type: DHCP.offer, address, server: options.server, settings: settings(request.mac, LEASE) };
+    return { type: DHCP.offer, address, server: options.server, settings: settings(LEASE) };
   }
 
   function grant(request: DhcpRequest): DhcpReply | undefined {
@@ -111,7 +111,7 @@ export function createDhcpServer(options: DhcpServerOptions): DhcpServer {
     if (!mine(address, request.mac) && !free(address)) return refusal;
     for (const other of [...entries.keys()]) if (other !== address && mine(other, request.mac)) entries.delete(other);
     enter(address, request, 'taken', LEASE * 1e9);
-    return { type: DHCP.ack, address, server: options.server, settings: settings(request.mac, LEASE) };
+    return { type: DHCP.ack, address, server: options.server, settings: settings(LEASE) };
   }
 
   /** The address stays the client's if it comes back before anybody else needs it. */
@@ -126,7 +126,7 @@ export function createDhcpServer(options: DhcpServerOptions): DhcpServer {
       case DHCP.request:
         return grant(request);
       case DHCP.inform:
-        return { type: DHCP.ack, address: ANY4, server: options.server, settings: settings(request.mac, undefined) };
+        return { type: DHCP.ack, address: ANY4, server: options.server, settings: settings(undefined) };
       case DHCP.decline:
         if (mine(request.requested, request.mac)) enter(request.requested!, request, 'declined', DECLINE_NS);
         return undefined;

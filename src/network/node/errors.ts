@@ -38,5 +38,5 @@ export function listenError(error: unknown, at: Endpoint, protocol: 'TCP' | 'UDP
     EMFILE: `${name} cannot be forwarded: this process has too many files open; forward fewer ports.`,
   };
   const message = why[code] ?? `${name} of ${at.address} cannot be forwarded (${code}).`;
-  return new VirtsError('io', message, { at: endpointText(at), protocol }, error);
+  return new VirtsError('io', message, { at: endpointText(at), protocol, code }, error);
 }

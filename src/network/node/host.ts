@@ -1,4 +1,5 @@
 /** The host's network as Node sees it: sockets of an ordinary user, and the host's resolver. */
+import { getServers } from 'node:dns';
 import { networkInterfaces } from 'node:os';
 import type { TimerService } from '../../base/clock.ts';
 import { inPrefix, parsePrefix } from '../address.ts';
@@ -15,6 +16,26 @@ export interface NodeNetworkOptions {
   readonly hostsFile?: string;
   /** Where `ping` is looked for. */
   readonly path?: string;
+  /** Takes a sentence for whoever started the machine; each comes once. */
+  readonly tell?: (sentence: string) => void;
+}
+
+/** Notes, once, that no name server answers: guests see only that names do not resolve. */
+function createResolver({ nameServers, tell = () => {} }: NodeNetworkOptions): HostNetwork['resolve'] {
+  let told = false;
+  return async (query) => {
+    const servers = nameServers ?? getServers();
+    try {
+      return await resolve(query, servers);
+    } catch (error) {
+      if (!told) {
+        const which = servers.length === 0 ? 'has no name server' : `reaches no name server (${servers.join(', ')})`;
+        tell(`This host ${which}, so that the guest cannot look up names of the outside.`);
+      }
+      told = true;
+      throw error;
+    }
+  };
 }
 
 export function createNodeNetwork(options: NodeNetworkOptions = {}): HostNetwork {
@@ -24,7 +45,7 @@ export function createNodeNetwork(options: NodeNetworkOptions = {}): HostNetwork
     listen,
     datagrams,
     bind,
-    resolve: (query) => resolve(query, options.nameServers),
+    resolve: createResolver(options),
     known: createHostsFile(options.hostsFile ?? '/etc/hosts'),
     ...(echo === undefined ? {} : { echo }),
   };
@@ -37,6 +58,11 @@ export function hasRoute6(): boolean {
   return Object.values(networkInterfaces()).some((addresses) =>
     addresses?.some(({ address, family, internal }) => family === 'IPv6' && !internal && inPrefix(address, GLOBAL6)),
   );
+}
+
+/** Whether the host has an address that others can reach, so that guests may get further than to this host. */
+export function hasNetwork(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ internal }) => !internal));
 }
 
 /** Timers by the host's event loop; they do not keep it going. */

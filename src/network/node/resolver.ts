@@ -1,7 +1,6 @@
 /** The host's resolver: its name servers are asked with the guest's own question, so that every kind of record passes. */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { getServers } from 'node:dns';
 import { connect } from 'node:net';
 import { type Endpoint, isV6 } from '../address.ts';
 import { isTruncated } from '../dns/message.ts';
@@ -78,8 +77,8 @@ async function askServer(query: Uint8Array, server: Endpoint, ms: number): Promi
   return isTruncated(answer) ? askTcp(query, server) : answer;
 }
 
-/** Asks one name server after the other, those of the host unless told. Rejects where none answers. */
-export async function resolve(query: Uint8Array, servers: readonly string[] = getServers()): Promise<Uint8Array> {
+/** Asks one name server after the other. Rejects where none answers. */
+export async function resolve(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array> {
   // A guest's number would be easy to guess, and so would be the answer (RFC 5452).
   const own = query.slice();
   setU16(own, 0, randomInt(0x1_0000));

@@ -1,16 +1,6 @@
 /** Runs a network on Node's event loop, at the other end of a machine's wire. */
-import type { Frame, FrameSink } from '../../base/frame.ts';
-import { type NetLink, openNetworkEnd } from '../link.ts';
-
-/** What stands at the network's end. */
-export interface Attached {
-  receive(frame: Frame): void;
-  /** After the last of some frames that came together. */
-  settle(): void;
-  wireReady(): void;
-  /** The guest started over. */
-  reset(): void;
-}
+import type { FrameSink } from '../../base/frame.ts';
+import { type Attached, type NetLink, openNetworkEnd } from '../link.ts';
 
 /** Frames at a time, so that others on the event loop get their turn. */
 const MOST_FRAMES = 64;
