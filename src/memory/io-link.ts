@@ -116,11 +116,12 @@ function rings(link: ArrayBufferLike) {
 type Ring = ReturnType<typeof ring>;
 
 function spansAt(records: Ring, at: number): HeldSpan[] {
-  const count = (records.get(at + RECORD.length) - RECORD.size) / SPAN_WORDS;
-  return Array.from({ length: count }, (_, i) => {
-    const from = at + RECORD.size + i * SPAN_WORDS;
-    return { host: records.get(from), length: records.get(from + 1), page: records.get(from + 2) };
-  });
+  const spans: HeldSpan[] = [];
+  const end = at + records.get(at + RECORD.length);
+  for (let from = at + RECORD.size; from < end; from += SPAN_WORDS) {
+    spans.push({ host: records.get(from), length: records.get(from + 1), page: records.get(from + 2) });
+  }
+  return spans;
 }
 
 /** Opens the device's end. Every thread of the machine may open one; they are used one at a time. */
@@ -143,14 +144,20 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
   function write(request: IoPost, spans: readonly HeldSpan[], length: number): void {
     const at = Atomics.load(words, WORD.posted);
     double[0] = request.position;
-    const { operation, tag, id, count, access } = request;
-    const record = [length, operation, tag, id, halves[0]!, halves[1]!, count, access === 'write' ? 1 : 0];
-    for (const [i, value] of record.entries()) requests.set(at + i, value);
-    for (const [i, span] of spans.entries()) {
-      const to = at + RECORD.size + i * SPAN_WORDS;
+    requests.set(at + RECORD.length, length);
+    requests.set(at + RECORD.operation, request.operation);
+    requests.set(at + RECORD.tag, request.tag);
+    requests.set(at + RECORD.id, request.id);
+    requests.set(at + RECORD.low, halves[0]!);
+    requests.set(at + RECORD.high, halves[1]!);
+    requests.set(at + RECORD.count, request.count);
+    requests.set(at + RECORD.access, request.access === 'write' ? 1 : 0);
+    let to = at + RECORD.size;
+    for (const span of spans) {
       requests.set(to, span.host);
       requests.set(to + 1, span.length);
       requests.set(to + 2, span.page);
+      to += SPAN_WORDS;
     }
     Atomics.add(words, WORD.outstanding, length);
     Atomics.add(words, WORD.posted, length);
@@ -209,7 +216,8 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
 
   function answer(record: readonly number[], result: number): void {
     const at = Atomics.load(words, WORD.answered);
-    for (const [i, value] of record.entries()) answers.set(at + i, i === RECORD.count ? result : value);
+    for (let i = 0; i < record.length; i++) answers.set(at + i, record[i]!);
+    answers.set(at + RECORD.count, result);
     Atomics.add(words, WORD.answered, record.length);
     answered();
   }
@@ -217,8 +225,12 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
   function take(): IoRequest {
     const at = Atomics.load(words, WORD.taken);
     const length = requests.get(at + RECORD.length);
-    const record = Array.from({ length }, (_, i) => requests.get(at + i));
-    const spans = spansAt(requests, at).map((span) => new Uint8Array(memory, span.host, span.length));
+    const record: number[] = [];
+    for (let i = 0; i < length; i++) record.push(requests.get(at + i));
+    const spans: Uint8Array[] = [];
+    for (let i = RECORD.size; i < length; i += SPAN_WORDS) {
+      spans.push(new Uint8Array(memory, record[i], record[i + 1]));
+    }
     halves[0] = record[RECORD.low]!;
     halves[1] = record[RECORD.high]!;
     Atomics.add(words, WORD.taken, length);

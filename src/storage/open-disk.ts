@@ -42,8 +42,8 @@ async function beginsAsQcow2(file: ByteFile): Promise<boolean> {
   return new DataView(magic.buffer).getUint32(0) === MAGIC;
 }
 
-/** The format of an image whose user did not say it. */
-async function guessFormat(file: ByteFile): Promise<Format> {
+/** The format of an image whose user did not say it. Throws 'usage' where that is not safe to guess. */
+export async function guessFormat(file: ByteFile): Promise<Format> {
   if (['.qcow2', '.qcow'].includes(extname(file.name))) return 'qcow2';
   if (!(await beginsAsQcow2(file))) return 'raw';
   // A guest may write that to a raw disk, to have other files of the host opened as parts of the image.

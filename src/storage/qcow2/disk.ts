@@ -2,90 +2,15 @@
  * A disk in a qcow2 image, versions 2 and 3 (QEMU, docs/interop/qcow2.txt). Data is written where it belongs, or to new
  * clusters, at once; the tables that say so follow with the next flush (`metadata.ts`).
  */
-import { VirtsError } from '../../base/errors.ts';
 import { type BlockDevice, SECTOR } from '../block-device.ts';
 import { type ByteFile, type Bytes, byteLength, fill, slice, zeros } from '../byte-file.ts';
 import { createClaims, createLock } from '../lock.ts';
 import { createDecompressor } from './compression.ts';
-import { AT, damaged, type Header, INCOMPATIBLE } from './header.ts';
+import type { Header } from './header.ts';
 import { createMapper, type Run } from './mapping.ts';
-import { createMetadata, type Metadata } from './metadata.ts';
-import { createRefcounts, type Extent, type Refcounts } from './refcounts.ts';
-import { repairRefcounts } from './repair.ts';
-
-async function readL1(file: ByteFile, { l1Entries, l1Offset }: Header): Promise<Uint8Array> {
-  const bytes = new Uint8Array(l1Entries * 8);
-  await file.read(l1Offset, [bytes]);
-  return bytes;
-}
-
-async function readRefcountTable(file: ByteFile, header: Header): Promise<number[]> {
-  const bytes = new Uint8Array(header.refcountClusters * header.clusterSize);
-  await file.read(header.refcountOffset, [bytes]);
-  const view = new DataView(bytes.buffer);
-  const seen = new Set<number>();
-  return Array.from({ length: bytes.length / 8 }, (_, i) => {
-    const offset = view.getUint32(8 * i) * 2 ** 32 + view.getUint32(8 * i + 4);
-    if (offset % header.clusterSize !== 0 || offset >= file.size) {
-      throw damaged(file, 'a refcount block lies outside the file or is not aligned');
-    }
-    // A search for free clusters must not take longer than the file is long.
-    if (offset !== 0 && seen.has(offset)) throw damaged(file, 'a refcount block is used twice');
-    seen.add(offset);
-    return offset;
-  });
-}
-
-/** Refuses an image whose refcounts would let its own tables be overwritten. */
-async function checkOwnClusters(
-  file: ByteFile,
-  header: Header,
-  metadata: Metadata,
-  refcounts: Refcounts,
-): Promise<void> {
-  const { clusterSize, l1Offset, l1Entries, refcountOffset, refcountClusters } = header;
-  const own: Extent[] = [
-    { offset: 0, length: clusterSize },
-    { offset: l1Offset, length: l1Entries * 8 },
-    { offset: refcountOffset, length: refcountClusters * clusterSize },
-    ...metadata.refcountTable.filter((offset) => offset !== 0).map((offset) => ({ offset, length: clusterSize })),
-  ];
-  for (const { offset, length } of own) {
-    for (let at = offset; at < offset + length; at += clusterSize) {
-      if ((await refcounts.get(at)) > 0) continue;
-      throw damaged(file, 'its refcounts are wrong; repair it with qemu-img check -r all');
-    }
-  }
-}
-
-/** Sets a 64-bit field of the header. */
-async function writeField(file: ByteFile, at: number, value: bigint): Promise<void> {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
-  await file.write(at, [bytes]);
-  await file.sync();
-}
-
-/** Makes an image ready to be written to. */
-async function prepareForWriting(
-  file: ByteFile,
-  header: Header,
-  metadata: Metadata,
-  refcounts: Refcounts,
-): Promise<void> {
-  if (header.isCorrupt) {
-    const message = `${file.name} is marked as corrupt; repair it with qemu-img check -r all, or use readonly.`;
-    throw new VirtsError('bad-input', message, { path: file.name });
-  }
-  if (header.isDirty) {
-    await repairRefcounts(file, header, metadata, refcounts);
-    await metadata.flush();
-    await writeField(file, AT.incompatible, header.incompatible & ~INCOMPATIBLE.dirty);
-  }
-  await checkOwnClusters(file, header, metadata, refcounts);
-  // Whoever does not know what these stand for has to say that it may no longer be true.
-  if (header.autoclears) await writeField(file, AT.autoclear, 0n);
-}
+import { createMetadata } from './metadata.ts';
+import { prepareForWriting, readL1, readRefcountTable } from './prepare.ts';
+import { createRefcounts } from './refcounts.ts';
 
 /**
  * Opens the disk in an image whose header was read. Throws VirtsError 'bad-input'.

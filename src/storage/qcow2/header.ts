@@ -43,7 +43,7 @@ export const EXTENSION = {
 } as const;
 
 /** Limits that QEMU sets too. Bytes. */
-const MAX_L1_BYTES = 32 * 2 ** 20;
+export const MAX_L1_BYTES = 32 * 2 ** 20;
 export const MAX_REFCOUNT_TABLE_BYTES = 8 * 2 ** 20;
 const MAX_BACKING_NAME = 1023;
 const MAX_SNAPSHOTS = 65_536;
