@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ErrorKind, VirtsError } from '../base/errors.ts';
@@ -26,6 +26,22 @@ test('a raw image is its bytes; a last sector that is cut off ends in zeros', as
   await exercise({ disk, model, seed: 1, operations: 300 });
   await disk.close();
   assert.equal(Buffer.compare(readFileSync(path('a.raw')), model.subarray(0, readFileSync(path('a.raw')).length)), 0);
+});
+
+test('what is discarded or zeroed on a raw disk is given back to the host, and zeros may keep their place', async () => {
+  writeFileSync(path('d.raw'), Buffer.alloc(3 * 2 ** 20, 7));
+  const disk = await openDisk({ path: path('d.raw') });
+  const used = () => statSync(path('d.raw')).blocks * 512;
+  await disk.flush();
+  const before = used();
+  await disk.writeZeroes(0, 2 ** 20, false);
+  assert.ok(used() >= before);
+  await disk.discard(2 ** 20, 2 ** 20);
+  assert.ok(used() <= before - 2 ** 20 + 65536, `${used()} of ${before}`);
+  await disk.writeZeroes(2 ** 21, 2 ** 20, true);
+  assert.ok(used() <= before - 2 ** 21 + 65536, `${used()} of ${before}`);
+  assert.equal(Buffer.compare(await readAll(disk), Buffer.alloc(3 * 2 ** 20)), 0);
+  await disk.close();
 });
 
 test('the name says the format, and one that contradicts the content is asked about', async () => {
