@@ -30,11 +30,12 @@ export type FolderMessage =
   | { readonly kind: 'closed'; readonly folder: number };
 
 /** Nodes of one folder that a guest may hold; each takes some hundred bytes. */
-const MOST_NODES = 1 << 20;
+const MOST_NODES = 1 << 19;
 
 interface Served {
-  readonly folder: HostFolder;
-  readonly server: FolderServer;
+  /** Absent where it could not be opened. */
+  readonly folder?: HostFolder;
+  readonly server?: FolderServer;
   readonly service: IoService;
 }
 
@@ -44,8 +45,8 @@ const post = (message: FolderMessage) => parentPort?.postMessage(message);
 /** A quarter of the process's descriptors is for what guests hold, another for what they have open. */
 const share = Math.floor(descriptorLimit() / 4 / folders.length);
 
-function serve(number: number, link: IoLink, memory: ArrayBufferLike, control: ArrayBufferLike): void {
-  const { path, readOnly } = folders[number]!;
+/** What serves one folder. @throws VirtsError as `openHostFolder` does. */
+function openServer({ path, readOnly }: ServedFolder): Pick<Served, 'folder' | 'server'> {
   const folder = openHostFolder(path, { descriptors: share });
   const server = createFolderServer({
     folder,
@@ -54,20 +55,28 @@ function serve(number: number, link: IoLink, memory: ArrayBufferLike, control: A
     now: Date.now,
     report: (message) => post({ kind: 'report', message }),
   });
+  return { folder, server };
+}
+
+function serve(number: number, link: IoLink, memory: ArrayBufferLike, control: ArrayBufferLike): void {
   const words = new Int32Array(control);
-  served.set(number, {
-    folder,
-    server,
-    service: serveIoLink(link, memory, folderHandler(server), () => kick(words)),
-  });
+  const wake = () => kick(words);
+  try {
+    const opened = openServer(folders[number]!);
+    served.set(number, { ...opened, service: serveIoLink(link, memory, folderHandler(opened.server), wake) });
+  } catch (error) {
+    // It was there a moment ago. The guest's requests fail, but they are answered: it must not wait for ever.
+    post({ kind: 'report', message: error instanceof Error ? error.message : String(error) });
+    served.set(number, { service: serveIoLink(link, memory, (request) => request.answer(0), wake) });
+  }
 }
 
 async function close(number: number): Promise<void> {
   const { folder, server, service } = served.get(number)!;
   served.delete(number);
   await service.close();
-  server.reset();
-  folder.end();
+  server?.reset();
+  folder?.end();
   post({ kind: 'closed', folder: number });
 }
 

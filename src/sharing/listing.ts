@@ -1,13 +1,12 @@
 /** The contents of directories, as the guest is told them: with the attributes of all, if it asks for those. */
 import { type Bytes, byteLength } from '../base/pieces.ts';
 import { type DirectoryEntry, ERRNO, type Folder, Refusal, refuse } from './folder.ts';
-import { type Message, putEntry, type Reply } from './message.ts';
+import { isDots, type Message, putEntry, type Reply } from './message.ts';
 import { ENTRY_SIZE } from './protocol.ts';
 import type { Session } from './session.ts';
 
 const DIRENT_SIZE = 24;
 const padded = (length: number) => (length + 7) & ~7;
-const isDots = ({ name }: DirectoryEntry) => name.length <= 2 && name.every((byte) => byte === 0x2e);
 
 export interface ListingOptions<Item, Open, Listing> {
   readonly folder: Folder<Item, Open, Listing>;
@@ -20,7 +19,7 @@ export function createListing<Item, Open, Listing>(options: ListingOptions<Item,
 
   /** The attributes of an entry. Who cannot be told of one is told its name. */
   function putAttributesOf(at: number, directory: Item, entry: DirectoryEntry): void {
-    if (!isDots(entry)) {
+    if (!isDots(entry.name)) {
       try {
         const found = folder.lookup(directory, entry.name);
         putEntry(body, at, session.tell(found).number, found.attributes);

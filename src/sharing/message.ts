@@ -25,7 +25,8 @@ export interface Message {
   name(at: number): Uint8Array;
 }
 
-const isDots = (name: Uint8Array) => name.every((byte) => byte === 0x2e) && name.length <= 2;
+/** Whether a name is `.`, `..` or empty: none of something in a directory. */
+export const isDots = (name: Uint8Array) => name.every((byte) => byte === 0x2e) && name.length <= 2;
 
 /** `bytes`: a copy of a request, at least `IN_HEADER` long. */
 export function readMessage(bytes: Uint8Array): Message {

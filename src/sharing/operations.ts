@@ -110,9 +110,9 @@ export function createOperations<Item, Open, Listing>(
     if (readOnly && (how.write || how.truncate)) refuse(ERRNO.EROFS);
     const node = session.node(message.node);
     session.roomToOpen();
+    const flags = cacheFlags(node, folder.attributes(node.item), how);
     const opened = folder.open(node.item, how);
-    const number = session.keep({ kind: 'file', open: opened, writes: how.write });
-    return putOpened(0, number, cacheFlags(node, folder.attributes(node.item), how));
+    return putOpened(0, session.keep({ kind: 'file', open: opened, writes: how.write }), flags);
   }
 
   function create(message: Message): number {
