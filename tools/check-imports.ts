@@ -19,6 +19,7 @@ export const FLOORS = [
   'machine',
   'storage',
   'network',
+  'sharing',
   'engine',
   'snapshot',
   'vm',
@@ -33,9 +34,9 @@ export const FLOORS = [
 /** What runs in a browser as it stands, and what in it does not; `tsconfig.core.json` has the same lists. */
 export const PORTABLE = [
   ...FLOORS.slice(0, FLOORS.indexOf('storage')),
-  ...['network', 'engine/translated', 'snapshot', 'vm', 'sdk'],
+  ...['network', 'sharing', 'engine/translated', 'snapshot', 'vm', 'sdk'],
 ];
-export const NOT_PORTABLE = ['network/node'];
+export const NOT_PORTABLE = ['network/node', 'sharing/node'];
 
 /** Packages that run in a browser as they do in Node. */
 export const PORTABLE_PACKAGES = ['zod'];

@@ -11,7 +11,7 @@ import { createMachineTarget } from '../vm/gdb/machine-target.ts';
 import { readOpenFile } from './boot-file.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
-import { preferHugePages } from './huge-pages.ts';
+import { giveBack, preferHugePages } from './host-memory.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
@@ -64,6 +64,7 @@ await serveMachine(
     now: options.vcpu === undefined ? () => hostClock.now() : processTime,
     random: (bytes) => void randomFillSync(bytes),
     memoryMade: preferHugePages,
+    memoryUnused: giveBack,
     readFile: readOpenFile,
     figures: heapFigures,
   },

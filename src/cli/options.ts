@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
-import { MAX_DISKS } from '../machine/pci-devices.ts';
+import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { parseForward as readForward, parsePort as readPort } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import { isHostRule } from '../network/policy.ts';
@@ -10,6 +10,7 @@ import { FORMATS } from '../storage/open-disk.ts';
 import { type DiskConfiguration, MachineName } from '../vm/configuration.ts';
 import { parseMemory as readSize } from '../vm/memory-size.ts';
 import { MOST_VCPUS } from '../vm/processors.ts';
+import { parseVolume as readVolume, type VolumeConfiguration } from '../vm/volume-text.ts';
 
 /** A reader of text, for the command line. */
 function option<T>(read: (text: string) => T): (text: string) => T {
@@ -61,6 +62,16 @@ export function parseDisk(text: string, before: readonly DiskConfiguration[] = [
   if (disk.readOnly && disk.snapshot) throw new InvalidArgumentError('It is either readonly or snapshot, not both.');
   if (before.length >= MAX_DISKS) throw new InvalidArgumentError(`There can be ${MAX_DISKS} disks.`);
   return [...before, disk];
+}
+
+/** Reads `HOSTDIR:/path[:ro]`, after those named before. */
+export function parseVolume(text: string, before: readonly VolumeConfiguration[] = []): readonly VolumeConfiguration[] {
+  const volume = option(readVolume)(text);
+  if (before.some(({ target }) => target === volume.target)) {
+    throw new InvalidArgumentError(`There can be one folder at ${volume.target}.`);
+  }
+  if (before.length >= MAX_FOLDERS) throw new InvalidArgumentError(`There can be ${MAX_FOLDERS} shared folders.`);
+  return [...before, volume];
 }
 
 /** The parts of a list between single commas. */

@@ -190,7 +190,7 @@ const BAD_DISKS: readonly (readonly [args: string[], status: number, message: Re
   [[`${KERNEL},readonly,snapshot`], 4, /either readonly or snapshot/],
   [[''], 4, /takes the name of a disk image/],
   [[directory], 20, /is a directory/],
-  [Array(25).fill(`${KERNEL},readonly`), 4, /can be 24 disks/],
+  [Array(17).fill(`${KERNEL},readonly`), 4, /can be 16 disks/],
 ];
 
 for (const [disks, expected, message] of BAD_DISKS) {

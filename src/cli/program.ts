@@ -20,6 +20,7 @@ import {
   parseName,
   parsePort,
   parseTranslate,
+  parseVolume,
 } from './options.ts';
 import { reportError } from './report-error.ts';
 import { type RunOptions, run } from './run.ts';
@@ -58,6 +59,10 @@ A disk is an image file, which the guest sees as a virtio disk: /dev/vda, /dev/v
 name (.qcow2 or raw) unless it is told. What the guest writes to a disk with snapshot is thrown away at the end of the run.
 An image may have backing files below its own directory; with backing=any, which is for images that you trust, anywhere. A
 comma in the name is written twice.
+
+A shared folder is mounted at its path by guests that know how (the default guest and images made by virts); others find it as
+the virtio file system folder0, folder1 and so on: mount -t virtiofs folder0 /path. Its files stay this user's whatever the guest
+does; with :ro they cannot be changed.
 
 The network card gets its address, 10.0.2.15, by DHCP; the gateway is 10.0.2.2, the name server 10.0.2.3. The guest reaches
 what this user reaches, but not this host's loopback interface unless --net-host says so. A forwarded port is one of
@@ -105,6 +110,12 @@ function withMachineOptions(command: Command): Command {
         '--disk <file>',
         'a disk: FILE[,format=raw|qcow2][,readonly][,snapshot][,backing=any]; may be given several times',
       ).argParser(parseDisk),
+    )
+    .addOption(
+      new Option(
+        '-v, --volume <folder>',
+        'share a directory of this host with the guest: HOSTDIR:/path[:ro]; may be given several times',
+      ).argParser(parseVolume),
     )
     .addOption(
       new Option('--translate <times>', 'how often code runs before it is translated; off: interpret everything')

@@ -8,10 +8,12 @@ import { networksDirectory } from '../network/node/networks.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import type { Configuration, DiskConfiguration } from '../vm/configuration.ts';
+import type { VolumeConfiguration } from '../vm/volume-text.ts';
 import { type BootOptions, bootFiles, closeBootFiles } from './boot-files.ts';
 import { type OpenDisks, openDisks } from './disks.ts';
 import type { Environment } from './environment.ts';
 import { exitStatus } from './exit-status.ts';
+import { type OpenFolders, openFolders } from './folders.ts';
 import { aborted, interruptible } from './interrupt.ts';
 import { chosenPorts, type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
 import { seedDisk } from './seed-disk.ts';
@@ -24,6 +26,7 @@ export interface RunOptions extends BootOptions {
   readonly memory: number;
   readonly cpus: number;
   readonly disk?: readonly DiskConfiguration[];
+  readonly volume?: readonly VolumeConfiguration[];
   readonly translate: Configuration['translate'];
   readonly verifyTranslation?: boolean;
   readonly reboot: boolean;
@@ -196,19 +199,23 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
     let network: OpenNetwork | undefined;
     let disks: OpenDisks | undefined;
     let vsock: OpenVsock | undefined;
+    let folders: OpenFolders | undefined;
     try {
       log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
       const report = (message: string) => void environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
       const seed = options.userData === undefined ? [] : [await seedDisk(options.userData)];
       disks = await openDisks(options.disk ?? [], report, seed);
+      folders = openFolders(options.volume ?? [], report);
       network = request && (await openNetwork(request, report));
       chosenPorts(request?.forwards ?? [], network?.forwards ?? []).forEach(report);
       vsock = options.vsock === undefined ? undefined : await openVsock(options.vsock);
       const machineOptions: MachineOptions = {
         ...boot,
+        append: [boot.append, ...folders.words].join(' '),
         memory: options.memory,
         cpus: options.cpus,
         disks: disks.open,
+        folders: folders.open,
         network: network?.machine,
         vsock: vsock?.machine,
         reboot: options.reboot,
@@ -222,6 +229,7 @@ export function run(options: RunOptions, wait: boolean, environment: Environment
       network?.close();
       log?.close();
       closeBootFiles(boot);
+      await folders?.close();
       await disks?.close();
     }
   });

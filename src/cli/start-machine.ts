@@ -6,10 +6,7 @@ import type { StartMachine } from '../sdk/machine-host.ts';
 import { startInThreads, type Thread } from '../sdk/running-machine.ts';
 import { createChannel, kick, openOwnerEnd } from '../sdk/worker-channel.ts';
 import type { WorkerOptions } from './machine-worker.ts';
-
-/** This file runs as TypeScript or, when built, as JavaScript: the workers' have the same ending. */
-const fileOf = (name: string) =>
-  new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+import { threadFile } from './thread-file.ts';
 
 /**
  * Room for the engine's objects, in MiB. Most die at once: what the young ones may take is resident for good, and with much
@@ -22,7 +19,7 @@ const HEAP_LIMITS = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 }
 const TRANSLATOR_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 96 };
 
 function startThread<Message>(file: string, workerData: unknown, resourceLimits: ResourceLimits): Thread<Message> {
-  const worker = new Worker(fileOf(file), { workerData, resourceLimits });
+  const worker = new Worker(threadFile(file), { workerData, resourceLimits });
   return {
     listen({ message, failed, gone = () => {} }) {
       worker.on('message', message);

@@ -34,6 +34,8 @@ export interface Device<F extends Fields = Fields> {
   poll?(): void;
   /** Whether no back end uses guest memory on the device's behalf; absent: none ever does. */
   settled?(): boolean;
+  /** Why the machine cannot be saved now, as a sentence for its user; absent, or `undefined`: it can. */
+  unsavable?(): string | undefined;
 }
 
 /** A level on a wire: interrupt request, reset, A20. Setting the same level again has no effect. */

@@ -5,7 +5,13 @@ import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { BoardDescription } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { ConsoleOptions, DiskOptions, NetworkOptions, VsockDeviceOptions } from './pci-devices.ts';
+import type {
+  ConsoleOptions,
+  DiskOptions,
+  FolderOptions,
+  NetworkOptions,
+  VsockDeviceOptions,
+} from './pci-devices.ts';
 import type { StructMemory } from './struct-memory.ts';
 import type { MachineTimers } from './timers.ts';
 
@@ -36,6 +42,8 @@ export interface BoardOptions {
   readonly vsock?: VsockDeviceOptions | undefined;
   /** Virtio disks, in the order in which a guest finds them. */
   readonly disks?: readonly DiskOptions[];
+  /** Shared folders, in order. */
+  readonly folders?: readonly FolderOptions[];
   /** Takes what the guest writes to the debug console ports 0xe9 and 0x402, a byte (0–255) a call. */
   readonly debugConsole?: (byte: number) => void;
   /** How the local APICs reach their vCPUs, one entry for each. */

@@ -7,6 +7,7 @@ import { createHpet, type Hpet } from '../devices/hpet/hpet.ts';
 import type { I8042 } from '../devices/i8042/i8042.ts';
 import type { LocalApic } from '../devices/local-apic/local-apic.ts';
 import type { Serial } from '../devices/serial/serial.ts';
+import type { VirtioBalloon } from '../devices/virtio-balloon/virtio-balloon.ts';
 import type { VirtioConsole } from '../devices/virtio-console/virtio-console.ts';
 import type { VirtioNet } from '../devices/virtio-net/virtio-net.ts';
 import { type BoardDescription, STANDARD_BOARD } from '../firmware/board-description.ts';
@@ -39,6 +40,7 @@ export interface Board {
   readonly i8042: I8042 | undefined;
   readonly virtioConsole: VirtioConsole | undefined;
   readonly virtioNet: VirtioNet | undefined;
+  readonly virtioBalloon: VirtioBalloon | undefined;
   pressPowerButton(): void;
   /** A non-maskable interrupt to every vCPU, as from a button. */
   nmi(): void;
@@ -48,7 +50,7 @@ export interface Board {
   settled(): boolean;
   /** Power-on state, and what firmware sets up on top. CMOS memory stays. vCPUs and RAM are not the board's. */
   reset(): void;
-  /** The state of all devices. No vCPU may run. */
+  /** The state of all devices. No vCPU may run. Throws VirtsError 'unsupported'; see `saveDevices`. */
   save(): SavedDevice[];
   /** Guest memory and clock must be in place. Throws VirtsError 'bad-input'; see `restoreDevices`. */
   restore(saved: readonly SavedDevice[]): void;
@@ -121,6 +123,7 @@ export function createBoard(options: BoardOptions): Board {
     i8042: legacy.i8042,
     virtioConsole: pci?.virtioConsole,
     virtioNet: pci?.virtioNet,
+    virtioBalloon: pci?.virtioBalloon,
     pressPowerButton: () => acpiPm.pressPowerButton(),
     nmi() {
       for (const interrupts of core.interrupts) interrupts.nmi();
@@ -180,6 +183,7 @@ function pciSide(parts: PartOptions, core: InterruptCore, ports: Bus, mmio: Bus,
     network: parts.network,
     vsock: parts.vsock,
     disks: parts.disks ?? [],
+    folders: parts.folders ?? [],
     queues: Math.min(parts.description.vcpus, MAX_QUEUES),
     reset: parts.reset,
     log: parts.log,

@@ -11,8 +11,12 @@ export interface SavedDevice {
   readonly bytes: Uint8Array;
 }
 
-/** Copies all structs, in order. No device may run meanwhile. */
+/** Copies all structs, in order. No device may run meanwhile. Throws VirtsError 'unsupported' where a device cannot be saved now. */
 export function saveDevices(devices: readonly Device[], memory: StructMemory): SavedDevice[] {
+  for (const device of devices) {
+    const reason = device.unsavable?.();
+    if (reason !== undefined) throw new VirtsError('unsupported', reason, { device: device.name });
+  }
   return devices.map(({ name, schema, state }) => {
     return { name, version: schema.version, bytes: memory.bytesOf(state).slice() };
   });

@@ -8,12 +8,14 @@ import type { PciFunction } from '../devices/pci/function.ts';
 import { createHostBridge } from '../devices/pci/host-bridge.ts';
 import { createIsaBridge } from '../devices/pci/isa-bridge.ts';
 import type { VirtioPciOptions } from '../devices/virtio/pci-transport.ts';
+import { createVirtioBalloon, type VirtioBalloon } from '../devices/virtio-balloon/virtio-balloon.ts';
 import { createVirtioBlk } from '../devices/virtio-blk/virtio-blk.ts';
 import {
   type ConsolePortOptions,
   createVirtioConsole,
   type VirtioConsole,
 } from '../devices/virtio-console/virtio-console.ts';
+import { createVirtioFs } from '../devices/virtio-fs/virtio-fs.ts';
 import { createVirtioNet, type VirtioNet, type VirtioNetOptions } from '../devices/virtio-net/virtio-net.ts';
 import { createVirtioRng } from '../devices/virtio-rng/virtio-rng.ts';
 import { createVirtioVsock, type VirtioVsockOptions } from '../devices/virtio-vsock/virtio-vsock.ts';
@@ -43,6 +45,7 @@ export interface PciOptions {
   readonly network: NetworkOptions | undefined;
   readonly vsock: VsockDeviceOptions | undefined;
   readonly disks: readonly DiskOptions[];
+  readonly folders: readonly FolderOptions[];
   /** Queues of a device that has one for each vCPU. */
   readonly queues: number;
   readonly reset: () => void;
@@ -68,14 +71,22 @@ export interface DiskOptions {
   readonly serial?: string | undefined;
 }
 
-/** Slots for disks: all but those of the bridges and of the devices that there is one of each. */
-export const MAX_DISKS = 24;
+/** A shared folder, its name for drivers, and the server that is its back end. */
+export interface FolderOptions {
+  readonly tag: string;
+  readonly connect: IoConnection;
+}
+
+/** Slots for disks and for folders: the others are those of the bridges and of devices that there is one of. */
+export const MAX_DISKS = 16;
+export const MAX_FOLDERS = 8;
 
 export interface PciSide {
   readonly bus: PciBus;
   readonly resetControl: Region;
   readonly virtioConsole: VirtioConsole | undefined;
   readonly virtioNet: VirtioNet | undefined;
+  readonly virtioBalloon: VirtioBalloon;
   readonly devices: readonly Device[];
 }
 
@@ -91,7 +102,10 @@ function addBars(pci: PciFunction, ports: Bus, mmio: Bus): void {
   for (const bar of pci.bars) (bar.kind === 'io' ? ports : mmio).movable(bar.region, () => pci.address(bar));
 }
 
-/** Host bridge, ISA bridge, entropy source, console, network card and socket device if asked for, and disks, from slot 0 on. */
+/**
+ * Host bridge, ISA bridge, entropy source, console, network card and socket device if asked for, disks, folders, and a balloon, from
+ * slot 0 on.
+ */
 export function createPciSide(options: PciOptions): PciSide {
   const { place, memory, timers, log, msi, ports, mmio, moves } = options;
   const mapBar = () => {
@@ -126,9 +140,12 @@ export function createPciSide(options: PciOptions): PciSide {
       queues: options.queues,
     }),
   );
-  const virtio = [rng, virtioConsole?.device, virtioNet?.device, virtioVsock, ...disks].filter(
-    (device) => device !== undefined,
+  const folders = options.folders.map(({ tag, connect }, i) =>
+    createVirtioFs({ ...inNextSlot(`virtio-fs${i}`), tag, port: connect(memory) }),
   );
+  const virtioBalloon = createVirtioBalloon(inNextSlot('virtio-balloon'));
+  const optional = [virtioConsole?.device, virtioNet?.device, virtioVsock, ...disks, ...folders];
+  const virtio = [rng, ...optional, virtioBalloon.device].filter((device) => device !== undefined);
   for (const [i, { pci }] of virtio.entries()) {
     bus.attach(SLOT.firstDevice + i, 0, pci);
     addBars(pci, ports, mmio);
@@ -138,6 +155,7 @@ export function createPciSide(options: PciOptions): PciSide {
     resetControl: isaBridge.regions.resetControl,
     virtioConsole,
     virtioNet,
+    virtioBalloon,
     devices: [bus, hostBridge, isaBridge, ...virtio],
   };
 }

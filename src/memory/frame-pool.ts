@@ -24,33 +24,50 @@ export interface FramePool {
   share(frame: number): void;
   /** Drops a reference; the last one frees the frame. */
   release(frame: number): void;
+  /**
+   * Drops a reference to each of many frames. Memory of those that were the last goes back to the host, if it can take it. Returns how
+   * many that were.
+   */
+  giveBack(frames: readonly number[]): number;
   /** References to a frame. */
   references(frame: number): number;
 }
+
+/** Tells the host that a piece of the memory is of no use until it is written to again; then, or before, it reads as zeros. */
+export type MemoryUnused = (address: number, length: number) => void;
 
 /** Words that the threads of a machine share: the lock, the first frame of the list of free ones or 0, what was never used. */
 const WORD = { lock: 0, free: 1, next: 2, used: 3, count: 4 } as const;
 
 /** A pool over the part of the shared memory above the arena. A frame is named by its page number in that memory. */
-export function createFramePool(arena: Arena): FramePool {
+export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool {
   const { buffer } = arena;
   const counts = new Int32Array(buffer, arena.allocate(FRAME_END * 4), FRAME_END);
   const words = new Int32Array(buffer, arena.allocate(WORD.count * 4), WORD.count);
   const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
   const bytes = new Uint8Array(buffer);
-  const data = new DataView(buffer);
   const zeroFrame = arena.end / PAGE_SIZE;
   if (arena.thread === 0) words[WORD.next] = Math.ceil((zeroFrame + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
 
-  /** Puts a frame on the list of free ones, whose links lie in the frames themselves. */
+  /** Puts a frame on the list of free ones. Links lie in the counts, below 0: a free frame's memory may be the host's again. */
   function push(frame: number): void {
-    data.setUint32(frame * PAGE_SIZE, words[WORD.free], true);
+    Atomics.store(counts, frame, ~words[WORD.free]);
     words[WORD.free] = frame;
   }
   function pop(): number {
     const frame = words[WORD.free];
-    if (frame !== 0) words[WORD.free] = data.getUint32(frame * PAGE_SIZE, true);
+    if (frame !== 0) words[WORD.free] = ~counts[frame];
     return frame;
+  }
+
+  /** Tells the host of frames that nobody has, neighbours together. They are on no list yet: nobody can get them meanwhile. */
+  function tellHost(frames: readonly number[], tell: MemoryUnused): void {
+    const sorted = Float64Array.from(frames).sort();
+    for (let i = 0; i < sorted.length; ) {
+      const start = i;
+      while (i < sorted.length && sorted[i] === sorted[start] + (i - start)) i++;
+      tell(sorted[start] * PAGE_SIZE, (i - start) * PAGE_SIZE);
+    }
   }
 
   /** A frame and whether it was used before. */
@@ -86,6 +103,15 @@ export function createFramePool(arena: Arena): FramePool {
         words[WORD.used]--;
         push(frame);
       });
+    },
+    giveBack(frames) {
+      const free = frames.filter((frame) => Atomics.sub(counts, frame, 1) === 1);
+      if (unused !== undefined) tellHost(free, unused);
+      locked(lock, () => {
+        words[WORD.used] -= free.length;
+        for (const frame of free) push(frame);
+      });
+      return free.length;
     },
     references: (frame) => Atomics.load(counts, frame),
   };

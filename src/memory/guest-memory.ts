@@ -23,6 +23,11 @@ export interface GuestMemory {
    * was given back by `release`. Whoever shares pages between machines has to wait for that.
    */
   hold(address: number, length: number, access: 'read' | 'write'): HeldSpan[] | undefined;
+  /**
+   * What is in `count` pages from `page` on is of no more interest: they read as zeros, and take no memory of the host until they are
+   * written to. What is no RAM stays as it is. Returns how many pages gave memory back.
+   */
+  discard(page: number, count: number): number;
   /** Ends a transfer. What was written counts as written now: the page is dirty, and code decoded from it is dropped. */
   release(span: HeldSpan, access: 'read' | 'write'): void;
 }
@@ -85,6 +90,12 @@ export function flatMemory(size: number): FlatMemory {
       if (!inside(address, length)) return undefined;
       held++;
       return [{ host: address, length, page: Math.floor(address / PAGE_SIZE) }];
+    },
+    discard(page, count) {
+      const start = Math.min(bytes.length, page * PAGE_SIZE);
+      const end = Math.min(bytes.length, start + count * PAGE_SIZE);
+      bytes.fill(0, start, end);
+      return Math.floor((end - start) / PAGE_SIZE);
     },
     release() {
       held--;

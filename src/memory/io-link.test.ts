@@ -198,3 +198,33 @@ test('a frame that its page left during a transfer is freed when that ends', () 
   assert.deepEqual([pool.references(frame), code], [0, []]);
   assert.equal(readGuest(map, 0, 1)?.length, 1);
 });
+
+test('a request may have memory to read and memory for its reply', () => {
+  const { map, pool } = mapRig();
+  map.spans(0, 4, 'write')![0]!.set([1, 2, 3, 4]);
+  const seen: number[][] = [];
+  const port = directIoPort(map, ({ spans, reply, answer }) => {
+    seen.push(
+      spans.flatMap((span) => [...span]),
+      [reply.length],
+    );
+    for (const span of reply) span.fill(9);
+    answer(1);
+  });
+  const both = { ...post(1, [{ address: 0, length: 4 }], 'read'), reply: [{ address: 4094, length: 4 }] };
+  assert.equal(port.post(both), 'posted');
+  assert.equal(port.post({ ...both, reply: [] }), 'posted');
+  assert.equal(port.post({ ...both, reply: [{ address: 16 * PAGE_SIZE, length: 1 }] }), 'unfit');
+  while (port.collect() !== undefined) {}
+  assert.deepEqual(
+    seen.filter((_, i) => i % 2 === 0),
+    [
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+    ],
+  );
+  assert.equal(seen[3]![0], 0);
+  assert.deepEqual([...map.spans(4094, 2, 'read')![0]!], [9, 9]);
+  assert.equal(pool.used, 2, 'nothing is held that is not RAM of the guest');
+  for (const page of [0, 1]) assert.equal(pool.references(map.entry(page) >>> 12), 1);
+});

@@ -31,7 +31,8 @@ const RECORD = {
   low: 4,
   high: 5,
   count: 6,
-  access: 7,
+  /** How many of the spans are read from; those behind them are written to. */
+  reads: 7,
   size: 8,
 } as const;
 const SPAN_WORDS = 3;
@@ -69,6 +70,8 @@ export interface IoPost {
   readonly segments: readonly { readonly address: number; readonly length: number }[];
   /** What the back end does with them. */
   readonly access: 'read' | 'write';
+  /** Where `access` is read: pieces that the back end writes to besides, such as its reply. */
+  readonly reply?: readonly { readonly address: number; readonly length: number }[];
 }
 
 export interface IoAnswer {
@@ -128,20 +131,31 @@ function spansAt(records: Ring, at: number): HeldSpan[] {
 export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
   const { words, requests, answers } = rings(link);
 
-  /** The segments' memory, held; `undefined`, with nothing held, if some of it is not RAM. */
-  function hold({ segments, access }: IoPost): HeldSpan[] | undefined {
-    const held: HeldSpan[] = [];
+  /** The segments' memory, held, behind `held`; `false`, with nothing held, if some of it is not RAM. */
+  function hold(held: HeldSpan[], segments: IoPost['segments'], access: IoPost['access']): boolean {
+    const before = held.length;
     for (const { address, length } of segments) {
       const spans = Number.isSafeInteger(address) ? memory.hold(address, length, access) : undefined;
       if (spans !== undefined) held.push(...spans);
       if (spans !== undefined && held.length <= MAX_SPANS) continue;
-      for (const span of held) memory.release(span, access);
-      return undefined;
+      for (const span of held.splice(before)) memory.release(span, access);
+      return false;
     }
-    return held;
+    return true;
   }
 
-  function write(request: IoPost, spans: readonly HeldSpan[], length: number): void {
+  /** All memory of a request, and how much of it is read from. */
+  function holdAll({ segments, access, reply = [] }: IoPost): { held: HeldSpan[]; reads: number } | undefined {
+    const held: HeldSpan[] = [];
+    if (!hold(held, segments, access)) return undefined;
+    const reads = access === 'read' ? held.length : 0;
+    if (hold(held, reply, 'write')) return { held, reads };
+    for (const span of held) memory.release(span, access);
+    return undefined;
+  }
+
+  function write(request: IoPost, { held, reads }: { held: readonly HeldSpan[]; reads: number }): void {
+    const length = RECORD.size + SPAN_WORDS * held.length;
     const at = Atomics.load(words, WORD.posted);
     double[0] = request.position;
     requests.set(at + RECORD.length, length);
@@ -151,9 +165,9 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     requests.set(at + RECORD.low, halves[0]!);
     requests.set(at + RECORD.high, halves[1]!);
     requests.set(at + RECORD.count, request.count);
-    requests.set(at + RECORD.access, request.access === 'write' ? 1 : 0);
+    requests.set(at + RECORD.reads, reads);
     let to = at + RECORD.size;
-    for (const span of spans) {
+    for (const span of held) {
       requests.set(to, span.host);
       requests.set(to + 1, span.length);
       requests.set(to + 2, span.page);
@@ -167,8 +181,8 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
   function takeAnswer(): IoAnswer {
     const at = Atomics.load(words, WORD.collected);
     const length = answers.get(at + RECORD.length);
-    const access = answers.get(at + RECORD.access) === 1 ? 'write' : 'read';
-    for (const span of spansAt(answers, at)) memory.release(span, access);
+    const reads = answers.get(at + RECORD.reads);
+    for (const [i, span] of spansAt(answers, at).entries()) memory.release(span, i < reads ? 'read' : 'write');
     const answer = {
       operation: answers.get(at + RECORD.operation),
       tag: answers.get(at + RECORD.tag),
@@ -185,9 +199,9 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     post(request) {
       const room = CAPACITY - Atomics.load(words, WORD.outstanding);
       if (room < RECORD.size + SPAN_WORDS * MAX_SPANS) return 'full';
-      const spans = hold(request);
+      const spans = holdAll(request);
       if (spans === undefined) return 'unfit';
-      write(request, spans, RECORD.size + SPAN_WORDS * spans.length);
+      write(request, spans);
       return 'posted';
     },
     collect: () => (ready() ? takeAnswer() : undefined),
@@ -203,6 +217,8 @@ export interface IoRequest {
   readonly count: number;
   /** Live views of guest memory. The guest may change them at any time. */
   readonly spans: readonly Uint8Array[];
+  /** Where a reply goes, if it is to be one. */
+  readonly reply: readonly Uint8Array[];
   /** Answers with an unsigned number of 32 bits, once; the spans are not to be touched any more. */
   answer(result: number): void;
 }
@@ -231,6 +247,8 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
     for (let i = RECORD.size; i < length; i += SPAN_WORDS) {
       spans.push(new Uint8Array(memory, record[i], record[i + 1]));
     }
+    // Whatever is only written to is what the request is about.
+    const reads = record[RECORD.reads]! === 0 ? spans.length : record[RECORD.reads]!;
     halves[0] = record[RECORD.low]!;
     halves[1] = record[RECORD.high]!;
     Atomics.add(words, WORD.taken, length);
@@ -238,7 +256,8 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
       operation: record[RECORD.operation]!,
       position: double[0]!,
       count: record[RECORD.count]!,
-      spans,
+      spans: spans.slice(0, reads),
+      reply: spans.slice(reads),
       answer: (result) => answer(record, result),
     };
   }

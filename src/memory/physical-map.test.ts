@@ -15,11 +15,16 @@ function rig() {
     allocate: () => frame++,
     share() {},
     release() {},
+    giveBack(frames: readonly number[]) {
+      told.push(`frames ${frames.join(' ')} back`);
+      return frames.length;
+    },
     references: () => 1,
   };
   const arena = smallArena();
   const map = createPhysicalMap(arena, pool, 8 * PAGE_SIZE, {
     codeWritten: (holder, page, from, to) => void told.push(`vCPU ${holder}: page ${page}, ${from} to ${to}`),
+    revokedAll: () => void told.push('all grants'),
     revoked: (host, moved) => void told.push(`grants of frame ${host / PAGE_SIZE}${moved ? ', which moved' : ''}`),
     exclusively(work) {
       told.push('alone');
@@ -69,4 +74,21 @@ test('a zero page that somebody has read gets its frame while nobody runs, and n
   assert.deepEqual(take(), ['alone', 'grants of frame 8, which moved', 'together']);
   assert.equal(map.makeWritable(4), 17 * PAGE_SIZE);
   assert.deepEqual(take(), [], 'it has one');
+});
+
+test('discarded pages are zero pages again; while nobody runs, all grants end, and who holds code is told', () => {
+  const { map, entries, take } = rig();
+  for (const page of [1, 2, 4]) map.makeWritable(page);
+  map.holdCode(2, 3);
+  take();
+  assert.equal(map.discard(0, 100), 3);
+  assert.deepEqual(take(), ['alone', 'vCPU 3: page 2, 0 to 4096', 'all grants', 'together', 'frames 16 17 18 back']);
+  const first = map.base / 4;
+  const flags = [...entries.subarray(first, first + 8)].map((entry) => entry & (PAGE_FLAG.code | PAGE_FLAG.dirty | 7));
+  const { code, dirty } = PAGE_FLAG;
+  assert.deepEqual(flags, [2, 2 | dirty, 2 | dirty | code, 2, 2 | dirty, 2, 2, 2]);
+  assert.equal(map.discard(0, 8), 0);
+  assert.equal(map.discard(8, 1), 0, 'behind RAM there is nothing');
+  map.makeWritable(1);
+  assert.equal(map.resident(), 1);
 });

@@ -68,6 +68,8 @@ export interface MapEvents {
    * inside `exclusively`.
    */
   revoked(host: number, moved: boolean): void;
+  /** Pages moved away from many frames: no grant for any frame holds. Called inside `exclusively`; absent where no page is discarded. */
+  revokedAll?(): void;
   /**
    * Runs `work` while no other thread executes guest code, each having finished the accesses that it began. Absent where
    * one thread does all.
@@ -202,6 +204,21 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
     readable(page) {
       const entry = page < pages ? entries[page] : 0;
       return stateOf(entry) >= PAGE_STATE.zero ? hostOf(entry) : 0;
+    },
+    discard(first, count) {
+      const frames: number[] = [];
+      const end = Math.min(pages, first + count);
+      exclusively(() => {
+        for (let page = first; page < end; page++) {
+          const entry = entries[page];
+          if (stateOf(entry) !== PAGE_STATE.private && stateOf(entry) !== PAGE_STATE.shared) continue;
+          map.writeCode(page, 0, PAGE_SIZE);
+          Atomics.store(entries, page, (zeroEntry | PAGE_FLAG.dirty | (entries[page] & PAGE_FLAG.code)) >>> 0);
+          frames.push(entry >>> 12);
+        }
+        if (frames.length > 0) events.revokedAll?.();
+      });
+      return pool.giveBack(frames);
     },
     resident() {
       let count = 0;

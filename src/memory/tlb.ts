@@ -157,6 +157,11 @@ const revokeFrame = routine('tlbRevokeFrame', ['i32', 'i32'], undefined, (b, cpu
   eachUsedTable(b, cpu, (table) => eachEntry(b, table, visit));
 });
 
+/** Takes back every grant, in every table. (cpu) */
+const revokeAll = routine('tlbRevokeAll', [], undefined, (b, cpu) => {
+  eachUsedTable(b, cpu, (table) => b.fillHost(table, b.i32(TLB_INVALID), b.i32(TLB_BYTES)));
+});
+
 /** Empties the tables of an address space that may hold entries. (cpu, first table) */
 const clearSpace = routine('tlbClearSpace', ['i32'], undefined, (b, cpu, first) => {
   const area = readField(b, cpu, 'tlbArea');
@@ -177,6 +182,6 @@ const forgetLarge = routine('tlbForgetLarge', [], undefined, (b, cpu) => {
   b.fillHost(maps, b.i32(0), b.i32(2 * LARGE_MAP_BYTES));
 });
 
-export const tlbRoutines: readonly Helper[] = [invalidatePage, revokeFrame, clearSpace, forgetLarge];
+export const tlbRoutines: readonly Helper[] = [invalidatePage, revokeFrame, revokeAll, clearSpace, forgetLarge];
 
 if (TLB_SPACES * RIGHTS_COUNT > 32) throw new RangeError('`tlbUsed` has no bit for every table');

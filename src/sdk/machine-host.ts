@@ -37,6 +37,14 @@ export interface Disk {
   readonly serial?: string;
 }
 
+/** A folder of the host that the guest may use. */
+export interface SharedFolder {
+  /** By which the guest's driver knows it: 1 to 36 characters of printable ASCII without spaces. */
+  readonly tag: string;
+  /** Begins to serve the guest, in a thread that may wait. `control`: of the channel, whose `kick` has the machine look at answers. */
+  serve(link: IoLink, memory: ArrayBufferLike, control: ArrayBufferLike): IoService;
+}
+
 export interface MachineOptions {
   /** A bzImage, a PVH or a multiboot ELF kernel; open as long as the machine runs, as is the initrd. */
   readonly kernel: BootFile;
@@ -53,6 +61,8 @@ export interface MachineOptions {
   readonly vsock?: MachineVsock | undefined;
   /** In the order in which the guest finds them. The caller closes them when the machine has stopped. */
   readonly disks?: readonly Disk[];
+  /** Shared folders, at most 8. The caller closes what is behind them when the machine has stopped. */
+  readonly folders?: readonly SharedFolder[];
   /** When code is translated to WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation;
   /** Whether a reset or a triple fault starts the machine again; if not, it ends the run. */

@@ -23,6 +23,12 @@ export interface LinkedDisk {
   readonly link: IoLink;
 }
 
+/** A shared folder whose server runs in a thread of its own. */
+export interface LinkedFolder {
+  readonly tag: string;
+  readonly link: IoLink;
+}
+
 /** What the owner tells the thread at its start. */
 export interface ThreadOptions {
   readonly kernel: BootFile;
@@ -31,6 +37,7 @@ export interface ThreadOptions {
   readonly memory: number;
   readonly cpus: number;
   readonly disks: readonly LinkedDisk[];
+  readonly folders: readonly LinkedFolder[];
   /** Where each vCPU has a thread of its own: which this is, and the memory of all. The first one boots the machine. */
   readonly vcpu: { readonly number: number; readonly memory: WebAssembly.Memory } | undefined;
   readonly translation: Translation | undefined;
@@ -70,6 +77,7 @@ export interface ThreadHost {
   random(bytes: Uint8Array): void;
   /** As in the machine's options. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  memoryUnused?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** Reads a file by its descriptor, where the owner names any so. @throws VirtsError `io`, `no-space`. */
   readFile?(name: string, descriptor: number): LentBytes;
   /** What the host knows of this thread, for statistics. */
@@ -94,6 +102,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
     memory: options.memory,
     cpus: options.cpus,
     disks: options.disks.map(({ link, ...disk }) => ({ ...disk, connect: (memory) => openIoPort(link, memory) })),
+    folders: options.folders.map(({ link, tag }) => ({ tag, connect: (memory) => openIoPort(link, memory) })),
     thread: options.vcpu && { ...options.vcpu, wake: (vcpu) => kick(host.control, vcpu) },
     ...(options.translation === undefined ? {} : { translation: options.translation }),
     compiler: options.translator && openCompiler(options.translator),
@@ -104,6 +113,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
     epoch: Date.now(),
     random: host.random,
     memoryMade: (memory) => host.memoryMade?.(memory),
+    memoryUnused: (memory, address, length) => host.memoryUnused?.(memory, address, length),
     serial: { write },
     ...(options.debugLog
       ? {

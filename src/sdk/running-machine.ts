@@ -5,9 +5,9 @@ import { createBuffer } from '../base/shared-memory.ts';
 import { createIoLink, type IoService } from '../memory/io-link.ts';
 import { createSharedMemory } from '../memory/layout.ts';
 import type { CardOptions } from '../network/link.ts';
-import type { Disk, MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
+import type { MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
-import type { LinkedDisk, ThreadMessage, ThreadOptions } from './machine-thread.ts';
+import type { LinkedDisk, LinkedFolder, ThreadMessage, ThreadOptions } from './machine-thread.ts';
 import { createTranslatorLinks, type TranslatorLink } from './translator-link.ts';
 import type { OwnerEnd } from './worker-channel.ts';
 import { type FailedError, rebuildError } from './worker-error.ts';
@@ -82,28 +82,35 @@ function outputOf(end: OwnerEnd) {
   return { output, onOutput };
 }
 
-/** The disks' back ends, which this thread serves once there is memory to transfer from and to. */
-interface Disks {
-  readonly linked: readonly LinkedDisk[];
+/** Back ends, which are served once there is memory to transfer from and to. */
+interface BackEnds {
+  readonly disks: readonly LinkedDisk[];
+  readonly folders: readonly LinkedFolder[];
   serve(memory: ArrayBufferLike): void;
   /** Resolves when nothing is under way any more. The machine's threads must have ended. */
   close(): Promise<unknown>;
 }
 
-function linkDisks(disks: readonly Disk[], end: OwnerEnd): Disks {
-  const linked = disks.map(({ shape, serial }) => ({ shape, serial, link: createIoLink() }));
+function linkBackEnds({ disks = [], folders = [] }: MachineOptions, end: OwnerEnd): BackEnds {
+  const linkedDisks = disks.map(({ shape, serial }) => ({ shape, serial, link: createIoLink() }));
+  const linkedFolders = folders.map(({ tag }) => ({ tag, link: createIoLink() }));
   let services: IoService[] = [];
   return {
-    linked,
+    disks: linkedDisks,
+    folders: linkedFolders,
     serve(memory) {
-      services = disks.map((disk, i) => disk.serve(linked[i]!.link, memory, end.wake));
+      const { control } = end;
+      services = [
+        ...disks.map((disk, i) => disk.serve(linkedDisks[i]!.link, memory, end.wake)),
+        ...(control === undefined ? [] : folders.map((one, i) => one.serve(linkedFolders[i]!.link, memory, control))),
+      ];
     },
     close: () => Promise.all(services.map((service) => service.close())),
   };
 }
 
 /** What the threads of one machine tell together. */
-function followThreads(options: MachineOptions, disks: Disks, { end, after }: ThreadStarter) {
+function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after }: ThreadStarter) {
   const { output, onOutput } = outputOf(end);
   const start = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<MachineEnd>();
@@ -142,7 +149,7 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
         else if (message.kind === 'failed') failed(rebuildError(naming(message.error, options)));
         else if (message.kind === 'started') {
           // The first thread is the first to tell.
-          if (!isServed && message.memory !== undefined) disks.serve(message.memory);
+          if (!isServed && message.memory !== undefined) backEnds.serve(message.memory);
           isServed = true;
           start.resolve();
         } else if (message.kind === 'standing') {
@@ -189,7 +196,7 @@ function followThreads(options: MachineOptions, disks: Disks, { end, after }: Th
       end.stop();
       await Promise.race([Promise.all(stopped), after(STOP_PATIENCE_MS)]);
       await endThreads();
-      await disks.close();
+      await backEnds.close();
     },
     async pause() {
       if (pauses % 2 === 0) end.pause(++pauses);
@@ -248,8 +255,8 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
   const memory = needsVcpuThreads(options, starter) ? createSharedMemory() : undefined;
   const vcpus = memory === undefined ? 1 : options.cpus;
   const links = needsTranslator(options, starter) ? createTranslatorLinks(vcpus) : undefined;
-  const disks = linkDisks(options.disks ?? [], starter.end);
-  const { started, running, follow, followTranslator, endThreads } = followThreads(options, disks, starter);
+  const backEnds = linkBackEnds(options, starter.end);
+  const { started, running, follow, followTranslator, endThreads } = followThreads(options, backEnds, starter);
   const startThread = (number: number) =>
     follow(
       starter.start({
@@ -258,7 +265,8 @@ export async function startInThreads(options: MachineOptions, starter: ThreadSta
         append: options.append,
         memory: options.memory,
         cpus: options.cpus,
-        disks: disks.linked,
+        disks: backEnds.disks,
+        folders: backEnds.folders,
         vcpu: memory && { number, memory },
         translation: options.translation,
         translator: links?.[number],

@@ -53,6 +53,8 @@ export function kick(control: Int32Array, vcpu = 0): void {
 
 /** The owner's end. */
 export interface OwnerEnd {
+  /** The control block, for back ends in other threads that wake the machine; absent where memory is not shared. */
+  readonly control?: ArrayBufferLike;
   /** Gives the machine input; returns how many bytes there was room for. */
   write(bytes: Uint8Array): number;
   /** So many bytes of output were taken. */
@@ -76,6 +78,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
     for (let vcpu = 0; vcpu < MOST_VCPUS; vcpu++) kick(control, vcpu);
   }
   return {
+    control: channel.control,
     write(bytes) {
       const count = ring.write(bytes);
       kick(control);

@@ -1,7 +1,8 @@
 /** A file of bytes as disk formats see it: on the host, in memory, or behind anything that can do the same. */
 
-/** Memory to read into or write from, piece by piece. The pieces may be the memory of a running guest. */
-export type Bytes = readonly Uint8Array[];
+import { type Bytes, byteLength } from '../base/pieces.ts';
+
+export { type Bytes, byteLength, fill, slice } from '../base/pieces.ts';
 
 export interface ByteFile {
   /** How messages call it. */
@@ -22,38 +23,6 @@ export interface ByteFile {
   /** A sentence for the user on what befell the file; known after `sync`. */
   warning?(): string | undefined;
   close(): Promise<void>;
-}
-
-export function byteLength(bytes: Bytes): number {
-  return bytes.reduce((sum, piece) => sum + piece.length, 0);
-}
-
-/** `[offset, offset + length)` of the concatenated pieces. */
-export function slice(bytes: Bytes, offset: number, length: number): Uint8Array[] {
-  const result: Uint8Array[] = [];
-  let skip = offset;
-  let left = length;
-  for (const piece of bytes) {
-    if (left === 0) break;
-    if (skip >= piece.length) {
-      skip -= piece.length;
-      continue;
-    }
-    const take = Math.min(left, piece.length - skip);
-    result.push(piece.subarray(skip, skip + take));
-    left -= take;
-    skip = 0;
-  }
-  return result;
-}
-
-/** Copies `from` into the pieces from `offset` on. */
-export function fill(into: Bytes, offset: number, from: Uint8Array): void {
-  let at = 0;
-  for (const piece of slice(into, offset, from.length)) {
-    piece.set(from.subarray(at, at + piece.length));
-    at += piece.length;
-  }
 }
 
 const ZEROS = new Uint8Array(64 * 1024);

@@ -13,7 +13,7 @@ function rig(change: Partial<BlockDevice> = {}) {
   const options: DiskServiceOptions = { report: (line) => said.push(line), signal: stop.signal, retryMs: 1 };
   const handle = diskHandler(disk, options);
   const ask = (operation: number, position = 0, spans: Uint8Array[] = [], count = 0) =>
-    new Promise<number>((answer) => handle({ operation, position, count, spans, answer }));
+    new Promise<number>((answer) => handle({ operation, position, count, spans, reply: [], answer }));
   return { disk, said, stop, ask };
 }
 

@@ -33,7 +33,7 @@ const handle = diskHandler(disk, {
   retryMs: 1,
 });
 const ask = (operation: number, position: number, spans: Uint8Array[]) =>
-  new Promise<number>((answer) => handle({ operation, position, count: PIECE, spans, answer }));
+  new Promise<number>((answer) => handle({ operation, position, count: PIECE, spans, reply: [], answer }));
 
 const memory = new Uint8Array(new SharedArrayBuffer(PIECE));
 for (let i = 0; i < PIECES; i++) {

@@ -23,7 +23,7 @@ async function served(path: string) {
   const ask = (operation: number, position = 0) =>
     new Promise<number>((answer) => {
       const spans = operation === flush ? [] : [memory];
-      handle({ operation, position, count: spans.length * 4096, spans, answer });
+      handle({ operation, position, count: spans.length * 4096, spans, reply: [], answer });
     });
   return { disk, said, memory, ask };
 }

@@ -7,12 +7,13 @@ import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
-import { MAX_DISKS } from '../machine/pci-devices.ts';
+import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { formatForward, parseForward } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';
 import { isHostRule } from '../network/policy.ts';
 import { DEFAULT_MEMORY, formatMemory, parseMemory } from './memory-size.ts';
 import { MOST_VCPUS } from './processors.ts';
+import { formatVolume, parseVolume, type VolumeConfiguration } from './volume-text.ts';
 
 /** A value that is written as text; `parse` throws a VirtsError whose message says what it takes. */
 function written<T>(values: z.ZodType<T, T>, parse: (text: string) => T, format: (value: T) => string) {
@@ -65,6 +66,13 @@ export const DiskConfiguration = z
     error: 'It is either readonly or snapshot, not both.',
   });
 
+/** A directory of the host that the guest may use, written `HOSTDIR:/path[:ro]`. */
+const Volume = written(
+  z.custom<VolumeConfiguration>() as z.ZodType<VolumeConfiguration, VolumeConfiguration>,
+  parseVolume,
+  formatVolume,
+);
+
 export const NET_KINDS = ['user', 'none'] as const;
 
 const Forward = written(
@@ -112,6 +120,14 @@ export const Configuration = z.strictObject({
   disks: z
     .array(DiskConfiguration)
     .max(MAX_DISKS, { error: `There can be ${MAX_DISKS} disks.` })
+    .default([]),
+  /** Shared folders. */
+  volumes: z
+    .array(Volume)
+    .max(MAX_FOLDERS, { error: `There can be ${MAX_FOLDERS} shared folders.` })
+    .refine((volumes) => new Set(volumes.map(({ target }) => target)).size === volumes.length, {
+      error: 'There can be one folder at a path.',
+    })
     .default([]),
   network: NetworkConfiguration.prefault({}),
   /** Whether a reset or a triple fault starts the guest again; if not, it ends the run. */

@@ -12,7 +12,7 @@ import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu, withKernelFiles } from '../machine/boot.ts';
 import { countedClock, realClock } from '../machine/clock.ts';
-import type { DiskOptions, NetworkOptions, VsockDeviceOptions } from '../machine/pci-devices.ts';
+import type { DiskOptions, FolderOptions, NetworkOptions, VsockDeviceOptions } from '../machine/pci-devices.ts';
 import { createStructMemory } from '../machine/struct-memory.ts';
 import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
@@ -63,6 +63,8 @@ export interface MachineOptions {
   random(bytes: Uint8Array): void;
   /** Called in the first thread with the memory of the machine, before anything is in it. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  /** Tells the host that a piece of the memory (address and bytes) is of no use until it is written to again; called in any thread. */
+  memoryUnused?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** First serial port, transmit side. */
   readonly serial: SerialBackend;
   /** The first serial port has room for input again. */
@@ -72,6 +74,7 @@ export interface MachineOptions {
   /** A socket device, if the machine is to have one. */
   readonly vsock?: VsockDeviceOptions | undefined;
   readonly disks?: readonly DiskOptions[];
+  readonly folders?: readonly FolderOptions[];
   /** How hot code is translated to WebAssembly; interpreted only if absent. */
   readonly translation?: Translation;
   /** Where it is compiled; absent: in this thread. */
@@ -168,7 +171,7 @@ export function createMachine(options: MachineOptions): Machine {
   const memory = thread?.memory ?? createSharedMemory();
   const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
   if (arena.thread === 0) options.memoryMade?.(memory);
-  const pool = createFramePool(arena);
+  const pool = createFramePool(arena, (address, length) => options.memoryUnused?.(memory, address, length));
   const threads =
     thread &&
     createThreads({
@@ -243,6 +246,7 @@ export function createMachine(options: MachineOptions): Machine {
     network: options.network,
     vsock: options.vsock,
     ...(options.disks && { disks: options.disks }),
+    ...(options.folders && { folders: options.folders }),
     serial: [{ backend: options.serial, onRoom: () => options.onSerialRoom?.() }],
     tscToNs: (ticks, number) => Number(BigInt.asIntN(64, ticks - states[number].tscOffset)),
     log,

@@ -134,6 +134,9 @@ export function createProcessors(options: ProcessorOptions): Processors {
       revoked(host, moved) {
         for (const [number, { cpu }] of places.entries()) vcpus[0].revoke(states[number], cpu, host, moved);
       },
+      revokedAll() {
+        for (const { cpu } of places) vcpus[0].revokeAll(cpu);
+      },
       ...(threads && { exclusively: threads.exclusively }),
     },
     create(map, board) {

@@ -11,8 +11,10 @@ import { MOST_FROM_GUEST, MOST_TO_GUEST, OPERATION, type VsockPacket } from '../
 import type { FlatMemory } from '../../memory/guest-memory.ts';
 import { directIoPort, type IoRequest } from '../../memory/io-link.ts';
 import { randomNumbers, restoreState, saveState } from '../conformance.test-helper.ts';
+import { createVirtioBalloon, type VirtioBalloon } from '../virtio-balloon/virtio-balloon.ts';
 import { createVirtioBlk } from '../virtio-blk/virtio-blk.ts';
 import { createVirtioConsole } from '../virtio-console/virtio-console.ts';
+import { createVirtioFs } from '../virtio-fs/virtio-fs.ts';
 import { createVirtioNet } from '../virtio-net/virtio-net.ts';
 import { createFakeWire } from '../virtio-net/wire.test-helper.ts';
 import { createVirtioRng } from '../virtio-rng/virtio-rng.ts';
@@ -323,4 +325,54 @@ test('hostile driver: disk with two queues', () => {
   };
   attackOn(make, answerAll, { sound: blockRequest });
   assert.ok(reached.size >= 7, `operations ${[...reached]} reached the back end`);
+});
+
+/** Answers out of order, with more than there was room for, having scribbled over all of the reply. */
+test('hostile driver: shared folder', () => {
+  const waiting: IoRequest[] = [];
+  let poll = () => {};
+  let memory: FlatMemory | undefined;
+  let messages = 0;
+  attackOn(
+    (options) => {
+      memory = options.memory as FlatMemory;
+      const port = directIoPort(memory, (request) => waiting.push(request));
+      const device = createVirtioFs({ ...options, tag: 'folder0', port });
+      poll = () => device.poll!();
+      return device;
+    },
+    (random) => {
+      for (const request of waiting.splice(0).toSorted(() => (random() % 2) - 0.5)) {
+        messages++;
+        for (const span of request.reply) span.fill(random());
+        request.answer(random() & 0x7fff_ffff);
+      }
+      poll();
+      assert.equal(memory!.held, 0);
+    },
+  );
+  assert.ok(messages > 1000, `${messages} messages`);
+});
+
+test('hostile driver: balloon', () => {
+  let balloon: VirtioBalloon | undefined;
+  let discarded = 0;
+  attackOn(
+    (options) => {
+      const memory = options.memory as FlatMemory;
+      const discard = (page: number, count: number) => {
+        assert.ok(page >= 0 && count > 0 && count <= 1 << 16);
+        // Its own rings stay, so that the attack goes on.
+        discarded++;
+        return count;
+      };
+      balloon = createVirtioBalloon({ ...options, memory: { ...memory, discard } });
+      return balloon.device;
+    },
+    (random) => {
+      balloon!.setTarget((random() % 300) * 4096);
+      for (const figure of Object.values(balloon!.statistics())) assert.ok(figure >= 0);
+    },
+  );
+  assert.ok(discarded > 1000, `${discarded} discards`);
 });

@@ -69,4 +69,6 @@ export interface VirtioHandlers {
   /** See Device; a device with a back end in another thread has `poll`, one whose back end uses guest memory both. */
   poll?(): void;
   settled?(): boolean;
+  /** See Device. */
+  unsavable?(): string | undefined;
 }

@@ -191,5 +191,6 @@ export function createVirtioPci<F extends Fields>(options: VirtioPciOptions, mod
     },
     ...(core.handlers.poll && { poll: core.handlers.poll }),
     ...(core.handlers.settled && { settled: core.handlers.settled }),
+    ...(core.handlers.unsavable && { unsavable: core.handlers.unsavable }),
   };
 }

@@ -21,6 +21,7 @@ export interface TlbRoutines {
   tlbClearSpace(cpu: number, table: number): void;
   tlbForgetLarge(cpu: number): void;
   tlbRevokeFrame(cpu: number, host: number, all: number): void;
+  tlbRevokeAll(cpu: number): void;
   forgetJumps(cpu: number, forGood: number): void;
 }
 
@@ -39,6 +40,12 @@ export function revokeGrants(routines: TlbRoutines, state: VcpuState, cpu: numbe
   if (all) routines.forgetJumps(cpu, 1);
   else state.epoch = (state.epoch + 1) >>> 0;
   routines.tlbRevokeFrame(cpu, host, all ? 1 : 0);
+}
+
+/** Takes back every grant that a vCPU, maybe of another thread that does not run, has for any frame. */
+export function revokeAllGrants(routines: TlbRoutines, cpu: number): void {
+  routines.forgetJumps(cpu, 1);
+  routines.tlbRevokeAll(cpu);
 }
 
 export function createTlb(

@@ -43,7 +43,7 @@ import { vcpuHelpers } from './helpers.ts';
 import { stackBudget } from './host-stack.ts';
 import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
-import { createTlb, revokeGrants, type TlbRoutines } from './tlb.ts';
+import { createTlb, revokeAllGrants, revokeGrants, type TlbRoutines } from './tlb.ts';
 import { placeVcpu, type VcpuPlace } from './vcpu-place.ts';
 import { askToLook, type VcpuSignals, vcpuSignals } from './vcpu-signals.ts';
 import { createVerification } from './verification.ts';
@@ -108,6 +108,8 @@ export interface VcpuMemoryEvents {
   revoked(host: number, moved: boolean): void;
   /** The same for the vCPU with a state block, maybe one of another thread, which does not run. */
   revoke(state: VcpuState, cpu: number, host: number, moved: boolean): void;
+  /** Every grant of that vCPU, for any frame, does no longer hold. */
+  revokeAll(cpu: number): void;
 }
 
 /** When and how code is translated. */
@@ -748,6 +750,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     codeWritten: (page, from, to) => blocks.invalidate(page, from, to),
     revoked: (host, moved) => revokeGrants(runtime, state, cpu, host, moved),
     revoke: (other, at, host, moved) => revokeGrants(runtime, other, at, host, moved),
+    revokeAll: (at) => revokeAllGrants(runtime, at),
     stats: () => ({
       ...blocks.stats,
       ...handlers.stats,

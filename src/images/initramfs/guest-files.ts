@@ -1,4 +1,5 @@
 /** The userland of the default guest: busybox and the few files that make it a system. */
+import { MOUNT_FOLDERS } from '../shared-folders.ts';
 import type { CpioEntry } from './cpio.ts';
 import type { ModuleSet } from './modules.ts';
 
@@ -12,6 +13,7 @@ export const MODULES: readonly string[] = [
   'af_packet',
   'vmw_vsock_virtio_transport',
   'virtio_balloon',
+  'virtiofs',
   'button',
   'evdev',
 ];
@@ -31,6 +33,7 @@ ip link set lo up
 for round in 1 2; do
   find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u | xargs -r modprobe -qab 2>/dev/null
 done
+/sbin/folders
 exec /sbin/init
 `;
 
@@ -111,6 +114,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   'etc/acpi/PWRF/00000080': '#!/bin/sh\nexec /sbin/poweroff\n',
   'sbin/network': NETWORK,
   'sbin/dhcp': DHCP,
+  'sbin/folders': MOUNT_FOLDERS,
   'sbin/poweroff': ending('poweroff'),
   'sbin/reboot': ending('reboot'),
   'sbin/halt': ending('halt'),
