@@ -19,7 +19,10 @@ export async function agentInitramfs(): Promise<Uint8Array> {
   const archive = await openArchive({
     ...{ release: 'bookworm', architecture: 'amd64', cache: cacheDirectory(), signal, progress: SILENT },
   });
-  const entries: CpioEntry[] = [{ type: 'symlink', path: 'lib64', target: 'usr/lib64' }];
+  const entries: CpioEntry[] = [
+    { type: 'symlink', path: 'lib64', target: 'usr/lib64' },
+    { type: 'symlink', path: 'lib/x86_64-linux-gnu', target: '../usr/lib/x86_64-linux-gnu' },
+  ];
   for (const candidate of archive.closure(['perl-base'], WITHOUT)) {
     const path = await archive.fetch(candidate);
     for await (const entry of debEntries(path, (name) => WANTED.test(`/${name}`), MAX_PACKAGE, signal)) {
