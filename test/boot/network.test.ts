@@ -8,22 +8,16 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setImmediate, setTimeout } from 'node:timers/promises';
-import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
 import { createNetLink, openMachineEnd } from '../../src/network/link.ts';
 import { createNat, type Nat } from '../../src/network/nat.ts';
 import { createHostTimers, createNodeNetwork } from '../../src/network/node/host.ts';
 import { type Service, serveNetLink } from '../../src/network/node/serve.ts';
-import { createMachine, type Machine } from '../../src/vm/machine.ts';
 import { guestFiles } from './guest.ts';
-import { PROMPT, plain } from './guest-session.ts';
+import { PROMPT } from './guest-session.ts';
+import { type LiveSession, liveSession } from './live-session.ts';
 
 const LOOPBACK = '127.0.0.1';
 const MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
-/** Longest wait: so many instructions of the guest, and so many milliseconds in which it had nothing to do. */
-const MOST_INSTRUCTIONS = 10_000_000_000;
-const MOST_IDLE = 120_000;
-const SLICE_NS = 1_000_000;
 
 const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
 
@@ -33,52 +27,14 @@ describe('the default guest on a network', { concurrency: false }, () => {
   const uploads: Buffer[] = [];
   /** Bytes that came, of all uploads. */
   let uploaded = 0;
-  let machine: Machine;
+  let machine: LiveSession['machine'];
+  let run: LiveSession['run'];
+  let waitFor: LiveSession['waitFor'];
+  let command: LiveSession['command'];
   let nat: Nat;
   let service: Service;
   let web: Server;
   let uploadPort = 0;
-  let output = '';
-  let seen = 0;
-
-  /** Lets the guest run beside the host's event loop until `done`. */
-  async function run(what: string, done: () => boolean): Promise<void> {
-    const limit = machine.retired() + MOST_INSTRUCTIONS;
-    let idle = 0;
-    while (!done()) {
-      const inTime = machine.retired() < limit && idle < MOST_IDLE;
-      assert.ok(inTime, `${what} did not come:\n${output.slice(-2000)}`);
-      const progress = machine.advance(SLICE_NS);
-      assert.notEqual(progress.kind, 'ended', output.slice(-2000));
-      if (progress.kind === 'idle') {
-        idle++;
-        await setTimeout(1);
-      } else await setImmediate();
-    }
-  }
-
-  async function waitFor(pattern: RegExp): Promise<string> {
-    let text = '';
-    await run(`${pattern}`, () => {
-      const match = pattern.exec(output.slice(seen));
-      if (match === null) return false;
-      text = output.slice(seen, seen + match.index + match[0].length);
-      seen += text.length;
-      return true;
-    });
-    return text;
-  }
-
-  /** Types a command and returns what it says. */
-  async function command(line: string): Promise<string> {
-    let rest: Uint8Array = Buffer.from(`${line}\n`);
-    await run('room for input', () => {
-      rest = rest.subarray(machine.input(rest));
-      return rest.length === 0;
-    });
-    const answer = plain(await waitFor(PROMPT));
-    return answer.slice(answer.indexOf('\n') + 1, answer.lastIndexOf('virts# ')).trimEnd();
-  }
 
   before(async () => {
     web = createServer((request, response) => void response.end(request.url === '/big' ? big : 'a page of the host\n'));
@@ -111,17 +67,9 @@ describe('the default guest on a network', { concurrency: false }, () => {
         return nat;
       },
     );
-    machine = createMachine({
-      ...{ memory: 256 << 20, clock: 'real', hostNow: () => performance.now() * 1e6, epoch: Date.now() },
-      translation: DEFAULT_TRANSLATION,
-      random: (bytes) => void randomFillSync(bytes),
+    ({ machine, run, waitFor, command } = liveSession({
       network: { port: openMachineEnd(link), mac: MAC, mtu: 1500 },
-      serial: {
-        write(byte) {
-          output += String.fromCharCode(byte);
-        },
-      },
-    });
+    }));
     machine.boot(await guestFiles('amd64'));
     await waitFor(PROMPT);
     await command('until ip addr show eth0 | grep -q "inet 10"; do sleep 1; done');

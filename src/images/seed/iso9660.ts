@@ -128,7 +128,7 @@ function check(label: string, files: readonly VolumeFile[]): void {
 }
 
 /** A volume with these files. */
-export function writeIso9660(label: string, files: readonly VolumeFile[]): Uint8Array {
+export function writeIso9660(label: string, files: readonly VolumeFile[]): Uint8Array<ArrayBuffer> {
   check(label, files);
   // How long the root is follows from the names alone.
   const rootLength =

@@ -14,7 +14,7 @@ export interface Seed {
 const MOST_USER_DATA = 16 * 1024 * 1024;
 
 /** The volume, a multiple of 512 bytes. @throws VirtsError `usage` where the user data cannot be such. */
-export function noCloudSeed({ userData, instance, hostname }: Seed): Uint8Array {
+export function noCloudSeed({ userData, instance, hostname }: Seed): Uint8Array<ArrayBuffer> {
   if (userData.length === 0 || userData.length > MOST_USER_DATA) {
     throw new VirtsError('usage', 'User data has from one byte to 16 MiB.', { length: userData.length });
   }

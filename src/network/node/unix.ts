@@ -1,6 +1,7 @@
 /** Connections over sockets of the file system. */
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { VirtsError } from '../../base/errors.ts';
 import type { ConnectionEvents, HostConnection } from '../host.ts';
 import { watch, wrap } from './tcp.ts';
@@ -63,6 +64,7 @@ export async function listenUnix(
   accepted: (connection: HostConnection) => ConnectionEvents,
 ): Promise<UnixListener> {
   if (Buffer.byteLength(path) > MOST_PATH) throw failed(path, `its path is longer than ${MOST_PATH} bytes`);
+  if (!existsSync(dirname(path))) throw failed(path, 'its directory does not exist');
   const server = createServer({ allowHalfOpen: true });
   server.on('connection', (socket) => {
     const events = accepted(wrapUnix(socket, (count) => events.flushed(count)));
@@ -74,7 +76,9 @@ export async function listenUnix(
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE')
       throw failed(path, code === 'ENOENT' ? 'its directory does not exist' : `${code}`, error);
-    if (await isServed(path)) throw failed(path, 'another program serves it, or it is no socket', error);
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true)
+      throw failed(path, 'something else is there', error);
+    if (await isServed(path)) throw failed(path, 'another program serves it', error);
     unlinkSync(path);
     await bind(server, path).catch((again) => {
       throw failed(path, `${(again as NodeJS.ErrnoException).code}`, again);
