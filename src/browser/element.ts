@@ -130,8 +130,16 @@ export class VirtsMachineElement extends HTMLElement {
   disconnectedCallback(): void {
     // An element that is moved is out of the document for a moment.
     queueMicrotask(() => {
-      if (!this.isConnected) void this.stop();
+      if (!this.isConnected) void this.#leave();
     });
+  }
+
+  /** Ends the machine and gives back what shows it. */
+  async #leave(): Promise<void> {
+    await this.stop();
+    if (this.isConnected || this.#run !== undefined) return;
+    this.#view?.dispose();
+    this.#view = undefined;
   }
 
   /** Starts the machine, unless it runs. Resolves when guest code runs. @throws VirtsError, as `startMachine`. */
@@ -161,7 +169,7 @@ export class VirtsMachineElement extends HTMLElement {
   }
 
   async #start(signal: AbortSignal): Promise<RunningMachine> {
-    this.#view ??= createView(this.attachShadow({ mode: 'open' }));
+    this.#view ??= createView(this.shadowRoot ?? this.attachShadow({ mode: 'open' }));
     const view = this.#view;
     const missing = missingFeatures();
     if (missing !== undefined) throw new VirtsError('unsupported', missing);

@@ -25,6 +25,8 @@ export interface View {
   /** Connects a machine with an empty terminal; returns a function that parts them. */
   connect(machine: RunningMachine): () => void;
   focus(): void;
+  /** Takes everything out of the root and gives back what the terminal holds. */
+  dispose(): void;
   /** The last `SCROLLBACK` lines of the terminal, without blanks at their ends. */
   text(): string;
 }
@@ -83,6 +85,10 @@ export function createView(root: ShadowRoot): View {
       };
     },
     focus: () => terminal.focus(),
+    dispose() {
+      terminal.dispose();
+      root.replaceChildren();
+    },
     text() {
       const { active } = terminal.buffer;
       const lines = Array.from({ length: active.length }, (_, i) => active.getLine(i)?.translateToString(true) ?? '');

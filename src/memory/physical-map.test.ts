@@ -65,6 +65,21 @@ test('all that hold code of a page are told of writes to it, and nobody else', (
   assert.deepEqual(take(), []);
 });
 
+test('what is to be written in several pages is told once all are ready: to get one ready may take waiting', () => {
+  const { map, entries, take } = rig();
+  for (const page of [2, 3]) map.holdCode(page, 1);
+  entries[map.base / 4 + 3] |= PAGE_FLAG.seen;
+  take();
+  assert.equal(map.spans(3 * PAGE_SIZE - 4, 8, 'write')?.length, 2);
+  assert.deepEqual(take(), [
+    'alone',
+    'grants of frame 8, which moved',
+    'together',
+    'vCPU 1: page 2, 4092 to 4096',
+    'vCPU 1: page 3, 0 to 4',
+  ]);
+});
+
 test('a zero page that somebody has read gets its frame while nobody runs, and no grant of the zero frame holds', () => {
   const { map, entries, take } = rig();
   assert.equal(map.makeWritable(1), 16 * PAGE_SIZE);

@@ -226,17 +226,20 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
       return count;
     },
     spans(address, length, access) {
+      // To make a page writable may wait for other threads, which may decode code of the others meanwhile: so all pages are
+      // made writable before anybody is told what changes.
+      const isRam = (at: number) => frameFor(Math.floor(at / PAGE_SIZE), access) !== 0;
+      if (!everyPage(address, length, isRam)) return undefined;
       const spans: Span[] = [];
-      const all = everyPage(address, length, (at, take) => {
+      everyPage(address, length, (at, take) => {
         const page = Math.floor(at / PAGE_SIZE);
         const offset = at % PAGE_SIZE;
         const host = frameFor(page, access);
-        if (host === 0) return false;
         if (access === 'write') map.writeCode(page, offset, offset + take);
         spans.push(bytes.subarray(host + offset, host + offset + take));
         return true;
       });
-      return all ? spans : undefined;
+      return spans;
     },
     hold(address, length, access) {
       const spans: HeldSpan[] = [];

@@ -82,7 +82,7 @@ describe('Chromium', { skip, concurrency: false }, () => {
 
       scenarioTests(isolated, () => page);
 
-      test('a machine that is stopped gives its memory back', async () => {
+      test('of two machines, one that is stopped gives its memory back, and the other goes on', async () => {
         // What earlier machines had may go meanwhile.
         const less = FILLED * 0.6;
         const empty = memoryOfChildren();
@@ -91,6 +91,7 @@ describe('Chromium', { skip, concurrency: false }, () => {
         assert.ok(filled > empty + less, `${empty} bytes before, ${filled} with a full machine`);
         await play(page, 'release');
         await until(() => (memoryOfChildren() < filled - less ? true : undefined), 'the memory');
+        assert.equal(await play(page, 'beside'), 'still here');
       });
     });
   }

@@ -130,7 +130,7 @@ const scenarios = {
     return { status, kind: detail.kind };
   },
 
-  /** An element from its start to its guest's end, and what it shows then; and one that is moved, then taken away. */
+  /** An element from its start to its guest's end, and what it shows then; and one that is moved, taken away, and put back. */
   async element() {
     const ending = element({ kernel: 'guests/exit', memory: '8M' });
     const ended = ending.next('ended');
@@ -150,17 +150,32 @@ const scenarios = {
     moved.made.remove();
     await new Promise((resolve) => setTimeout(resolve));
     const gone = moved.made.machine === undefined;
+    while (moved.made.shadowRoot?.hasChildNodes()) await new Promise((resolve) => setTimeout(resolve, 10));
+    const again = moved.next('started');
+    document.body.append(moved.made);
+    await again;
+    while (!moved.made.text.startsWith('!')) await new Promise((resolve) => setTimeout(resolve, 10));
+    moved.made.remove();
     return { detail, notice, status: statusOf(ending.made), survives, gone };
   },
 
-  /** Starts a guest that fills its memory and stays. */
+  /** Starts a guest that fills its memory and stays, beside one that echoes. */
   async fill() {
-    const talk = await start('fill', 384);
-    await talk.said(1);
-    kept.push(talk);
+    const [full, beside] = await Promise.all([start('fill', 384), start('echo')]);
+    await full.said(1);
+    kept.push(full, beside);
   },
+  /** Ends the full one. */
   async release() {
-    await Promise.all(kept.splice(0).map(({ machine }) => machine.stop()));
+    await kept.shift()?.machine.stop();
+  },
+  /** What the other one says then. */
+  async beside() {
+    const [beside] = kept.splice(0);
+    await send(beside!, 'still here');
+    const said = await beside!.said(10);
+    await beside!.machine.stop();
+    return said;
   },
 };
 
