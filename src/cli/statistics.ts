@@ -42,6 +42,7 @@ const GROUPS: readonly Group[] = [
     name: 'regions',
     member: among({
       regions: 'made',
+      'regions compiled before': 'compiled before',
       'regions dropped': 'dropped',
       'regions evicted': 'evicted',
       'regions live': 'live',
@@ -68,6 +69,7 @@ const GROUPS: readonly Group[] = [
   { name: 'heap of the machine (KiB)', member: beginning('heap of the machine (KiB): ') },
   { name: 'verified', member: ending(' verified') },
   { name: 'TLB', member: among({ 'TLB misses': 'misses', 'TLB flushes': 'flushes' }) },
+  { name: 'exclusive', member: beginning('exclusive: ') },
   { name: 'exits from compiled code', member: beginning('exits: '), shares: true },
 ];
 

@@ -32,10 +32,8 @@ const request = (id: number, code: readonly number[]): RegionRequest => ({
   mode: { codeSize: 8, stackSize: 8, protected: true, flatSegments: [true, true, true, true, true, true] },
   blocks: [{ offset: 0x100, length: code.length, ending: 'jump', successors: [0x100] }],
   code: Uint8Array.from(code),
-  index: 20,
-  cell: 0x1_0000,
   checked: false,
-  interpreter: 10,
+  numbers: { place: 20, cell: 0x1_0000 },
 });
 const SPIN = [0xeb, 0xfe];
 

@@ -17,7 +17,7 @@ import {
   type Value,
   type Variable,
 } from './node.ts';
-import { type IntegerOp, integerOp, type PureOp, pureOp } from './ops.ts';
+import { type IntegerOp, importedNumber, integerOp, type PureOp, pureOp } from './ops.ts';
 import type { Type } from './types.ts';
 
 const ADD = integerOp('add');
@@ -113,6 +113,11 @@ export class Builder {
   /** A pure operation by its WebAssembly name, e.g. `op('f64.add', a, b)`. */
   op(name: string, ...args: Value[]): Value {
     return this.#pure(pureOp(name), args, 0);
+  }
+
+  /** The i32 that a module's host gives as its imported number `index` (`ModuleBuilder.importNumber`). */
+  imported(index: number): Value {
+    return this.#pure(importedNumber(index), [], 0);
   }
 
   /** A lane operation, e.g. `lane('i64x2.extract_lane', 1, v)`. */

@@ -208,6 +208,11 @@ export function pureOps(): IterableIterator<PureOp> {
   return OPS.values();
 }
 
+/** Reads the imported i32 of a number (`ModuleBuilder.importNumber`), which never changes. */
+export function importedNumber(index: number): PureOp {
+  return { name: `global.get ${index}`, params: [], result: 'i32', code: [0x23, index], lane: false, fold: undefined };
+}
+
 /** One integer operation for each of the integer types. */
 export interface IntegerOp {
   readonly i32: PureOp;

@@ -12,10 +12,8 @@ const request = (id: number): RegionRequest => ({
     { offset: SWITCH, length: 0, ending: 'switch', successors: [0xff0, -0x1000] },
   ],
   code: Uint8Array.of(0xff, 0xe0, id),
-  index: 20,
-  cell: 0x1_0000,
   checked: true,
-  interpreter: 10,
+  numbers: { place: 20, cell: 0x1_0000 },
 });
 
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);

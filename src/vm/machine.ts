@@ -179,6 +179,7 @@ export function createMachine(options: MachineOptions): Machine {
       count: cpus,
       poll: (number) => processors.poll(number),
       wake: (number) => thread.wake(number),
+      now: () => options.hostNow(),
     });
   const random64 = () => {
     const bytes = new Uint8Array(8);
@@ -455,6 +456,7 @@ export function createMachine(options: MachineOptions): Machine {
     },
     stats: () => ({
       ...sumFigures(vcpus.map((vcpu) => vcpu.stats())),
+      ...threads?.stats(),
       'instructions retired': vcpus.reduce((sum, vcpu) => sum + vcpu.retired(), 0),
       // The memory of all threads is told of once.
       'resident guest memory (KiB)': arena.thread === 0 ? map.resident() * 4 : 0,

@@ -45,7 +45,7 @@ export interface ProcessorOptions {
   readonly compiler: CompilerPort | undefined;
   readonly clock: CpuClock;
   /** Threads of the other vCPUs. */
-  readonly threads?: Pick<Threads, 'alone' | 'exclusively' | 'pass'> | undefined;
+  readonly threads?: Pick<Threads, 'alone' | 'aside' | 'exclusively' | 'pass' | 'within'> | undefined;
   random(): bigint;
   /** Nanoseconds, as `MachineOptions.hostNow`. */
   hostNow(): number;
@@ -155,6 +155,8 @@ export function createProcessors(options: ProcessorOptions): Processors {
             topology: { apicId: number, count },
             exclusively: threads?.alone,
             pass: threads?.pass,
+            aside: threads?.aside,
+            within: threads?.within,
             ...board(number),
             clock,
             random: options.random,

@@ -26,6 +26,7 @@ export function open({ structs, words, count }: Shared, self: number) {
     arena: smallArena(structs, self),
     count,
     poll: (thread) => void Atomics.store(words, place(thread, OWN.poll), 1),
+    now: () => 0,
     wake(thread) {
       Atomics.add(words, place(thread, OWN.bell), 1);
       Atomics.notify(words, place(thread, OWN.bell));
@@ -84,6 +85,37 @@ const SCENARIOS: Readonly<Record<string, readonly ((side: Side) => unknown)[]>> 
       const seen = Atomics.load(words, WORD.counter);
       threads.leave();
       return { goesOn, seen };
+    },
+  ],
+  /** One who is aside keeps nobody waiting, and is within, or back, only when the other is done. */
+  aside: [
+    ({ threads, words, reach, await: awaits, pause }) => {
+      awaits(1);
+      const counts: number[] = [];
+      for (const stage of [2, 4]) {
+        threads.exclusively(() => {
+          reach(stage);
+          pause(A_WHILE);
+          counts.push(Atomics.add(words, WORD.counter, 1));
+        });
+        awaits(stage + 1);
+      }
+      return counts;
+    },
+    ({ threads, words, reach, await: awaits }) => {
+      threads.enter();
+      const seen = threads.aside(() => {
+        reach(1);
+        awaits(2);
+        const within = threads.within(() => Atomics.load(words, WORD.counter));
+        reach(3);
+        awaits(4);
+        return within;
+      });
+      const after = Atomics.load(words, WORD.counter);
+      threads.leave();
+      reach(5);
+      return [seen, after];
     },
   ],
   /** Another one that wants to come in, and one that waits to be exclusive itself, wait for the end. */
@@ -218,18 +250,26 @@ export function stress(shared: Shared, self: number, rounds: number, seed: numbe
   }
   const exclusive = () => alone('exclusive', 'guest');
 
-  /** Guest code for a while, to a poll; whether it may go on. */
-  function guest(threads: Threads): boolean {
+  function guestCode(): void {
     Atomics.store(words, own('guest'), 1);
     for (let spin = random(300); spin > 0 && Atomics.load(words, own('poll')) === 0; spin--);
     if (Atomics.load(words, WORD.held) !== 0) wrong.add('guest code while the machine is held');
     if (Atomics.load(words, WORD.exclusive) !== 0) wrong.add('guest code while another is exclusive');
     Atomics.store(words, own('guest'), 0);
-    const deed = random(8);
+  }
+  /** Guest code for a while, to a poll; whether it may go on. */
+  function guest(threads: Threads): boolean {
+    guestCode();
+    const deed = random(10);
     if (deed === 0) threads.exclusively(exclusive);
     else if (deed === 1) threads.alone(exclusive);
     else if (deed === 2) threads.exclusively(() => threads.exclusively(exclusive));
-    else if (deed < 5) {
+    else if (deed > 7) {
+      threads.aside(() => {
+        for (let spin = random(300); spin > 0; spin--) Atomics.load(words, WORD.counter);
+        if (deed === 8) threads.within(guestCode);
+      });
+    } else if (deed < 5) {
       threads.lock.acquire();
       if (deed === 3) threads.exclusively(exclusive);
       threads.lock.release();

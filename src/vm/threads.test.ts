@@ -15,6 +15,13 @@ test('who is exclusive waits until another thread has come to its poll, and that
   assert.deepEqual(await play('exclusive', 2), [1, { goesOn: true, seen: 2 }]);
 });
 
+test('one who is aside keeps nobody waiting, and is within or back only when the others are done', async () => {
+  assert.deepEqual(await play('aside', 2), [
+    [0, 1],
+    [1, 2],
+  ]);
+});
+
 test('while one is exclusive, nobody enters, and nobody else is exclusive', async () => {
   assert.deepEqual(await play('entering', 3), [undefined, 1, 1]);
 });

@@ -43,6 +43,8 @@ export interface ThreadsOptions {
   poll(thread: number): void;
   /** Wakes another thread, should it sleep outside. */
   wake(thread: number): void;
+  /** Nanoseconds, for figures. */
+  now(): number;
 }
 
 export interface Threads extends Ends {
@@ -52,6 +54,10 @@ export interface Threads extends Ends {
   exclusively(work: () => void): void;
   /** As `VcpuEnvironment.exclusively`: `work` may use devices too. */
   alone(work: () => void): void;
+  /** As `VcpuEnvironment.aside`. */
+  aside<T>(work: () => T): T;
+  /** As `VcpuEnvironment.within`. */
+  within<T>(work: () => T): T;
   /** Begins to run guest code, or to work on memory as it does; `false` where the machine is to stand still. */
   enter(): boolean;
   leave(): void;
@@ -63,9 +69,11 @@ export interface Threads extends Ends {
   stateReplaced(): void;
   /** Whether that happened since the last call. */
   wasReplaced(): boolean;
+  /** Figures of this thread. */
+  stats(): Record<string, number>;
 }
 
-export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Threads {
+export function createThreads({ arena, count, poll, wake, now }: ThreadsOptions): Threads {
   const words = new Int32Array(arena.buffer, arena.allocate((WORD.where + count) * 4), WORD.where + count);
   const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread, sleepForLock);
   const self = arena.thread;
@@ -74,6 +82,9 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
   let replaced = 0;
   /** `alone` has the lock for what it runs. */
   let isAlone = false;
+  /** How often this thread was exclusive, and how long it waited for that in nanoseconds. */
+  let sections = 0;
+  let waited = 0;
 
   /** Waits until a word is no longer `value`. */
   function wait(word: number, value: number): void {
@@ -127,19 +138,43 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
   }
 
   /** Runs `work`, which may wait: one who is inside is parked meanwhile. */
-  function aside(work: () => void): void {
-    const wasInside = words[WORD.where + self] === WHERE.inside;
-    if (wasInside) move(WHERE.parked);
+  function aside<T>(work: () => T): T {
+    if (words[WORD.where + self] !== WHERE.inside) return work();
+    move(WHERE.parked);
     try {
-      work();
+      return work();
     } finally {
-      if (wasInside) comeIn(WHERE.parked);
+      comeIn(WHERE.parked);
+    }
+  }
+
+  /** The inverse: one who is parked is inside meanwhile. */
+  function within<T>(work: () => T): T {
+    if (words[WORD.where + self] !== WHERE.parked) return work();
+    comeIn(WHERE.parked);
+    try {
+      return work();
+    } finally {
+      move(WHERE.parked);
     }
   }
 
   function exclusively(work: () => void): void {
     if (words[WORD.exclusive] === me) work();
-    else aside(() => claiming(WORD.exclusive, (at) => at === WHERE.inside, work));
+    else {
+      const asked = now();
+      aside(() =>
+        claiming(
+          WORD.exclusive,
+          (at) => at === WHERE.inside,
+          () => {
+            sections++;
+            waited += now() - asked;
+            work();
+          },
+        ),
+      );
+    }
   }
 
   const mayRun = () => {
@@ -166,6 +201,8 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
       return mayRun();
     },
     exclusively,
+    aside,
+    within,
     alone(work) {
       lock.acquire();
       try {
@@ -207,6 +244,7 @@ export function createThreads({ arena, count, poll, wake }: ThreadsOptions): Thr
     stateReplaced() {
       Atomics.add(words, WORD.replaced, 1);
     },
+    stats: () => ({ 'exclusive: sections': sections, 'exclusive: waited for (ms)': waited / 1e6 }),
     wasReplaced() {
       const now = Atomics.load(words, WORD.replaced);
       const moved = now !== replaced;

@@ -84,6 +84,8 @@ export interface BlockCache {
    * pages before its page.
    */
   describe(page: number, offset: number, modeKey: number, distance: number): KnownCode | undefined;
+  /** Whether a page has these bytes from an offset on. */
+  has(page: number, offset: number, expected: Uint8Array): boolean;
   /** The handler that interprets the first instruction of a block. */
   interpreterOf(block: Block): number;
   /**
@@ -323,6 +325,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
         at += known.instruction.length;
       }
       return { block, instructions, bytes: code.slice(start, at), targets: notedTargets(block, instructions) };
+    },
+    has(page, offset, expected) {
+      const host = map.readable(page);
+      return host !== 0 && expected.every((byte, i) => bytes[host + offset + i] === byte);
     },
     interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
     replace(block, region, dropped) {

@@ -6,7 +6,7 @@ import { IMPORTS } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
-import { encodeModule } from './function-module.ts';
+import { encodeModule, type LinkedNumbers } from './function-module.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { BLOCK_LIMIT, RECORD } from './record.ts';
 import type { Shape } from './shape.ts';
@@ -44,7 +44,7 @@ export interface Handlers {
   /** A place in the table for a function that comes later; 0 where records can name no more. */
   reserve(): number;
   /** Links a module whose function puts itself into a reserved place; what it imports, by name. */
-  place(index: number, module: WebAssembly.Module, imports: readonly string[]): void;
+  place(numbers: LinkedNumbers, module: WebAssembly.Module, imports: readonly string[]): void;
   /** Gives a reserved place back. */
   release(index: number): void;
   /** Places that were reserved while this had another value are forgotten already. */
@@ -61,6 +61,8 @@ export interface HandlerLinkage {
   readonly helpers: ReadonlyMap<string, Helper>;
   /** Times that a jump is taken before its target counts as hot; 0 or absent: never. */
   readonly threshold?: number;
+  /** Runs what compiles and links, which touches no guest memory, as `VcpuEnvironment.aside`. */
+  readonly aside?: <T>(work: () => T) => T;
   /** Begins a handler; absent: an `InterpreterBuilder`. */
   readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
 }
@@ -137,7 +139,7 @@ function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>):
 }
 
 export function createHandlers(linkage: HandlerLinkage): Handlers {
-  const { memory, table, functions, helpers, threshold = 0 } = linkage;
+  const { memory, table, functions, helpers, threshold = 0, aside = (work) => work() } = linkage;
   const begin = linkage.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
@@ -156,8 +158,8 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
   function grow(needed: number): void {
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
   }
-  function link(module: WebAssembly.Module, names: readonly string[]): void {
-    const env: WebAssembly.ModuleImports = { memory, table };
+  function link(module: WebAssembly.Module, names: readonly string[], numbers?: LinkedNumbers): void {
+    const env: WebAssembly.ModuleImports = { memory, table, ...numbers };
     for (const name of names) env[name] = functions[name];
     new WebAssembly.Instance(module, { [IMPORTS]: env });
   }
@@ -209,7 +211,7 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
       grow(index + 1);
       return index;
     },
-    place: (_index, module, imports) => link(module, imports),
+    place: (numbers, module, imports) => aside(() => link(module, imports, numbers)),
     release(index) {
       table.set(index, null);
       free.push(index);
@@ -227,16 +229,15 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
       if (waiting.length === 0) return;
       const batch = waiting;
       waiting = [];
-      compile(
-        batch.map(({ shape, index }) => ({
-          index,
-          builder: () => {
-            const b = begin(signatureOf, helperOf, shape, threshold);
-            b.fill();
-            return b;
-          },
-        })),
-      );
+      const entries = batch.map(({ shape, index }) => ({
+        index,
+        builder: () => {
+          const b = begin(signatureOf, helperOf, shape, threshold);
+          b.fill();
+          return b;
+        },
+      }));
+      aside(() => compile(entries));
     },
   };
 }

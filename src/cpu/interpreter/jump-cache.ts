@@ -94,9 +94,9 @@ export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
 }
 
 /** `ipBase` for the code of an entry: its place in the page is the same in linear and in host addresses. */
-export function entryIpBase(b: Builder, entry: Value): Value {
-  const offset = b.and(b.loadHost('i32.load', entry, JUMP_CACHE.host), b.i32(4095));
-  return b.sub(b.loadHost('i64.load', entry, JUMP_CACHE.address), b.extendU(offset));
+export function entryIpBase(b: Builder, entry: Value, at = 0): Value {
+  const offset = b.and(b.loadHost('i32.load', entry, at + JUMP_CACHE.host), b.i32(4095));
+  return b.sub(b.loadHost('i64.load', entry, at + JUMP_CACHE.address), b.extendU(offset));
 }
 
 /** Linear address that an instruction pointer stands for. */

@@ -24,8 +24,10 @@ export const CELL = {
   entries: 20,
   /** i32: other pages whose places are noted, 0 where none is. */
   pages: 24,
+  /** i32: table index of what interprets the entry instead. */
+  interpreter: 28,
   /** For each: i32 distance from the entry's page, i32 host address. */
-  firstPage: 28,
+  firstPage: 32,
 } as const;
 
 /** Pages that fit there. */

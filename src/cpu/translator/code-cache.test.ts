@@ -35,7 +35,7 @@ function rig(limits: Partial<CodeLimits>) {
       if (cell === 0) return 0;
       const block = { record: number } as Block;
       cells.set(block, cell);
-      table.enter(cell, { block, handler: number, pages: new Map(), codeBytes });
+      table.enter(cell, { block, handler: number, interpreter: 0, pages: new Map(), codeBytes });
       return cell;
     },
     /** What a region does when it is entered. */

@@ -7,8 +7,9 @@ import type { Decoder } from '../../isa/decoder.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { GPR } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
-import { encodeModule, SELF } from '../interpreter/function-module.ts';
+import { encodeModule, type LinkedNumbers, SELF } from '../interpreter/function-module.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
+import type { CompiledRegions } from './compiled-regions.ts';
 import { offsetAt } from './inlining.ts';
 import type { RegionBlock, RegionInstruction } from './region.ts';
 import { analyseReducible, nodesInLoops } from './structure.ts';
@@ -22,17 +23,18 @@ export interface RegionRequest {
   readonly blocks: readonly (Omit<RegionBlock, 'instructions' | 'end' | 'bytes'> & { readonly length: number })[];
   /** The bytes of all blocks, one after another. */
   readonly code: Uint8Array;
-  /** Its place in the function table, and what else `RegionPlan` says of the region's surroundings. */
-  readonly index: number;
-  readonly cell: number;
+  /** As `RegionPlan` has it. */
   readonly checked: boolean;
-  readonly interpreter: number;
+  /** Its place in the function table and the address of its cells; absent: it is told both when it is linked. */
+  readonly numbers?: LinkedNumbers | undefined;
 }
 
 export interface RegionReply {
   readonly id: number;
   /** Absent: its frame would take too much of the host's stack. */
   readonly made?: CompiledRegion;
+  /** It was compiled before, for another that asked. */
+  readonly again?: true;
   /** Milliseconds that it took. */
   readonly times: { readonly building: number; readonly encoding: number; readonly WebAssembly: number };
 }
@@ -42,7 +44,7 @@ export interface CompiledRegion {
   /** Functions that it imports by name, besides memory and table. */
   readonly imports: readonly string[];
   /** What the module was made of. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Cells that it uses, from the one of the request on. */
   readonly cells: number;
 }
@@ -65,6 +67,8 @@ export interface CompilerOptions {
   readonly begin?: WriterFactory | undefined;
   /** Absent: V8 compiles the module's function when it is first called. */
   readonly createModule?: ModuleFactory;
+  /** Where what was compiled is kept for the next who asks; absent: nowhere. */
+  readonly kept?: CompiledRegions | undefined;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
@@ -125,16 +129,16 @@ function plan(request: RegionRequest, decode: Decoder): Omit<RegionPlan, 'frame'
   const successors = blocks.map((block) => block.successors.map((target) => index.get(target) as number));
   const { graph, structure } = analyseReducible({ successors });
   const inLoop = nodesInLoops(graph, structure);
-  const { mode, cell, checked, interpreter } = request;
+  const { mode, checked } = request;
   return {
-    ...{ mode, cell, checked, interpreter, blocks, graph, structure, inLoop },
+    ...{ mode, checked, blocks, graph, structure, inLoop, cell: request.numbers?.cell },
     loadedRegisters: registersLoaded(blocks),
     framePointer: hasFramePointer(blocks),
   };
 }
 
 export function createCompiler(options: CompilerOptions): (request: RegionRequest) => RegionReply {
-  const { decode, now } = options;
+  const { decode, kept, now } = options;
   const { begin = (...args) => new RegionWriter(...args), createModule = (bytes) => new WebAssembly.Module(bytes) } =
     options;
   const helpers = new Map(options.helpers.map((helper) => [helper.name, helper]));
@@ -146,7 +150,7 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
   const signatureOf = (name: string): Signature => (name === SELF ? HANDLER : helperOf(name).signature);
 
   return (request) => {
-    const { id, index } = request;
+    const { id, numbers } = request;
     const times = { building: 0, encoding: 0, WebAssembly: 0 };
     let before = now();
     const spent = (on: keyof typeof times) => {
@@ -154,6 +158,12 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
       times[on] += after - before;
       before = after;
     };
+    const again = kept?.get(request);
+    if (again !== undefined) {
+      const module = createModule(again.bytes);
+      spent('WebAssembly');
+      return { id, made: { ...again, module }, again: true, times };
+    }
     const common = plan(request, decode);
     const instructions = common.blocks.reduce((sum, block) => sum + block.instructions.length, 0);
     let frame = FRAME_GUESS.fixed + FRAME_GUESS.instruction * instructions;
@@ -162,12 +172,14 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
       const writer = begin(signatureOf, helperOf, { ...common, frame });
       writer.write();
       spent('building');
-      const { bytes, imports, frameBytes } = encodeModule([{ index, builder: writer }], signatureOf);
+      const { bytes, imports, frameBytes } = encodeModule([{ index: numbers?.place, builder: writer }], signatureOf);
       spent('encoding');
       if (frameBytes <= frame) {
         const module = createModule(bytes);
         spent('WebAssembly');
-        return { id, made: { module, imports, bytes, cells: writer.cells }, times };
+        const made = { module, imports, bytes, cells: writer.cells };
+        kept?.put(request, made);
+        return { id, made, times };
       }
       frame = frameBytes;
     }

@@ -4,6 +4,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
+import { LINKED } from '../interpreter/function-module.ts';
 import { SPECIAL_INDEX } from '../interpreter/handlers.ts';
 import { entryIpBase, JUMP_CACHE } from '../interpreter/jump-cache.ts';
 import { RECORD } from '../interpreter/record.ts';
@@ -27,8 +28,15 @@ interface ColdExit {
   readonly atSwitch: boolean;
 }
 
+/** A link's cell: an address, and how far behind it. */
+interface Link {
+  readonly base: Value;
+  readonly at: number;
+}
+
 export abstract class ExitBuilder extends RegionBuilder {
-  readonly #cell: number;
+  /** Address of the region's cells, or the variable that has it. */
+  readonly #cells: number | Variable;
   /** Where the region was left in its midst, as `packExit` tells it. */
   readonly #exit: Variable;
   /** Where the last computed jump goes. */
@@ -36,16 +44,16 @@ export abstract class ExitBuilder extends RegionBuilder {
   readonly #coldExits = new Map<string, ColdExit>();
   #links = 0;
 
-  /** `cell`: address of the region's cells. */
+  /** `cell`: address of the region's cells; absent: it is told when the region is linked. */
   constructor(
     signatures: (callee: string) => Signature,
     helpers: (name: string) => Helper,
     loadedRegisters: ReadonlySet<number>,
     framePointer: boolean,
-    cell: number,
+    cell: number | undefined,
   ) {
     super(signatures, helpers, loadedRegisters, framePointer);
-    this.#cell = cell;
+    this.#cells = cell ?? this.variable('i32');
     this.#exit = this.variable('i64');
     this.switchTarget = this.variable('i64');
   }
@@ -114,30 +122,48 @@ export abstract class ExitBuilder extends RegionBuilder {
     const link = this.link();
     const fits = this.and(this.fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
     const follow = () => {
-      const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+      const record = this.loadLink('i32.load', link, JUMP_CACHE.record);
       this.jumpTable(HANDLER, this.handlerAt(link, record), this.cpu, record);
     };
     this.plainIf(fits, follow, undefined, 'likely');
-    this.outside({ kind: 'link', link });
-    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, link);
+    const address = this.addressOf(link);
+    this.outside({ kind: 'link', link: address });
+    this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, address);
   }
   /** Cells that it uses, its own included; known once it is written. */
   get cells(): number {
     return OWN_CELLS + this.#links;
   }
-  protected link(): Value {
-    return this.i32(this.#cell + (OWN_CELLS + this.#links++) * CELL_SIZE);
+  /** On entry, before any cell is used. */
+  protected findCells(): void {
+    if (typeof this.#cells !== 'number') this.set(this.#cells, this.imported(LINKED.cell));
+  }
+  /** Address of the region's own cell. */
+  protected ownCell(): Value {
+    return typeof this.#cells === 'number' ? this.i32(this.#cells) : this.get(this.#cells);
+  }
+  protected link(): Link {
+    const at = (OWN_CELLS + this.#links++) * CELL_SIZE;
+    return typeof this.#cells === 'number'
+      ? { base: this.i32(this.#cells + at), at: 0 }
+      : { base: this.get(this.#cells), at };
+  }
+  protected addressOf({ base, at }: Link): Value {
+    return at === 0 ? base : this.add(base, this.i32(at));
+  }
+  protected loadLink(op: string, { base, at }: Link, offset: number): Value {
+    return this.loadHost(op, base, at + offset);
   }
   /** Whether a link leads to an address under the present mode and mappings, as i32. */
-  protected fits(link: Value, ip: Value): Value {
+  protected fits(link: Link, ip: Value): Value {
     // As one comparison: V8 makes two numbers of two, and looks at both.
-    const key = this.xor(this.loadHost('i64.load', link, JUMP_CACHE.key), this.modeAndGeneration());
-    const address = this.xor(this.loadHost('i64.load', link, JUMP_CACHE.address), ip);
+    const key = this.xor(this.loadLink('i64.load', link, JUMP_CACHE.key), this.modeAndGeneration());
+    const address = this.xor(this.loadLink('i64.load', link, JUMP_CACHE.address), ip);
     return this.eqz(this.or(key, address));
   }
   /** Handler of the record behind a link; the code there gets its `ipBase`. */
-  protected handlerAt(link: Value, record: Value): Value {
-    this.storeHost('i64.store', this.cpu, entryIpBase(this, link), VCPU.offsets.ipBase);
+  protected handlerAt(link: Link, record: Value): Value {
+    this.storeHost('i64.store', this.cpu, entryIpBase(this, link.base, link.at), VCPU.offsets.ipBase);
     const handler = this.loadHost('i32.load16_u', record, RECORD.handler);
     this.outside({ kind: 'handler', handler });
     return handler;

@@ -8,6 +8,8 @@ export interface RegionEntry {
   /** The interpreter's block that it takes the place of. */
   readonly block: Block;
   readonly handler: number;
+  /** Table index of what interprets the block. */
+  readonly interpreter: number;
   /** Guest-physical pages of its other linear pages, by their distance from the entry's. */
   readonly pages: ReadonlyMap<number, number>;
   /** Size of its WebAssembly module. */
@@ -93,6 +95,7 @@ export function createRegionTable(buffer: ArrayBufferLike, area: { base: number;
       data.setUint32(cell + CELL.used, 1, true);
       data.setUint32(cell + CELL.entries, 0, true);
       data.setUint32(cell + CELL.pages, 0, true);
+      data.setUint32(cell + CELL.interpreter, entry.interpreter, true);
       entries.set(cell, entry);
       codeBytes += entry.codeBytes;
     },

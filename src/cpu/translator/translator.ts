@@ -10,6 +10,7 @@ import { keyUnitFault } from '../mode.ts';
 import { cellsFor } from './cell.ts';
 import type { CodeCache } from './code-cache.ts';
 import type { CompilerPort, RegionReply, RegionRequest } from './compiler.ts';
+import { offsetAt } from './inlining.ts';
 import { formRegion, type Region } from './region.ts';
 import type { RegionTable } from './region-table.ts';
 import { resumes, transfers } from './system.ts';
@@ -105,14 +106,17 @@ export interface TranslatorParts {
   readonly plain: ReadonlySet<Definition>;
   /** Counts visits to a block anew. `soon`: those at the instruction pointer where it was asked for need not be many. */
   cool(block: Block, ip: bigint, soon: boolean): void;
+  /** As `VcpuEnvironment.aside`. */
+  aside<T>(work: () => T): T;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
 
 export function createTranslator(parts: TranslatorParts): Translator {
-  const { blocks, handlers, table, cache, compiler, plain, cool, now } = parts;
+  const { blocks, handlers, table, cache, compiler, plain, cool, aside, now } = parts;
   const stats = {
     regions: 0,
+    'regions compiled before': 0,
     'regions dropped': 0,
     'translated instructions': 0,
     'code bytes': 0,
@@ -172,12 +176,31 @@ export function createTranslator(parts: TranslatorParts): Translator {
     });
   }
 
-  /** Asks for a region. There may be none at this block, or no room for it until others go. */
+  /** Whether memory has the code of a region: others may have moved it while the region was formed aside. */
+  function isThere({ blocks: list }: Region, pageOf: (distance: number) => number): boolean {
+    for (const { offset: place, bytes } of list.values()) {
+      for (let from = 0; from < bytes.length; ) {
+        const at = offsetAt(place) + from;
+        const distance = Math.floor(at / PAGE_SIZE);
+        const piece = bytes.subarray(from, from + (distance + 1) * PAGE_SIZE - at);
+        if (!blocks.has(pageOf(distance), at - distance * PAGE_SIZE, piece)) return false;
+        from += piece.length;
+      }
+    }
+    return true;
+  }
+
+  /** Asks for a region. There may be none at this block, or no room for it until others go, or code that changes just now. */
   function request(code: HotCode, mode: ShapeMode): 'asked' | 'none' | 'no room' {
     const { block, ipBase, pageAt } = code;
-    const region = form(code, mode);
+    const region = aside(() => form(code, mode));
     if (region === undefined) return 'none';
     const pages = otherPages(region, pageAt);
+    if (
+      mode.shared === true &&
+      !isThere(region, (distance) => (distance === 0 ? block.page : (pages.get(distance) ?? -1)))
+    )
+      return 'no room';
     const cell = cache.reserve(cellsFor(region.blocks.size));
     if (cell === 0) return 'no room';
     const index = handlers.reserve();
@@ -196,8 +219,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
       generation: handlers.generation,
     };
     const id = underWay.add(requested);
-    const interpreter = blocks.interpreterOf(block);
-    compiler.post({ id, mode, ...describeRegion(region), index, cell, checked: pages.size > 0, interpreter });
+    // Where several vCPUs share what is compiled, nothing in it may be one vCPU's own.
+    const numbers = mode.shared === true ? undefined : { place: index, cell };
+    compiler.post({ id, mode, ...describeRegion(region), checked: pages.size > 0, numbers });
     return 'asked';
   }
 
@@ -225,10 +249,10 @@ export function createTranslator(parts: TranslatorParts): Translator {
       cool(block, requested.ip, false);
       return;
     }
-    handlers.place(index, made.module, made.imports);
+    handlers.place({ place: index, cell }, made.module, made.imports);
     table.trim(cell, made.cells);
     const codeBytes = made.bytes.length;
-    table.enter(cell, { block, handler: index, pages, codeBytes });
+    table.enter(cell, { block, handler: index, interpreter: blocks.interpreterOf(block), pages, codeBytes });
     stats.regions++;
     stats['translated instructions'] += instructions;
     stats['code bytes'] += codeBytes;
@@ -237,8 +261,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
   function collect(): void {
     for (;;) {
       const started = now();
-      const reply = compiler.take();
+      const reply = aside(compiler.take);
       if (reply === undefined) return;
+      if (reply.again) stats['regions compiled before']++;
       install(reply, underWay.remove(reply.id));
       stats['compile time: installing'] += now() - started;
       stats['translator time: building'] += reply.times.building;

@@ -39,10 +39,10 @@ export class VerifiedRegionWriter extends RegionWriter {
 
   /** A region that is not being compared yet asks the engine for it, or leaves the work to the interpreter. */
   protected override entered(): void {
-    const { cell, blocks, interpreter } = this.#plan;
+    const { blocks } = this.#plan;
     const { offsets } = VCPU;
     const log = this.i32(this.#log);
-    const place = this.i32(cell);
+    const place = this.ownCell();
     this.leaveIf(this.eqz(this.loadHost('i32.load', log, LOG.regionRuns)), () => {
       const before = this.loadHost('i32.load', place, CELL.entries);
       this.storeHost('i32.store', place, this.add(before, this.i32(1)), CELL.entries);
@@ -52,7 +52,7 @@ export class VerifiedRegionWriter extends RegionWriter {
       this.leaveIf(this.eqz(this.or(this.ltU(before, this.i32(first)), isDue)), () => {
         const count = this.loadHost('i64.load', log, LOG.passedOver);
         this.storeHost('i64.store', log, this.add(count, this.i64(1)), LOG.passedOver);
-        this.jumpTable(HANDLER, this.i32(interpreter), this.cpu, this.param(1));
+        this.jumpTable(HANDLER, this.loadHost('i32.load', place, CELL.interpreter), this.cpu, this.param(1));
       });
       const ip = this.add(this.loadHost('i64.load', this.cpu, offsets.ipBase), this.i64(blocks[0].offset));
       this.storeHost('i64.store', this.cpu, this.zeroExtend(ip, this.#plan.mode.codeSize), offsets.rip);

@@ -30,11 +30,10 @@ export interface RegionPlan {
   readonly loadedRegisters: ReadonlySet<number>;
   /** RBP is made of the stack pointer in it, as compilers use it with frame pointers and as any other register without. */
   readonly framePointer: boolean;
-  /** Address of the region's cells, and whether the first has to be looked at on entry. The others are for its links. */
-  readonly cell: number;
+  /** Address of the region's cells; absent: it is told when it is linked. Its own is the first, the others are for its links. */
+  readonly cell: number | undefined;
+  /** Whether its own cell has to be looked at on entry. */
   readonly checked: boolean;
-  /** Table index of what interprets the entry instead. */
-  readonly interpreter: number;
   /** Most bytes of host stack that its frame takes. */
   readonly frame: number;
 }
@@ -91,8 +90,9 @@ export class RegionWriter extends ExitBuilder {
   #enter(live: RegisterSet): void {
     const { offsets } = VCPU;
     const cpu = this.cpu;
-    const { cell, checked, interpreter, blocks } = this.#plan;
-    const place = this.i32(cell);
+    const { checked, blocks } = this.#plan;
+    this.findCells();
+    const place = this.ownCell();
     this.entered();
     this.set(this.ipBase, this.loadHost('i64.load', cpu, offsets.ipBase));
     if (checked) {
@@ -107,7 +107,7 @@ export class RegionWriter extends ExitBuilder {
             this.return(this.i32(EXIT.lookup));
           });
           this.outside({ kind: 'interpreter' });
-          this.jumpTable(HANDLER, this.i32(interpreter), cpu, this.param(1));
+          this.jumpTable(HANDLER, this.loadHost('i32.load', place, CELL.interpreter), cpu, this.param(1));
         });
       });
     }
@@ -365,12 +365,13 @@ export class RegionWriter extends ExitBuilder {
     return this.choose(
       this.fits(link, ip),
       () => {
-        const record = this.loadHost('i32.load', link, JUMP_CACHE.record);
+        const record = this.loadLink('i32.load', link, JUMP_CACHE.record);
         return this.callTable(HANDLER, this.handlerAt(link, record), this.cpu, record);
       },
       () => {
-        this.outside({ kind: 'link', link });
-        return this.call('dispatchFrom', this.cpu, link);
+        const address = this.addressOf(link);
+        this.outside({ kind: 'link', link: address });
+        return this.call('dispatchFrom', this.cpu, address);
       },
       'likely',
     );

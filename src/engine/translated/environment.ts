@@ -42,6 +42,12 @@ export interface VcpuEnvironment {
    * stand still, so the run comes back.
    */
   readonly pass?: (() => boolean) | undefined;
+  /**
+   * Where other threads run vCPUs: runs `work`, which touches nothing that they share but reads RAM, while any of them may be
+   * exclusive. What is to be done with guest memory in the midst of it is done `within`.
+   */
+  readonly aside?: (<T>(work: () => T) => T) | undefined;
+  readonly within?: (<T>(work: () => T) => T) | undefined;
   random(): bigint;
   hypercall(number: bigint, args: readonly bigint[]): bigint;
   /** Says what the guest did that is unknown or malformed. */

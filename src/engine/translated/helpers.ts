@@ -1,6 +1,7 @@
 /** What handlers and regions call. */
 import { jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
 import { runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
+import { createCompiledRegions } from '../../cpu/translator/compiled-regions.ts';
 import { type CompilerOptions, createCompiler } from '../../cpu/translator/compiler.ts';
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { regionHelpers } from '../../cpu/translator/region-check.ts';
@@ -28,5 +29,6 @@ export function createThreadCompiler(
 ): ReturnType<typeof createCompiler> {
   const decode = createDecoder(listEncodings(instructionSet.definitions));
   // Only the bodies of helpers, which that thread has, depend on the threshold.
-  return createCompiler({ decode, helpers: vcpuHelpers(instructionSet, 0, false), ...host });
+  const kept = createCompiledRegions();
+  return createCompiler({ decode, helpers: vcpuHelpers(instructionSet, 0, false), kept, ...host });
 }

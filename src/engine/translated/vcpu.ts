@@ -64,6 +64,9 @@ const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
 
+/** The APIC of the vCPU that runs after a reset; an INIT starts it again, where others wait for a start-up IPI. */
+const BOOTSTRAP_APIC = 0;
+
 /** Values of `VcpuState.interruptShadow`. */
 const SHADOW = { none: 0, sti: 1, stackSegment: 2 } as const;
 
@@ -210,9 +213,12 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), {
     [IMPORTS]: imports,
   }).exports as unknown as Runtime;
+  const alike = <T>(work: () => T): T => work();
+  const { aside = alike, within = alike } = environment;
   const handlers = createHandlers({
     memory,
     table,
+    aside,
     functions: { ...imports, ...(runtime as object) },
     helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
@@ -275,6 +281,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         compiler: (verified === undefined && options.compiler) || compileInThread(),
         plain,
         cool,
+        aside,
         now: hostNow,
       })
     : undefined;
@@ -446,7 +453,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     }
     if (exit === EXIT.hot) {
       const base = state.rip - BigInt(found.start);
-      const pageAt = (distance: number) => pageNear(base, distance);
+      const pageAt = (distance: number) => within(() => pageNear(base, distance));
       translator?.translate({ block: found, modeKey: state.modeKey, ipBase: base, pageAt });
     } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found);
     return 0;
@@ -639,7 +646,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   function takeStart(): void {
     if (state.initPending !== 0) {
       state.initPending = 0;
-      initVcpu(state, { bootstrap: false });
+      initVcpu(state, { bootstrap: environment.topology.apicId === BOOTSTRAP_APIC });
       restart();
     }
     if (state.startPending !== 0) {

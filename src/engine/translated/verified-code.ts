@@ -31,9 +31,9 @@ export function createVerifiedCode(arena: Arena, sample: Sample): VerifiedCode {
       get generation() {
         return handlers.generation;
       },
-      place(index, module, imports) {
-        handlers.place(index, module, imports);
-        isRegion[index] = 1;
+      place(numbers, module, imports) {
+        handlers.place(numbers, module, imports);
+        isRegion[numbers.place] = 1;
       },
       release(index) {
         isRegion[index] = 0;

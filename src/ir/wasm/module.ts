@@ -23,15 +23,22 @@ function writeTypes(out: ByteWriter, types: readonly Type[]): void {
   for (const type of types) out.byte(TYPE_CODES[type]);
 }
 
+/** A slot of `env.table`: a number, or an imported one, by its index. */
+export type Slot = number | { readonly imported: number };
+
+/** Most numbers that a module imports: their indices are one byte. */
+const MOST_NUMBERS = 128;
+
 /** A module that shares `env.memory` and `env.table` and calls imported functions by name. */
 export class ModuleBuilder {
   readonly #types: Signature[] = [];
   readonly #imports: { name: string; type: number }[] = [];
+  readonly #numbers: string[] = [];
   readonly #functions: {
     name: string;
     type: number;
     body: () => Builder;
-    table: number | undefined;
+    table: Slot | undefined;
     exported: boolean;
   }[] = [];
   readonly #signatures = new Map<string, Signature>();
@@ -49,6 +56,12 @@ export class ModuleBuilder {
     this.#imports.push({ name, type: this.#typeIndex(signature) });
   }
 
+  /** Declares a number (i32) that the host provides as `env.name` when it links the module; returns its index. */
+  importNumber(name: string): number {
+    if (this.#numbers.length === MOST_NUMBERS) throw new RangeError('a module imports too many numbers');
+    return this.#numbers.push(name) - 1;
+  }
+
   /**
    * Declares a function of this module: a finished body, or a function that builds it when the module is encoded, so
    * that functions may call each other in any order. `table` is the slot of `env.table` that gets it.
@@ -57,7 +70,7 @@ export class ModuleBuilder {
     name: string,
     signature: Signature,
     fill: Builder | ((builder: Builder) => void),
-    options: { readonly table?: number; readonly exported?: boolean } = {},
+    options: { readonly table?: Slot; readonly exported?: boolean } = {},
   ): void {
     if (this.#signatures.has(name)) throw new TypeError(`function ${name} is defined twice`);
     this.#signatures.set(name, signature);
@@ -141,7 +154,7 @@ export class ModuleBuilder {
   }
 
   #importSection(s: ByteWriter): void {
-    s.u32(this.#imports.length + 2);
+    s.u32(this.#imports.length + this.#numbers.length + 2);
     s.name(IMPORTS);
     s.name('memory');
     s.bytes([0x02, SHARES_MEMORY ? MEMORY_LIMITS.shared : MEMORY_LIMITS.plain]);
@@ -151,6 +164,11 @@ export class ModuleBuilder {
     s.name('table');
     s.bytes([0x01, FUNCREF, 0x00]);
     s.u32(1);
+    for (const name of this.#numbers) {
+      s.name(IMPORTS);
+      s.name(name);
+      s.bytes([0x03, TYPE_CODES.i32, 0x00]);
+    }
     for (const { name, type } of this.#imports) {
       s.name(IMPORTS);
       s.name(name);
@@ -190,8 +208,10 @@ export class ModuleBuilder {
     s.u32(placed.length);
     for (const { name, table } of placed) {
       s.byte(0x00);
-      s.byte(0x41);
-      s.s32(table as number);
+      if (typeof table === 'number') {
+        s.byte(0x41);
+        s.s32(table);
+      } else s.bytes([0x23, (table as Exclude<Slot, number>).imported]);
       s.byte(0x0b);
       s.u32(1);
       s.u32(this.#indices.get(name) as number);
