@@ -1,6 +1,6 @@
 /** Guests whose second vCPU ends the machine. */
 import { GUESTS } from '../../src/vm/tiny-kernel.test-helper.ts';
-import { exit, type SeveralGuest, AT as SHARED } from './several.ts';
+import { exit, LAPIC, type SeveralGuest, AT as SHARED } from './several.ts';
 
 const bytes = (code: readonly number[]) => `db ${code.join(', ')}`;
 
@@ -28,6 +28,21 @@ export const restartBySecond = (way: string): SeveralGuest =>
     jne again
     ${exit(5)}
     again: ${way}`);
+
+/** Where the first vCPU's handler is for what is not there at the reset vector: an undefined opcode, in real mode. */
+const FROM_RESET = 0x7000;
+/** The second vCPU sends the first an INIT: it starts at the reset vector. Ends by the debug-exit port: value 5. */
+export const INIT_OF_FIRST: SeveralGuest = {
+  first: 'stay0: pause; jmp stay0',
+  others: `
+    mov dword [${4 * 6}], ${FROM_RESET}
+    mov dword [${FROM_RESET}], 0xf4e605b0    # mov al, 5; out 0xf4, al
+    mov byte [${FROM_RESET + 4}], 0xf4
+    mov dword [${LAPIC.commandHigh}], 0
+    mov dword [${LAPIC.commandLow}], 0x4500
+    wait1: pause
+    jmp wait1`,
+};
 
 /** What the second vCPU does, its text, and how the machine ends by it. */
 export const ENDS = [

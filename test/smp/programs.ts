@@ -8,7 +8,7 @@ export interface SeveralProgram extends SeveralGuest {
 const word = (index: number) => AT.words + 64 * index;
 
 /** How often each program goes round, by the environment: 1 if it says nothing. */
-const SCALE = Math.max(1, Math.floor(Number(process.env.SMP_ROUNDS ?? 1)) || 1);
+export const SCALE = Math.max(1, Math.floor(Number(process.env.SMP_ROUNDS ?? 1)) || 1);
 
 const COUNTS = { aligned: 100_000, alone: 300 * SCALE } as const;
 /** The last is not aligned, and crosses two lines. */
@@ -210,5 +210,72 @@ const zeroPages: SeveralProgram = {
   others: `${touch('b', 1)}
     lock inc dword [${AT.barrier}]`,
 };
+
+/** All four on one counter; and each in turn wakes the next, which is halted, by an IPI. */
+const countingOfFour: SeveralProgram = {
+  ...counting,
+  name: 'four vCPUs: locked instructions on one counter',
+  count: 4,
+  first: `${count('a')}
+    ${barrier('met', 1, 4)}
+    ${check(COUNTER.plain, 4 * COUNTS.aligned, 1)}
+    ${check(COUNTER.added, 8 * COUNTS.aligned, 2)}
+    ${check(COUNTER.alone, 4 * COUNTS.alone, 3)}
+    ${exit(0)}
+    ${FAILED}`,
+  others: `${count('b')}
+    ${barrier('there', 1, 4)}`,
+};
+
+/** Sends the interrupt to the vCPU behind this one, whose number is in EBX. */
+const sendOn = `
+  lea eax, [ebx+1]
+  and eax, 3
+  shl eax, 24
+  mov [${LAPIC.commandHigh}], eax
+  mov dword [${LAPIC.commandLow}], ${0x4000 | IPI}`;
+/** Halts until interrupt number EDX has come to this vCPU. */
+const haltFor = (name: string) => `
+  mov esi, ebx
+  shl esi, 6
+  ${name}: cli
+  cmp [esi+${word(0)}], edx
+  jae ${name}done
+  sti
+  hlt
+  jmp ${name}
+  ${name}done: sti`;
+
+const ring: SeveralProgram = {
+  name: 'four vCPUs: an IPI goes round, each halted until it comes',
+  count: 4,
+  first: `mov edx, 1
+    round: ${sendOn}
+    ${haltFor('wait')}
+    mov eax, 1
+    cmp [${came(0)}], edx
+    jne failed
+    inc edx
+    cmp edx, ${ROUNDS}
+    jbe round
+    ${exit(0)}
+    ${FAILED}`,
+  others: `mov edx, 1
+    next: ${haltFor('doze')}
+    ${sendOn}
+    inc edx
+    jmp next
+    ipi: push eax
+    mov eax, [${LAPIC.id}]
+    shr eax, 24
+    shl eax, 6
+    inc dword [eax+${word(0)}]
+    mov dword [${LAPIC.eoi}], 0
+    pop eax
+    iret`,
+  handlers: { [IPI]: 'ipi' },
+};
+
+export const PROGRAMS_OF_FOUR: readonly SeveralProgram[] = [countingOfFour, ring];
 
 export const PROGRAMS: readonly SeveralProgram[] = [counting, pingPong, patching, zeroPages];

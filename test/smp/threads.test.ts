@@ -7,8 +7,8 @@ import { describe, test } from 'node:test';
 import { startMachine } from '../../src/cli/start-machine.ts';
 import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
 import type { MachineEnd } from '../../src/sdk/machine-host.ts';
-import { ENDS, endBySecond, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
-import { PROGRAMS } from './programs.ts';
+import { ENDS, endBySecond, INIT_OF_FIRST, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
+import { PROGRAMS, PROGRAMS_OF_FOUR } from './programs.ts';
 import { MEMORY, type SeveralGuest, severalKernel } from './several.ts';
 
 /** Far more than any of these takes. */
@@ -59,7 +59,7 @@ const WAYS: readonly (readonly [string, Translation | undefined])[] = [
 
 for (const [way, translation] of WAYS) {
   describe(`in threads, ${way}`, { concurrency: false }, () => {
-    for (const program of PROGRAMS) {
+    for (const program of [...PROGRAMS, ...(translation === DEFAULT_TRANSLATION ? PROGRAMS_OF_FOUR : [])]) {
       test(program.name, async () => {
         assert.deepEqual(await run(program, { translation }), { reason: 'debug-exit', status: 1 });
       });
@@ -75,6 +75,9 @@ test('figures of the threads add up to those of the machine', async () => {
 });
 
 describe('in threads, the second vCPU', { concurrency: false }, () => {
+  test('sends the first an INIT, which starts it at the reset vector', async () => {
+    assert.deepEqual(await run(INIT_OF_FIRST), { reason: 'debug-exit', status: 11 });
+  });
   for (const [name, way, reason] of ENDS) {
     for (const idle of reason === 'halted' ? [true] : [false, true]) {
       test(`${name} while the first is ${idle ? 'halted' : 'busy'}`, async () => {

@@ -7,7 +7,7 @@ import type { StopEvent } from '../../src/vm/gdb/target.ts';
 import type { Machine, MachineEnd } from '../../src/vm/machine.ts';
 import { bootTiny, ENTRY } from '../../src/vm/tiny-kernel.test-helper.ts';
 import { assemble } from '../translation/assembler.ts';
-import { ENDS, endBySecond, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
+import { ENDS, endBySecond, INIT_OF_FIRST, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
 import { PROGRAMS } from './programs.ts';
 import { assembleSeveral, barrier, exit, LAPIC, MEMORY, type SeveralGuest } from './several.ts';
 
@@ -40,6 +40,9 @@ for (const [way, translation] of [
 }
 
 describe('in turns, the second vCPU', () => {
+  test('sends the first an INIT, which starts it at the reset vector', () => {
+    assert.deepEqual(finish(boot(INIT_OF_FIRST)), { reason: 'debug-exit', status: 11 });
+  });
   for (const [name, way, reason] of ENDS) {
     for (const idle of reason === 'halted' ? [true] : [false, true]) {
       test(`${name} while the first is ${idle ? 'halted' : 'busy'}`, () => {
