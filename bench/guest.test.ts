@@ -5,7 +5,7 @@ import { kernelVersion } from './engines.ts';
 import { qemuCpu, refusedFeatures } from './features.ts';
 import { orderEntries } from './image.ts';
 import { makeProgram, makeText } from './inputs.ts';
-import { cpioEntry, isWanted } from './packages.ts';
+import { cpioEntry, isWanted } from './package-files.ts';
 import { commandOf, pickWorkloads, WORKLOADS } from './workloads.ts';
 
 test('inputs are the same each time', () => {

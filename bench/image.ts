@@ -6,12 +6,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
-import { openArchive } from '../src/images/apt/archive.ts';
-import { debEntries } from '../src/images/apt/deb.ts';
-import type { Progress } from '../src/images/apt/progress.ts';
 import { type CpioEntry, writeCpio } from '../src/images/initramfs/cpio.ts';
 import { makeProgram, makeText } from './inputs.ts';
-import { cpioEntry, isWanted, PACKAGES, ROOT_LINKS, WITHOUT } from './packages.ts';
+import { isWanted, type PackageFiles, type PackageSource, packageEntries } from './package-files.ts';
+import { PACKAGES, ROOT_LINKS, WITHOUT } from './packages.ts';
 
 export interface BenchImage {
   /** Path of the initramfs. */
@@ -22,14 +20,9 @@ export interface BenchImage {
   readonly packages: readonly string[];
 }
 
-export interface BenchImageOptions {
-  readonly cache: string;
-  readonly mirror?: string | undefined;
-  readonly keyring?: string | undefined;
+export interface BenchImageOptions extends PackageSource {
   /** Ask the archive although an image of these sources is there. */
   readonly refresh: boolean;
-  readonly signal: AbortSignal;
-  readonly progress: Progress;
 }
 
 const run = promisify(execFile);
@@ -38,8 +31,7 @@ const SOURCES = join(import.meta.dirname, 'guest');
 const CFLAGS = ['-std=gnu17', '-O2', '-static', '-march=x86-64-v2', '-ffp-contract=off', '-Wall', '-Wextra'];
 const TEXT_BYTES = 4 << 20;
 const PROGRAM_FUNCTIONS = 4;
-/** Most bytes of what is taken from one package. */
-const MAX_PACKAGE = 1 << 28;
+const BUSYBOX = 'busybox-static';
 /** Changes when this file makes something else of the same sources. */
 const LAYOUT = 2;
 
@@ -125,45 +117,14 @@ async function writeTree(root: string, entries: readonly CpioEntry[]): Promise<v
   }
 }
 
-/** Files of Debian packages and of what they need, as they go into an initramfs. */
-export interface PackageEntries {
-  readonly entries: readonly CpioEntry[];
-  /** Names and versions. */
-  readonly packages: readonly string[];
-  /** Changes with any of the packages. */
-  readonly key: string;
-}
-
-/** Fetches packages and those that they depend on but for `without`. @throws VirtsError as `openArchive` and `debEntries` do. */
-export async function packageEntries(
-  options: BenchImageOptions,
-  names: readonly string[],
-  without: ReadonlySet<string>,
-): Promise<PackageEntries> {
-  const { cache, mirror, keyring, signal, progress } = options;
-  const archive = await openArchive({
-    ...{ release: 'bookworm', architecture: 'amd64', cache, mirror, keyring, signal, progress },
-  });
-  const candidates = archive.closure(names, without);
-  const entries: CpioEntry[] = [];
-  for (const candidate of candidates) {
-    const path = await archive.fetch(candidate);
-    if (candidate.name === 'busybox-static') {
-      // Not on the programs' path: only process 1 uses it.
-      for await (const entry of debEntries(path, (name) => /(^|\/)bin\/busybox$/.test(name), MAX_PACKAGE, signal)) {
-        if (entry.type === 'file') entries.push({ ...cpioEntry(entry), path: 'usr/lib/bench/busybox' });
-      }
-      continue;
-    }
-    for await (const entry of debEntries(path, isWanted, MAX_PACKAGE, signal)) {
-      if (entry.path !== '') entries.push(cpioEntry(entry));
-    }
-  }
-  return {
-    entries,
-    packages: candidates.map(({ name, version }) => `${name} ${version}`),
-    key: sha256(JSON.stringify(candidates.map((candidate) => candidate.sha256))),
-  };
+/** The files of the image's packages. */
+function imageEntries(options: BenchImageOptions): Promise<PackageFiles> {
+  const wanted = (path: string, name: string): boolean =>
+    name === BUSYBOX ? /(^|\/)bin\/busybox$/.test(path) : isWanted(path);
+  // Not on the programs' path: only process 1 uses it.
+  const placed = (entry: CpioEntry, name: string): CpioEntry =>
+    name === BUSYBOX ? { ...entry, path: 'usr/lib/bench/busybox' } : entry;
+  return packageEntries(options, { names: PACKAGES, without: WITHOUT, wanted, placed });
 }
 
 const imageIn = (directory: string, packages: readonly string[]): BenchImage => ({
@@ -192,7 +153,7 @@ export async function benchImage(options: BenchImageOptions): Promise<BenchImage
   const made = options.refresh ? undefined : await findMade(directory, recipe);
   if (made !== undefined) return made;
   const kernels = await compileKernels(sources);
-  const { entries, packages, key } = await packageEntries(options, PACKAGES, WITHOUT);
+  const { entries, packages, key } = await imageEntries(options);
   const all = orderEntries([
     ...(['dev', 'proc', 'sys', 'tmp'] as const).map((path): CpioEntry => ({ type: 'directory', path })),
     { type: 'character-device', path: 'dev/console', major: 5, minor: 1 },

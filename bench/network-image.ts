@@ -4,7 +4,8 @@ import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import type { Guest } from '../src/images/default-guest.ts';
 import { type CpioEntry, writeCpio } from '../src/images/initramfs/cpio.ts';
-import { type BenchImageOptions, orderEntries, packageEntries } from './image.ts';
+import { type BenchImageOptions, orderEntries } from './image.ts';
+import { packageEntries } from './package-files.ts';
 
 const PACKAGES = ['iperf3', 'apache2-utils', 'nginx'];
 /** Needed to install or to configure, not to run. */
@@ -79,7 +80,7 @@ export async function networkInitrd(guest: Guest, options: BenchImageOptions): P
     ))
   )
     return path;
-  const { entries } = await packageEntries(options, PACKAGES, WITHOUT);
+  const { entries } = await packageEntries(options, { names: PACKAGES, without: WITHOUT });
   // The default guest's programs are in /bin and /sbin, which no link may take the place of.
   const libraries: CpioEntry[] = ['lib64', 'lib/x86_64-linux-gnu'].map((at) => ({
     type: 'symlink',

@@ -1,12 +1,11 @@
 /** The guest that measures disks: the default guest with fio and its libraries in a second archive behind its own. */
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { openArchive } from '../../src/images/apt/archive.ts';
-import { debEntries } from '../../src/images/apt/deb.ts';
 import { defaultGuest, type Guest } from '../../src/images/default-guest.ts';
 import { type CpioEntry, writeCpio } from '../../src/images/initramfs/cpio.ts';
 import { type BenchImageOptions, orderEntries } from '../image.ts';
-import { cpioEntry, ROOT_LINKS } from '../packages.ts';
+import { packageEntries } from '../package-files.ts';
+import { ROOT_LINKS } from '../packages.ts';
 
 /** Depended upon for installing, for scripts around fio, and for looking names of hosts up. */
 const WITHOUT: ReadonlySet<string> = new Set([
@@ -18,21 +17,11 @@ const WITHOUT: ReadonlySet<string> = new Set([
   'python3-minimal',
 ]);
 const WANTED = /^(usr\/)?(bin\/fio$|lib(64)?\/(x86_64-linux-gnu\/(ceph\/)?)?[^/]+\.so[^/]*$)/;
-const MAX_PACKAGE = 1 << 28;
 
 async function fioEntries(options: BenchImageOptions): Promise<{ entries: CpioEntry[]; version: string }> {
-  const { cache, mirror, keyring, signal, progress } = options;
-  const archive = await openArchive({
-    ...{ release: 'bookworm', architecture: 'amd64', cache, mirror, keyring, signal, progress },
-  });
-  const entries: CpioEntry[] = [];
-  for (const candidate of archive.closure(['fio'], WITHOUT)) {
-    const path = await archive.fetch(candidate);
-    for await (const entry of debEntries(path, (name) => WANTED.test(name), MAX_PACKAGE, signal)) {
-      entries.push(cpioEntry(entry));
-    }
-  }
-  return { entries, version: archive.resolve('fio').version };
+  const wanted = (path: string): boolean => WANTED.test(path);
+  const { entries, packages } = await packageEntries(options, { names: ['fio'], without: WITHOUT, wanted });
+  return { entries, version: packages.find((name) => name.startsWith('fio '))!.slice('fio '.length) };
 }
 
 /** The guest and fio's version. @throws VirtsError as `defaultGuest`, `openArchive` and `debEntries` do. */

@@ -93,7 +93,7 @@ export function jumpCacheEntry(b: Builder, cpu: Value, address: Value): Value {
   return b.add(b.shl(index, b.i32(ENTRY_SHIFT)), readField(b, cpu, 'jumpCache'));
 }
 
-/** `ipBase` for the code of an entry: its place in the page is the same in linear and in host addresses. */
+/** `ipBase` for the code of an entry, `at` bytes behind an address: its place in the page is the same in linear and in host addresses. */
 export function entryIpBase(b: Builder, entry: Value, at = 0): Value {
   const offset = b.and(b.loadHost('i32.load', entry, at + JUMP_CACHE.host), b.i32(4095));
   return b.sub(b.loadHost('i64.load', entry, at + JUMP_CACHE.address), b.extendU(offset));
