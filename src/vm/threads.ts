@@ -111,10 +111,12 @@ export function createThreads({ arena, count, poll, wake, now }: ThreadsOptions)
     }
   }
 
+  const whereIs = (thread: number) => Atomics.load(words, WORD.where + thread);
+
   /** Waits until another thread is nowhere that `isBad` names. */
   function waitFor(thread: number, isBad: (where: number) => boolean): void {
     for (;;) {
-      const at = Atomics.load(words, WORD.where + thread);
+      const at = whereIs(thread);
       if (!isBad(at)) return;
       poll(thread);
       wait(WORD.where + thread, at);
@@ -128,6 +130,8 @@ export function createThreads({ arena, count, poll, wake, now }: ThreadsOptions)
       if (owner === 0) break;
       wait(word, owner);
     }
+    // All are told before the first is waited for.
+    for (const thread of others) if (isBad(whereIs(thread))) poll(thread);
     for (const thread of others) waitFor(thread, isBad);
     try {
       return work();
