@@ -8,7 +8,7 @@ import { numbers, runThreaded } from './threaded.ts';
 
 /** Instructions between two saves: at most so many, and the number of saves. */
 const SPAN = 200_000;
-const SAVES = 2 * SCALE;
+const SAVES = SCALE;
 
 /** Runs a program with pauses in snapshots; how it ended, and how often it was saved. */
 async function saved(program: SeveralProgram, translation: Translation | undefined, seed: number) {

@@ -20,7 +20,7 @@ export interface ThreadedOptions {
 }
 
 /** Far more than a small guest takes. */
-const PATIENCE = 120;
+const PATIENCE = 300;
 /** Bytes of output that there is room for. */
 const OUTPUT = 1 << 20;
 
