@@ -31,12 +31,15 @@ export const restartBySecond = (way: string): SeveralGuest =>
 
 /** Where the first vCPU's handler is for what is not there at the reset vector: an undefined opcode, in real mode. */
 const FROM_RESET = 0x7000;
-/** The second vCPU sends the first an INIT: it starts at the reset vector. Ends by the debug-exit port: value 5. */
+/**
+ * The second vCPU sends the first an INIT: it starts at the reset vector. The handler is `mov al, 5; out 0xf4, al; hlt`, which ends
+ * the run by the debug-exit port.
+ */
 export const INIT_OF_FIRST: SeveralGuest = {
   first: 'stay0: pause; jmp stay0',
   others: `
     mov dword [${4 * 6}], ${FROM_RESET}
-    mov dword [${FROM_RESET}], 0xf4e605b0    # mov al, 5; out 0xf4, al
+    mov dword [${FROM_RESET}], 0xf4e605b0
     mov byte [${FROM_RESET + 4}], 0xf4
     mov dword [${LAPIC.commandHigh}], 0
     mov dword [${LAPIC.commandLow}], 0x4500
