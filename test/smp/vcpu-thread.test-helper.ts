@@ -93,6 +93,11 @@ export function runVcpu(thread: VcpuThread, tell: (told: Told) => void): void {
   Atomics.add(words, WORD.ready, 1);
   Atomics.notify(words, WORD.ready);
   tell({ kind: 'ready' });
+  // All vCPUs of a guest that is resumed are at work: they must not find one gone until the host has started its thread.
+  for (let there = 0; snapshot !== undefined && there < thread.cpus && Atomics.load(words, WORD.end) === 0; ) {
+    there = Atomics.load(words, WORD.ready);
+    if (there < thread.cpus) Atomics.wait(words, WORD.ready, there, 1000);
+  }
   const ms: number[] = [];
   const rounds: number[] = [];
   while (Atomics.load(words, WORD.end) === 0) {
