@@ -30,7 +30,7 @@ async function reply(compiler: CompilerPort): Promise<RegionReply> {
 const request = (id: number, code: readonly number[]): RegionRequest => ({
   id,
   mode: { codeSize: 8, stackSize: 8, protected: true, flatSegments: [true, true, true, true, true, true] },
-  blocks: [{ offset: 0x100, length: code.length, ending: 'jump', successors: [0x100] }],
+  blocks: [{ offset: 0x100, length: code.length, ending: 'jump', successors: [0x100], seldom: false }],
   code: Uint8Array.from(code),
   checked: false,
   numbers: { place: 20, cell: 0x1_0000 },

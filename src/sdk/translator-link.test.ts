@@ -8,8 +8,8 @@ const request = (id: number): RegionRequest => ({
   id,
   mode: { codeSize: 4, stackSize: 4, protected: true, flatSegments: [true, false, true, true, false, false] },
   blocks: [
-    { offset: 0xff0, length: 3, ending: 'dynamic', successors: [SWITCH] },
-    { offset: SWITCH, length: 0, ending: 'switch', successors: [0xff0, -0x1000] },
+    { offset: 0xff0, length: 3, ending: 'dynamic', successors: [SWITCH], seldom: false },
+    { offset: SWITCH, length: 0, ending: 'switch', successors: [0xff0, -0x1000], seldom: false },
   ],
   code: Uint8Array.of(0xff, 0xe0, id),
   checked: true,

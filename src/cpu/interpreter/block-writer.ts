@@ -37,6 +37,8 @@ export interface KnownInstruction {
   readonly offset: number;
   /** Offset that a relative jump or call leads to; `undefined` for other instructions. */
   readonly target: number | undefined;
+  /** How often a relative jump was taken, as its record has it; 0 for other instructions. */
+  readonly taken: number;
 }
 
 /** A block's records, as they stand in memory. */
@@ -76,8 +78,11 @@ export interface BlockWriter {
   hasRoom(): boolean;
   /** Writes the block at a position; `undefined`: the fetch of its first instruction faults (the fault fields are set). */
   write(position: CodePosition, mode: ShapeMode): WrittenBlock | undefined;
-  /** The instruction at `at` of some bytes of code, its offsets moved by `origin`; `undefined` where there is none. */
-  know(code: Uint8Array, at: number, mode: ShapeMode, origin: number): KnownInstruction | undefined;
+  /**
+   * The instruction at `at` of some bytes of code, which has a record, its offsets moved by `origin`; `undefined` where there
+   * is none.
+   */
+  know(code: Uint8Array, at: number, record: number, mode: ShapeMode, origin: number): KnownInstruction | undefined;
   /** The bytes of an instruction that starts at `offset` of a page and ends in the page `nextPage`, and more. */
   joinPages(page: number, offset: number, nextPage: number): Uint8Array;
   /** No record is used any more. */
@@ -125,6 +130,8 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
     }
     return known;
   }
+
+  const heatOf = (record: number): number => data.getUint16(record + RECORD.heat, true);
 
   function special(d: Draft, name: Special, length: number, count = d.count): void {
     writer.special(d.at, handlers.special[name], d.offset, d.offset + length, count);
@@ -273,7 +280,7 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
       const records = (draft.at - record) / RECORD_SIZE;
       return { record, records, end: Math.max(draft.offset, draft.looked), nextPage: draft.nextPage };
     },
-    know(code, at, mode, origin) {
+    know(code, at, record, mode, origin) {
       const offset = origin + at;
       const forms = templatesOf(mode);
       const template = code.length < PAGE_SIZE ? undefined : forms.find(code, at);
@@ -281,13 +288,13 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
         template.instruction ??= decode(code, at, mode) as Instruction;
         const { instruction, length, links } = template;
         const target = links === undefined ? undefined : offset + length + forms.relative(template, code, at);
-        return { instruction, offset, target };
+        return { instruction, offset, target, taken: target === undefined ? 0 : heatOf(record) };
       }
       const instruction = decode(code, at, mode);
       if (typeof instruction === 'string') return undefined;
       const operand = instruction.operands[0];
       const target = operand?.kind === 'relative' ? offset + instruction.length + operand.value : undefined;
-      return { instruction, offset, target };
+      return { instruction, offset, target, taken: target === undefined ? 0 : heatOf(record) };
     },
     joinPages,
     clear() {

@@ -59,7 +59,7 @@ interface BlockRegion {
   readonly dropped: () => void;
 }
 
-/** What a block was decoded from. */
+/** What a block was decoded from, in straight line: up to a jump, even if the block goes on behind it. */
 export interface KnownCode {
   readonly block: Block;
   readonly instructions: readonly KnownInstruction[];
@@ -67,6 +67,8 @@ export interface KnownCode {
   readonly bytes: Uint8Array;
   /** Low halves of the addresses that a computed jump at its end went to. */
   readonly targets: readonly number[];
+  /** What the block has behind the jump. */
+  readonly rest: (() => KnownCode) | undefined;
 }
 
 export interface BlockCache {
@@ -80,7 +82,7 @@ export interface BlockCache {
   /** What a mode key says about shapes. */
   modeOf(modeKey: number): ShapeMode;
   /**
-   * The instructions of a block that was made before, up to the first that is none. Their offsets count from `distance`
+   * The first instructions of a block that was made before, as far as they are some. Their offsets count from `distance`
    * pages before its page.
    */
   describe(page: number, offset: number, modeKey: number, distance: number): KnownCode | undefined;
@@ -222,13 +224,36 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     return block;
   }
 
-  /** Where a computed jump at the end of a block went. */
-  function notedTargets(block: Block, instructions: KnownCode['instructions']): number[] {
-    const last = instructions[instructions.length - 1];
-    if (last === undefined || !isComputedJump(last.instruction.encoding)) return [];
-    const place = data.getUint32(block.record + (instructions.length - 1) * RECORD_SIZE + RECORD.targets, true);
+  /** Where the computed jump went that has a record. */
+  function notedTargets(record: number): number[] {
+    const place = data.getUint32(record + RECORD.targets, true);
     if (place === 0) return [];
     return [...new Uint32Array(buffer, place, JUMP_TARGETS)].filter((target) => target !== 0);
+  }
+
+  /** What a block has from its record number `first` on, whose bytes begin at `start` of its code. */
+  function describe(block: Block, code: Uint8Array, origin: number, start: number, first: number): KnownCode {
+    const mode = modeOf(modeKeyOf(block));
+    const end = block.nextPage >= 0 ? 1 : block.end;
+    const instructions: KnownInstruction[] = [];
+    let record = block.record + first * RECORD_SIZE;
+    let at = start;
+    while (at < end) {
+      const known = writer.know(code, at, record, mode, origin);
+      if (known === undefined) break;
+      const { length, encoding } = known.instruction;
+      instructions.push(known);
+      at += length;
+      if (encoding.definition.ends === true) {
+        const targets = isComputedJump(encoding) ? notedTargets(record) : [];
+        const next = first + instructions.length;
+        const behind = at;
+        const rest = at < end ? () => describe(block, code, origin, behind, next) : undefined;
+        return { block, instructions, bytes: code.slice(start, at), targets, rest };
+      }
+      record += RECORD_SIZE;
+    }
+    return { block, instructions, bytes: code.slice(start, at), targets: [], rest: undefined };
   }
 
   const isAlive = (block: Block): boolean => pages.get(block.page)?.blocks.get(block.key) === block;
@@ -312,19 +337,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const host = map.readable(page);
       const crosses = block.nextPage >= 0;
       const code = crosses ? writer.joinPages(page, offset, block.nextPage) : bytes.subarray(host, host + PAGE_SIZE);
-      const mode = modeOf(key);
-      const instructions: KnownInstruction[] = [];
-      const origin = distance * PAGE_SIZE + (crosses ? offset : 0);
-      const end = crosses ? 1 : block.end;
-      const start = crosses ? 0 : offset;
-      let at = start;
-      while (at < end) {
-        const known = writer.know(code, at, mode, origin);
-        if (known === undefined) break;
-        instructions.push(known);
-        at += known.instruction.length;
-      }
-      return { block, instructions, bytes: code.slice(start, at), targets: notedTargets(block, instructions) };
+      return describe(block, code, distance * PAGE_SIZE + (crosses ? offset : 0), crosses ? 0 : offset, 0);
     },
     has(page, offset, expected) {
       const host = map.readable(page);

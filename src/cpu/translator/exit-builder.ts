@@ -41,6 +41,10 @@ export abstract class ExitBuilder extends RegionBuilder {
   readonly #exit: Variable;
   /** Where the last computed jump goes. */
   protected readonly switchTarget: Variable;
+  /** Address and link of the jump out of the region that is under way. */
+  readonly #target: Variable;
+  readonly #link: Variable;
+  #follows: Label | undefined;
   readonly #coldExits = new Map<string, ColdExit>();
   #links = 0;
 
@@ -56,6 +60,8 @@ export abstract class ExitBuilder extends RegionBuilder {
     this.#cells = cell ?? this.variable('i32');
     this.#exit = this.variable('i64');
     this.switchTarget = this.variable('i64');
+    this.#target = this.variable('i64');
+    this.#link = this.variable('i32');
   }
 
   /** Before anything outside the region, with all state in memory, so that a subclass may leave instead. */
@@ -79,7 +85,9 @@ export abstract class ExitBuilder extends RegionBuilder {
     }
     this.branch(exit.label);
   }
-  protected writeColdExits(): void {
+  /** Writes what exits have in common, behind all blocks. */
+  protected writeExits(): void {
+    if (this.#follows !== undefined) this.enclose(this.#follows, () => this.#writeFollow());
     const tail = this.label('block');
     for (const { label, dirty, atSwitch } of this.#coldExits.values()) {
       this.enclose(label, () => {
@@ -117,9 +125,16 @@ export abstract class ExitBuilder extends RegionBuilder {
     this.storeState(ip);
     this.follow(ip);
   }
-  /** Goes on at `ip`, with all state in the state block. */
+  /** Goes on at `ip`, with all state in the state block. What it takes for that is there once in a region. */
   protected follow(ip: Value): void {
-    const link = this.link();
+    this.set(this.#target, ip);
+    this.set(this.#link, this.link());
+    this.#follows ??= this.label('block');
+    this.branch(this.#follows);
+  }
+  #writeFollow(): void {
+    const ip = this.get(this.#target);
+    const link = this.get(this.#link);
     const fits = this.and(this.fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
     const follow = () => {
       const record = this.loadLink('i32.load', link, JUMP_CACHE.record);

@@ -57,6 +57,8 @@ export interface RegionBlock {
   readonly ending: BlockEnding;
   /** Blocks that it may go on to, by place; what leaves the region is not listed. */
   readonly successors: readonly number[];
+  /** The conditional jump at its end is seldom taken. */
+  readonly seldom: boolean;
 }
 
 export interface Region {
@@ -70,6 +72,8 @@ export interface RegionSource {
   /** What was executed from an offset on, in straight line. */
   find(offset: number): KnownCode | undefined;
   translatable(instruction: Instruction): boolean;
+  /** Where jumps that were taken less often lead is left out, unless something else leads there. */
+  readonly leastTaken: number;
   /** Whether what follows is to be left to a region that begins there already. */
   stopsAt(code: KnownCode): boolean;
   /** Offsets that a computed jump at the end of some code went to. */
@@ -80,17 +84,20 @@ type Cut = Omit<RegionBlock, 'offset' | 'bytes' | 'instructions'> & {
   readonly instructions: readonly KnownInstruction[];
 };
 
-function ended(taken: readonly KnownInstruction[], end: number): Cut {
-  const last = taken[taken.length - 1];
-  const { definition } = last.instruction.encoding;
+/** What a block mostly goes on to. */
+const usual = ({ successors, seldom }: Cut): readonly number[] => (seldom ? successors.slice(1) : successors);
+
+function ended(instructions: readonly KnownInstruction[], end: number, leastTaken: number): Cut {
+  const { target, taken, instruction } = instructions[instructions.length - 1];
+  const { definition } = instruction.encoding;
   const { name } = definition;
-  if (resumes(definition)) return { instructions: taken, end, ending: 'resumes', successors: [end] };
-  if (transfers(definition)) return { instructions: taken, end, ending: 'transfer', successors: [] };
-  const { target } = last;
-  if (name === 'call') return { instructions: taken, end, ending: 'call', successors: [end] };
-  if (target === undefined) return { instructions: taken, end, ending: 'dynamic', successors: [] };
-  if (name === 'jmp') return { instructions: taken, end, ending: 'jump', successors: [target] };
-  return { instructions: taken, end, ending: 'conditional', successors: [target, end] };
+  const common = { instructions, end, seldom: false };
+  if (resumes(definition)) return { ...common, ending: 'resumes', successors: [end] };
+  if (transfers(definition)) return { ...common, ending: 'transfer', successors: [] };
+  if (name === 'call') return { ...common, ending: 'call', successors: [end] };
+  if (target === undefined) return { ...common, ending: 'dynamic', successors: [] };
+  if (name === 'jmp') return { ...common, ending: 'jump', successors: [target] };
+  return { ...common, ending: 'conditional', successors: [target, end], seldom: taken < leastTaken };
 }
 
 /** Cuts what is known into one block, which ends before any other. */
@@ -99,36 +106,28 @@ function cut(code: KnownCode, source: RegionSource, startsAt: (offset: number) =
   for (const item of code.instructions) {
     const { instruction, offset } = item;
     if (taken.length > 0 && startsAt(offset)) {
-      return { instructions: taken, end: offset, ending: 'falls', successors: [offset] };
+      return { instructions: taken, end: offset, ending: 'falls', successors: [offset], seldom: false };
     }
     if (!source.translatable(instruction)) {
-      return { instructions: taken, end: offset, ending: 'leaves', successors: [] };
+      return { instructions: taken, end: offset, ending: 'leaves', successors: [], seldom: false };
     }
     taken.push(item);
     const end = offset + instruction.length;
-    if (instruction.encoding.definition.ends === true) return ended(taken, end);
+    if (instruction.encoding.definition.ends === true) return ended(taken, end, source.leastTaken);
   }
   const last = taken[taken.length - 1];
   const end = last === undefined ? 0 : last.offset + last.instruction.length;
-  return { instructions: taken, end, ending: 'falls', successors: [end] };
-}
-
-/** What the interpreter's blocks have behind their conditional jumps, by offset. */
-function noteRests(rests: Map<number, KnownCode>, { block, instructions, bytes, targets }: KnownCode): void {
-  instructions.forEach(({ offset }, i) => {
-    const ends = i > 0 && instructions[i - 1].instruction.encoding.definition.ends === true;
-    if (!ends || rests.has(offset)) return;
-    const rest = bytes.subarray(offset - instructions[0].offset);
-    rests.set(offset, { block, instructions: instructions.slice(i), bytes: rest, targets });
-  });
+  return { instructions: taken, end, ending: 'falls', successors: [end], seldom: false };
 }
 
 const nowhere = () => false;
+const pageOf = (offset: number): number => Math.floor(offset / PAGE_SIZE);
 
 /** The region that is entered at offset `entry`; `undefined` where its first instruction cannot be translated. */
 export function formRegion(entry: number, source: RegionSource): Region | undefined {
   const known = new Map<number, KnownCode>();
-  const rests = new Map<number, KnownCode>();
+  /** What the interpreter's blocks have behind their conditional jumps, by offset. */
+  const rests = new Map<number, () => KnownCode>();
   const callees = new Map<number, KnownCode | undefined>();
   const find = (offset: number, copied: boolean): KnownCode | undefined => {
     if (!copied) return source.find(offset);
@@ -138,34 +137,41 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
   const lookUp = (offset: number, copied: boolean): KnownCode | undefined => {
     const own = find(offset, copied);
     if (!copied && offset !== entry && own !== undefined && source.stopsAt(own)) return undefined;
-    const code = own ?? rests.get(offset);
-    if (code !== undefined) noteRests(rests, code);
+    const code = own ?? rests.get(offset)?.();
+    if (code?.rest !== undefined) {
+      const { instruction, offset: last } = code.instructions[code.instructions.length - 1];
+      rests.set(last + instruction.length, code.rest);
+    }
     return code;
   };
   const copies = createCopies(entry, (offset) => {
     const code = lookUp(offset, true);
-    return code && cut(code, source, nowhere);
+    if (code === undefined) return undefined;
+    const block = cut(code, source, nowhere);
+    return { ...block, successors: usual(block) };
   });
   const waiting = [entry];
+  const pages = new Set<number>();
   let count = 0;
   for (let place = waiting.shift(); place !== undefined; place = waiting.shift()) {
     if (known.has(place)) continue;
     if (known.size >= REGION_BLOCKS || count >= REGION_INSTRUCTIONS) break;
     const shift = shiftAt(place);
-    if (shift === 0 && isFar(place) && !fewPages([...known.keys()].map(offsetAt), [place])) continue;
+    if (shift === 0 && isFar(place) && !fewPages(pages, [place])) continue;
     const code = lookUp(offsetAt(place), shift !== 0);
     if (code === undefined || code.instructions.length === 0) continue;
     const block = cut(code, source, nowhere);
     if (block.instructions.length === 0) continue;
     count += block.instructions.length;
     known.set(place, code);
+    pages.add(pageOf(offsetAt(place)));
     const callee = block.ending === 'call' ? block.instructions[block.instructions.length - 1].target : undefined;
     if (callee !== undefined) {
-      const fits = (offsets: readonly number[]) => fewPages([...known.keys()].map(offsetAt), offsets);
+      const fits = (offsets: readonly number[]) => fewPages(pages, offsets);
       const copy = copies.make(block.end + shift, callee, REGION_INSTRUCTIONS - count, fits);
       if (copy !== undefined) waiting.push(copy);
     }
-    waiting.push(...block.successors.map((offset) => offset + shift));
+    waiting.push(...usual(block).map((offset) => offset + shift));
     if (block.ending === 'dynamic' && shift === 0) waiting.push(...source.targets(code));
   }
   if (!known.has(entry)) return undefined;
@@ -173,11 +179,11 @@ export function formRegion(entry: number, source: RegionSource): Region | undefi
 }
 
 /** Whether code lies so far from the entry that it only belongs to the region if that has few pages. */
-const isFar = (offset: number): boolean => Math.abs(Math.floor(offset / PAGE_SIZE)) > REACH;
+const isFar = (offset: number): boolean => Math.abs(pageOf(offset)) > REACH;
 
-/** Whether what a region has and what is to come in lies in few enough pages. */
-function fewPages(there: readonly number[], coming: readonly number[]): boolean {
-  const pages = new Set([...there, ...coming].map((offset) => Math.floor(offset / PAGE_SIZE)));
+/** Whether the pages that a region has, and the offsets that are to come in, are in few enough pages. */
+function fewPages(there: ReadonlySet<number>, coming: readonly number[]): boolean {
+  const pages = new Set([...there, ...coming.map(pageOf)]);
   pages.delete(0);
   return pages.size <= CELL_PAGES;
 }
@@ -194,7 +200,8 @@ function connect(
     const shift = shiftAt(place);
     const block = cut(code, source, (offset) => known.has(offset + shift));
     const end = block.end + shift;
-    const common = { ...block, bytes: code.bytes.subarray(0, end - place), offset: place, end };
+    const bytes = end - place === code.bytes.length ? code.bytes : code.bytes.subarray(0, end - place);
+    const common = { ...block, bytes, offset: place, end };
     const copy = block.ending === 'call' ? copies.known(end) : undefined;
     const back = block.ending === 'dynamic' ? copies.returnOf(place) : undefined;
     if (copy !== undefined && known.has(copy)) {
@@ -219,6 +226,7 @@ function connect(
       end: SWITCH,
       ending: 'switch',
       successors: [...targets].sort((a, b) => a - b),
+      seldom: false,
     });
   }
   return blocks;

@@ -50,6 +50,9 @@ const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
  */
 const REPEATED = 180;
 
+/** A jump that was taken less often than this part of the threshold leads to what seldom runs. */
+const SELDOM = 64;
+
 /** Whether a data access through a memory operand needs no check of its segment. Protected mode never writes through CS. */
 function flatOperands(instruction: Instruction, mode: ShapeMode): boolean {
   const flat = (segment: number) => mode.flatSegments[segment] && (mode.codeSize === 8 || segment !== SEGMENT.cs);
@@ -66,10 +69,10 @@ function describeRegion({ blocks }: Region): Pick<RegionRequest, 'blocks' | 'cod
   const list = [...blocks.values()];
   const code = new Uint8Array(list.reduce((sum, { bytes }) => sum + bytes.length, 0));
   let at = 0;
-  const described = list.map(({ offset, bytes, ending, successors }) => {
+  const described = list.map(({ offset, bytes, ending, successors, seldom }) => {
     code.set(bytes, at);
     at += bytes.length;
-    return { offset, length: bytes.length, ending, successors };
+    return { offset, length: bytes.length, ending, successors, seldom };
   });
   return { blocks: described, code };
 }
@@ -77,17 +80,27 @@ function describeRegion({ blocks }: Region): Pick<RegionRequest, 'blocks' | 'cod
 /** Pages beside the entry's that a region has code in: distance and guest-physical page. */
 function otherPages({ blocks }: Region, pageAt: (distance: number) => number): Map<number, number> {
   const pages = new Map<number, number>();
-  const note = (offset: number) => {
-    const distance = Math.floor(offset / PAGE_SIZE);
-    if (distance !== 0 && !pages.has(distance)) pages.set(distance, pageAt(distance));
-  };
-  for (const { instructions } of blocks.values()) {
-    for (const { offset, instruction } of instructions) {
-      note(offset);
-      note(offset + instruction.length - 1);
-    }
+  for (const { instructions, bytes } of blocks.values()) {
+    if (instructions.length === 0) continue;
+    const [{ offset }] = instructions;
+    const last = Math.floor((offset + bytes.length - 1) / PAGE_SIZE);
+    for (let distance = Math.floor(offset / PAGE_SIZE); distance <= last; distance++)
+      if (distance !== 0 && !pages.has(distance)) pages.set(distance, pageAt(distance));
   }
   return pages;
+}
+
+/** The same, which looks for each page once. */
+function remembered(pageAt: (distance: number) => number): (distance: number) => number {
+  const pages = new Map<number, number>();
+  return (distance) => {
+    let page = pages.get(distance);
+    if (page === undefined) {
+      page = pageAt(distance);
+      pages.set(distance, page);
+    }
+    return page;
+  };
 }
 
 function countInstructions({ blocks }: Region): number {
@@ -108,12 +121,15 @@ export interface TranslatorParts {
   cool(block: Block, ip: bigint, soon: boolean): void;
   /** As `VcpuEnvironment.aside`. */
   aside<T>(work: () => T): T;
+  /** Times that code runs before it is translated. */
+  readonly threshold: number;
   /** Host time in milliseconds, for statistics. */
   now(): number;
 }
 
 export function createTranslator(parts: TranslatorParts): Translator {
   const { blocks, handlers, table, cache, compiler, plain, cool, aside, now } = parts;
+  const leastTaken = parts.threshold / SELDOM;
   const stats = {
     regions: 0,
     'regions compiled before': 0,
@@ -159,7 +175,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     return answer;
   }
 
-  function form({ block, modeKey, ipBase, pageAt }: HotCode, mode: ShapeMode): Region | undefined {
+  function form({ block, modeKey, ipBase }: HotCode, mode: ShapeMode, pageAt: HotCode['pageAt']): Region | undefined {
     const low = Number(BigInt.asIntN(32, ipBase));
     return formRegion(block.start, {
       find(offset) {
@@ -170,6 +186,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
         const { nextPage } = known.block;
         return nextPage < 0 || nextPage === pageAt(distance + 1) ? known : undefined;
       },
+      leastTaken,
       stopsAt: ({ block: other }) => (other.region?.instructions ?? underWay.instructionsAt(other)) > REPEATED,
       targets: (code) => code.targets.map((target) => (target - low) | 0),
       translatable: (instruction) => translatable(instruction, modeKey, mode),
@@ -192,8 +209,9 @@ export function createTranslator(parts: TranslatorParts): Translator {
 
   /** Asks for a region. There may be none at this block, or no room for it until others go, or code that changes just now. */
   function request(code: HotCode, mode: ShapeMode): 'asked' | 'none' | 'no room' {
-    const { block, ipBase, pageAt } = code;
-    const region = aside(() => form(code, mode));
+    const { block, ipBase } = code;
+    const pageAt = remembered(code.pageAt);
+    const region = aside(() => form(code, mode, pageAt));
     if (region === undefined) return 'none';
     const pages = otherPages(region, pageAt);
     if (

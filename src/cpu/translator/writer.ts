@@ -80,7 +80,7 @@ export class RegionWriter extends ExitBuilder {
     }
     for (const { target, fill } of this.#returns) fill(flow.live[target]);
     for (const fill of this.#emptyCaches) fill(() => this.caches.clear(() => false));
-    this.writeColdExits();
+    this.writeExits();
     this.prologue(() => this.#enter(flow.live[0]));
   }
 
@@ -170,8 +170,9 @@ export class RegionWriter extends ExitBuilder {
     if (block.ending === 'conditional' && ending?.kind === 'branch' && ending.condition !== undefined) {
       this.plainIf(
         ending.condition,
-        () => this.#go(node, target),
+        () => this.#go(node, target, undefined, block.seldom),
         () => this.#go(node, block.end),
+        block.seldom ? 'unlikely' : undefined,
       );
       return;
     }
@@ -263,13 +264,14 @@ export class RegionWriter extends ExitBuilder {
     return this.#plan.blocks[node].ending === 'call' && this.#plan.graph.successors[node].length > 0;
   }
 
-  /** Continues at an offset: in the region, or out of it. */
-  #go(from: number, offset: number, effects = this.#effects[from]): void {
+  /** Continues at an offset: in the region, or out of it, without a link where that is seldom. */
+  #go(from: number, offset: number, effects = this.#effects[from], seldom = false): void {
     const target = this.#index.get(offset);
     const { graph, structure } = this.#plan;
     if (target === undefined || !graph.successors[from].includes(target)) {
       this.resumeBlock(effects);
-      this.jumpTo(this.#ipOf(offset));
+      if (seldom) this.#interrupt(offset);
+      else this.jumpTo(this.#ipOf(offset));
       return;
     }
     const { position, isMerge, isHeader } = structure;

@@ -280,6 +280,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         // What is verified knows where the vCPU has its log.
         compiler: (verified === undefined && options.compiler) || compileInThread(),
         plain,
+        threshold,
         cool,
         aside,
         now: hostNow,
