@@ -71,19 +71,13 @@ interface Samples {
   readonly problems: string[];
 }
 
-async function measure(machine: Machine, engine: Engine, samples: Samples, scale: number): Promise<number | undefined> {
-  const outcome = await machine.run(markOf(samples.job), commandOf(samples.job, scale), LIMIT);
-  if (outcome.status === 'failed') {
-    samples.problems.push(`${engine}: ${outcome.reason}`);
-    return undefined;
-  }
-  const { seconds, checksum } = outcome.measurement;
-  sums.set(`${samples.job.name} ${engine}`, checksum);
-  return seconds;
+/** Runs a job; `undefined` where it failed. */
+async function measure(machine: Machine, engine: Engine, { job, problems }: Samples, scale: number) {
+  const outcome = await machine.run(markOf(job), commandOf(job, scale), LIMIT);
+  if (outcome.status === 'done') return outcome.measurement;
+  problems.push(`${engine}: ${outcome.reason}`);
+  return undefined;
 }
-
-/** What was read back from the disk after each job, by job and engine. */
-const sums = new Map<string, string>();
 
 async function runRound(
   all: readonly Samples[],
@@ -97,14 +91,16 @@ async function runRound(
     for (const engine of ENGINES) machines[engine] = await startMachine(commands[engine], LIMIT, signal);
     for (const [index, samples] of all.entries()) {
       const seconds: Seconds = {};
+      const sums = new Set<string>();
       for (const at of ENGINES.keys()) {
         const engine = ENGINES[(at + round + index) % 2]!;
-        const taken = await measure(machines[engine]!, engine, samples, scale);
+        const measurement = await measure(machines[engine]!, engine, samples, scale);
         signal.throwIfAborted();
-        if (taken !== undefined) seconds[engine] = taken;
+        if (measurement === undefined) continue;
+        seconds[engine] = measurement.seconds;
+        sums.add(measurement.checksum);
       }
-      const [tcg, virts] = ENGINES.map((engine) => sums.get(`${samples.job.name} ${engine}`));
-      if (tcg !== virts) samples.problems.push('the engines read different bytes back');
+      if (sums.size > 1) samples.problems.push('the engines read different bytes back');
       samples.rounds.push(seconds);
       const shown = (engine: Engine) => seconds[engine]?.toFixed(2) ?? 'failed';
       process.stderr.write(
