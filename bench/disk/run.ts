@@ -23,6 +23,7 @@ const USAGE = `npm run bench:disk -- [options]
   --only a,b       jobs whose names contain one of these words, such as qcow2 or "random read"
   --rounds N       how often everything is measured (default 3)
   --scale X        transfer X times the usual amount (default 1)
+  --limit SECONDS  give a job or the start of a machine up after this time (default 300)
   --directory DIR  where the disks are made, on the file system to be measured (default: that for temporary files)
   --stats          print the figures of each of Virts' machines
   --json FILE      write the result as JSON
@@ -31,9 +32,6 @@ const USAGE = `npm run bench:disk -- [options]
 
 const ENGINES = ['tcg', 'virts'] as const;
 type Engine = (typeof ENGINES)[number];
-
-/** Seconds after which a job is given up. */
-const LIMIT = 300;
 
 const run = promisify(execFile);
 
@@ -73,10 +71,20 @@ interface Samples {
 
 /** Runs a job; `undefined` where it failed. */
 async function measure(machine: Machine, engine: Engine, { job, problems }: Samples, scale: number) {
-  const outcome = await machine.run(markOf(job), commandOf(job, scale), LIMIT);
+  const outcome = await machine.run(markOf(job), commandOf(job, scale), Number(values.limit));
   if (outcome.status === 'done') return outcome.measurement;
   problems.push(`${engine}: ${outcome.reason}`);
   return undefined;
+}
+
+/** @throws VirtsError `guest-stopped` where the machine does not come up. */
+async function start(engine: Engine, command: Command, signal: AbortSignal): Promise<Machine> {
+  try {
+    return await startMachine(command, Number(values.limit), signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new VirtsError('guest-stopped', `The machine of ${engine} did not start: ${(error as Error).message}`);
+  }
 }
 
 async function runRound(
@@ -88,7 +96,7 @@ async function runRound(
 ) {
   const machines: Partial<Record<Engine, Machine>> = {};
   try {
-    for (const engine of ENGINES) machines[engine] = await startMachine(commands[engine], LIMIT, signal);
+    for (const engine of ENGINES) machines[engine] = await start(engine, commands[engine], signal);
     for (const [index, samples] of all.entries()) {
       const seconds: Seconds = {};
       const sums = new Set<string>();
@@ -147,6 +155,7 @@ const text = { type: 'string' } as const;
 const { values } = parseArgs({
   options: {
     ...{ only: text, rounds: { ...text, default: '3' }, scale: { ...text, default: '1' }, directory: text, json: text },
+    limit: { ...text, default: '300' },
     ...{ stats: { type: 'boolean', default: false }, mirror: text, keyring: text },
     ...{ refresh: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
   },
@@ -161,7 +170,9 @@ function pickJobs(only: string | undefined): readonly Job[] {
 
 async function main(signal: AbortSignal): Promise<number> {
   const [rounds, scale] = [Number(values.rounds), Number(values.scale)];
-  if (!(rounds > 0 && scale > 0)) throw new VirtsError('usage', '--rounds and --scale take a number above 0.');
+  if (!(rounds > 0 && scale > 0 && Number(values.limit) > 0)) {
+    throw new VirtsError('usage', '--rounds, --scale and --limit take a number above 0.');
+  }
   const all = pickJobs(values.only).map((job): Samples => ({ job, rounds: [], problems: [] }));
   const { mirror, keyring, refresh } = values;
   const progress = showProgress(process.stderr);
