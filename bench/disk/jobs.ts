@@ -28,16 +28,16 @@ const RANDOM = { block: '4k', span: 256, target: 0.6 } as const;
 const KINDS = {
   read: { ...SEQUENTIAL, rw: 'read', offset: 0, amount: 4096 },
   write: { ...SEQUENTIAL, rw: 'write', offset: 0, amount: 2048 },
-  'random read, 1': { ...RANDOM, rw: 'randread', depth: 1, offset: 512, amount: 64 },
-  'random read, 32': { ...RANDOM, rw: 'randread', depth: 32, offset: 512, amount: 160 },
-  'random write, 1': { ...RANDOM, rw: 'randwrite', depth: 1, offset: 768, amount: 64 },
-  'random write, 32': { ...RANDOM, rw: 'randwrite', depth: 32, offset: 768, amount: 160 },
+  'random read x1': { ...RANDOM, rw: 'randread', depth: 1, offset: 512, amount: 64 },
+  'random read x32': { ...RANDOM, rw: 'randread', depth: 32, offset: 512, amount: 160 },
+  'random write x1': { ...RANDOM, rw: 'randwrite', depth: 1, offset: 768, amount: 64 },
+  'random write x32': { ...RANDOM, rw: 'randwrite', depth: 32, offset: 768, amount: 160 },
 } as const satisfies Record<string, Omit<Job, 'name' | 'disk'>>;
 
 /** On an overlay each piece is written to for the first time: that is what is measured there. */
 const OVERLAY: Readonly<Partial<Record<keyof typeof KINDS, Partial<Job>>>> = {
   write: { amount: 512 },
-  'random write, 32': { amount: 64 },
+  'random write x32': { amount: 64 },
 };
 
 export const JOBS: readonly Job[] = DISKS.flatMap((disk) =>
@@ -58,4 +58,4 @@ export function commandOf(job: Job, scale: number): string {
 }
 
 /** A job's name in marks, which have no spaces. */
-export const markOf = ({ name }: Job): string => name.replace(/[ ,]+/g, '-');
+export const markOf = ({ name }: Job): string => name.replace(/ /g, '-');

@@ -23,6 +23,7 @@ const USAGE = `npm run bench:disk -- [options]
   --only a,b       jobs whose names contain one of these words, such as qcow2 or "random read"
   --rounds N       how often everything is measured (default 3)
   --scale X        transfer X times the usual amount (default 1)
+  --limit SECONDS  give a job or the start of a machine up after this time (default 300)
   --directory DIR  where the disks are made, on the file system to be measured (default: that for temporary files)
   --stats          print the figures of each of Virts' machines
   --json FILE      write the result as JSON
@@ -31,9 +32,6 @@ const USAGE = `npm run bench:disk -- [options]
 
 const ENGINES = ['tcg', 'virts'] as const;
 type Engine = (typeof ENGINES)[number];
-
-/** Seconds after which a job is given up. */
-const LIMIT = 300;
 
 const run = promisify(execFile);
 
@@ -71,19 +69,23 @@ interface Samples {
   readonly problems: string[];
 }
 
-async function measure(machine: Machine, engine: Engine, samples: Samples, scale: number): Promise<number | undefined> {
-  const outcome = await machine.run(markOf(samples.job), commandOf(samples.job, scale), LIMIT);
-  if (outcome.status === 'failed') {
-    samples.problems.push(`${engine}: ${outcome.reason}`);
-    return undefined;
-  }
-  const { seconds, checksum } = outcome.measurement;
-  sums.set(`${samples.job.name} ${engine}`, checksum);
-  return seconds;
+/** Runs a job; `undefined` where it failed. */
+async function measure(machine: Machine, engine: Engine, { job, problems }: Samples, scale: number) {
+  const outcome = await machine.run(markOf(job), commandOf(job, scale), Number(values.limit));
+  if (outcome.status === 'done') return outcome.measurement;
+  problems.push(`${engine}: ${outcome.reason}`);
+  return undefined;
 }
 
-/** What was read back from the disk after each job, by job and engine. */
-const sums = new Map<string, string>();
+/** @throws VirtsError `guest-stopped` where the machine does not come up. */
+async function start(engine: Engine, command: Command, signal: AbortSignal): Promise<Machine> {
+  try {
+    return await startMachine(command, Number(values.limit), signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new VirtsError('guest-stopped', `The machine of ${engine} did not start: ${(error as Error).message}`);
+  }
+}
 
 async function runRound(
   all: readonly Samples[],
@@ -94,17 +96,19 @@ async function runRound(
 ) {
   const machines: Partial<Record<Engine, Machine>> = {};
   try {
-    for (const engine of ENGINES) machines[engine] = await startMachine(commands[engine], LIMIT, signal);
+    for (const engine of ENGINES) machines[engine] = await start(engine, commands[engine], signal);
     for (const [index, samples] of all.entries()) {
       const seconds: Seconds = {};
+      const sums = new Set<string>();
       for (const at of ENGINES.keys()) {
         const engine = ENGINES[(at + round + index) % 2]!;
-        const taken = await measure(machines[engine]!, engine, samples, scale);
+        const measurement = await measure(machines[engine]!, engine, samples, scale);
         signal.throwIfAborted();
-        if (taken !== undefined) seconds[engine] = taken;
+        if (measurement === undefined) continue;
+        seconds[engine] = measurement.seconds;
+        sums.add(measurement.checksum);
       }
-      const [tcg, virts] = ENGINES.map((engine) => sums.get(`${samples.job.name} ${engine}`));
-      if (tcg !== virts) samples.problems.push('the engines read different bytes back');
+      if (sums.size > 1) samples.problems.push('the engines read different bytes back');
       samples.rounds.push(seconds);
       const shown = (engine: Engine) => seconds[engine]?.toFixed(2) ?? 'failed';
       process.stderr.write(
@@ -151,6 +155,7 @@ const text = { type: 'string' } as const;
 const { values } = parseArgs({
   options: {
     ...{ only: text, rounds: { ...text, default: '3' }, scale: { ...text, default: '1' }, directory: text, json: text },
+    limit: { ...text, default: '300' },
     ...{ stats: { type: 'boolean', default: false }, mirror: text, keyring: text },
     ...{ refresh: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
   },
@@ -165,7 +170,9 @@ function pickJobs(only: string | undefined): readonly Job[] {
 
 async function main(signal: AbortSignal): Promise<number> {
   const [rounds, scale] = [Number(values.rounds), Number(values.scale)];
-  if (!(rounds > 0 && scale > 0)) throw new VirtsError('usage', '--rounds and --scale take a number above 0.');
+  if (!(rounds > 0 && scale > 0 && Number(values.limit) > 0)) {
+    throw new VirtsError('usage', '--rounds, --scale and --limit take a number above 0.');
+  }
   const all = pickJobs(values.only).map((job): Samples => ({ job, rounds: [], problems: [] }));
   const { mirror, keyring, refresh } = values;
   const progress = showProgress(process.stderr);

@@ -113,6 +113,7 @@ export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool 
       });
       return free.length;
     },
-    references: (frame) => Atomics.load(counts, frame),
+    // A free frame has a link in place of a count.
+    references: (frame) => Math.max(0, Atomics.load(counts, frame)),
   };
 }

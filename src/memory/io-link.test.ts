@@ -113,6 +113,35 @@ test('what is not RAM or has too many pieces is refused, with nothing held', () 
   assert.deepEqual([memory.held, port.idle()], [0, true]);
 });
 
+test('a flood of requests leaves the event loop its turns', async () => {
+  const memory = flatMemory(0x1_0000);
+  const link = createIoLink();
+  const port = openIoPort(link, memory);
+  let handled = 0;
+  let turns = 0;
+  const service = serveIoLink(
+    link,
+    memory.bytes.buffer,
+    (request) => {
+      request.answer(0);
+      // Whoever posts does it as quickly as answers come.
+      if (++handled > 2000) return;
+      while (port.collect() !== undefined);
+      port.post(post(handled));
+    },
+    () => {},
+  );
+  const count = () => {
+    turns++;
+    if (handled < 2000) setImmediate(count);
+  };
+  port.post(post(0));
+  setImmediate(count);
+  await until(() => handled > 2000);
+  assert.ok(turns > 3, `${turns} turns`);
+  await service.close();
+});
+
 test('closing waits for the answers to what was taken', async () => {
   const { port, asked, service } = rig();
   port.post(post(0));

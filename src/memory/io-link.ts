@@ -19,6 +19,8 @@ const WORD = {
   outstanding: 4,
   /** 1: whoever posts has to wake the back end. */
   asleep: 5,
+  /** Stays 0. */
+  never: 6,
   rings: 8,
 } as const;
 
@@ -226,6 +228,10 @@ export interface IoRequest {
 /** Gets a request, and answers it at once or later. Must not throw. */
 export type IoHandler = (request: IoRequest) => void;
 
+/** What a service handles at once before others of its thread get their turn: a back end may do all its work within the call. */
+const TURN = { requests: 256, bytes: 16 * 2 ** 20 } as const;
+const ENDLESS = { requests: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY } as const;
+
 /** A back end's end, whatever tells it that there are requests. */
 function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoHandler, answered: () => void) {
   const { words, requests, answers } = rings(link);
@@ -264,12 +270,15 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
 
   return {
     words,
-    /** Handles what there is; returns the value of `posted` up to which that was. */
-    drain(): number {
-      for (;;) {
+    /** Handles what there is; returns the value of `posted` up to which that was, or `undefined` if that was too much for once. */
+    drain({ requests, bytes }: { readonly requests: number; readonly bytes: number }): number | undefined {
+      for (let [handled, moved] = [0, 0]; ; handled++) {
         const posted = Atomics.load(words, WORD.posted);
         if (posted === Atomics.load(words, WORD.taken)) return posted;
-        handle(take());
+        if (handled === requests || moved >= bytes) return undefined;
+        const request = take();
+        for (const { length } of request.spans) moved += length;
+        handle(request);
       }
     },
   };
@@ -308,14 +317,19 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
     if (underWay === 0) settled();
   });
 
+  /** The event loop's turn. */
+  const rest = () => Atomics.waitAsync(words, WORD.never, 0, 0.01);
+
   async function serve(): Promise<void> {
     while (open) {
-      drain();
-      // A request posted before the flag was up wakes nobody, but then the word is no longer what it was.
-      Atomics.store(words, WORD.asleep, 1);
-      const wait = Atomics.waitAsync(words, WORD.posted, drain());
-      if (wait.async) await wait.value;
-      Atomics.store(words, WORD.asleep, 0);
+      if (drain(TURN) !== undefined) {
+        // A request posted before the flag was up wakes nobody, but then the word is no longer what it was.
+        Atomics.store(words, WORD.asleep, 1);
+        const seen = drain(TURN);
+        const wait = seen === undefined ? rest() : Atomics.waitAsync(words, WORD.posted, seen);
+        if (wait.async) await wait.value;
+        Atomics.store(words, WORD.asleep, 0);
+      } else await rest().value;
     }
   }
   serve();
@@ -341,7 +355,7 @@ export function directIoPort(memory: GuestMemory, handle: IoHandler): IoPort {
     ...port,
     post(request) {
       const outcome = port.post(request);
-      drain();
+      drain(ENDLESS);
       return outcome;
     },
   };

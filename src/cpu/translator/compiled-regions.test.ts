@@ -13,7 +13,7 @@ const MODE = {
 const request = (id: number, code: readonly number[], other: Partial<RegionRequest> = {}): RegionRequest => ({
   id,
   mode: MODE,
-  blocks: [{ offset: 0x100, length: code.length, ending: 'dynamic', successors: [] }],
+  blocks: [{ offset: 0x100, length: code.length, ending: 'dynamic', successors: [], seldom: false }],
   code: Uint8Array.from(code),
   checked: false,
   ...other,
@@ -30,7 +30,7 @@ test('who asks for the same gets the same, whoever it was made for', () => {
     request(2, [0xcb]),
     request(2, [0xc3], { checked: true }),
     request(2, [0xc3], { mode: { ...MODE, shared: true } }),
-    request(2, [0xc3], { blocks: [{ offset: 0x100, length: 1, ending: 'leaves', successors: [] }] }),
+    request(2, [0xc3], { blocks: [{ offset: 0x100, length: 1, ending: 'leaves', successors: [], seldom: false }] }),
     request(2, [0xc3], { numbers: { place: 20, cell: 0x1000 } }),
   ])
     assert.equal(regions.get(other), undefined);

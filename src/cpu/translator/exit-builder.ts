@@ -128,20 +128,20 @@ export abstract class ExitBuilder extends RegionBuilder {
   /** Goes on at `ip`, with all state in the state block. What it takes for that is there once in a region. */
   protected follow(ip: Value): void {
     this.set(this.#target, ip);
-    this.set(this.#link, this.link());
+    this.set(this.#link, this.addressOf(this.link()));
     this.#follows ??= this.label('block');
     this.branch(this.#follows);
   }
   #writeFollow(): void {
     const ip = this.get(this.#target);
-    const link = this.get(this.#link);
+    const address = this.get(this.#link);
+    const link: Link = { base: address, at: 0 };
     const fits = this.and(this.fits(link, ip), this.eqz(this.or(this.spent(), this.polled())));
     const follow = () => {
       const record = this.loadLink('i32.load', link, JUMP_CACHE.record);
       this.jumpTable(HANDLER, this.handlerAt(link, record), this.cpu, record);
     };
     this.plainIf(fits, follow, undefined, 'likely');
-    const address = this.addressOf(link);
     this.outside({ kind: 'link', link: address });
     this.jumpTable(HANDLER, this.i32(SPECIAL_INDEX.dispatchFrom), this.cpu, address);
   }
