@@ -59,7 +59,10 @@ const COMMANDS = [
   'exec 3<>c; rm a c; echo two >&3; cat /proc/self/fd/3; exec 3>&-; ls; cd /',
 ];
 
-test('a tree of source goes from one folder into another', { timeout: TIMEOUT_MS, skip: process.env.VIRTS_FOLDERS === undefined }, async () => {
+test('a tree of source goes from one folder into another', {
+  timeout: TIMEOUT_MS,
+  skip: process.env.VIRTS_FOLDERS === undefined,
+}, async () => {
   const [from, work] = [join(directory, 'from'), join(directory, 'work')];
   makeTree(from);
   fs.mkdirSync(join(work, 'to'), { recursive: true });
