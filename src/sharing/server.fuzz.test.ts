@@ -1,6 +1,6 @@
 /**
  * A guest out to break the server of its folder: messages at random, half sound and half not. Whatever it sends, the server answers or
- * ignores it, in bounds; nothing outside the folder changes. More of them: `VIRTS_SOAK=N` messages.
+ * ignores it, in bounds; nothing outside the folder changes. More of them: `VIRTS_HOSTILE=N` messages.
  */
 import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
@@ -14,7 +14,7 @@ import { openHostFolder } from './node/host-folder.ts';
 import { OPERATION, OUT_HEADER } from './protocol.ts';
 import { createFolderServer } from './server.ts';
 
-const MESSAGES = Number(process.env['VIRTS_SOAK'] ?? 4000);
+const MESSAGES = Number(process.env.VIRTS_HOSTILE ?? 4000);
 const NAMES = ['a', 'b', 'c', 'd', 'link', '..', '.', '', 'a/b', '../secret', 'x'.repeat(300), 'n\u0001'];
 const OPERATIONS = Object.values(OPERATION);
 const FLAGS = [0, 1, 2, 3, 0o100, 0o302, 0o1002, 0o2001, 0o4000, 0o200000, 0xffff_ffff];
@@ -58,7 +58,24 @@ test('hostile messages', async () => {
       case OPERATION.batchForget:
         return [number(), 0, node(), BigInt(number()), node(), 1n];
       case OPERATION.setAttributes:
-        return [random() & 0x9ff, 0, file(), pick([0n, 5n, 1n << 40n, position()]), 0n, position(), position(), 0n, number(), number(), 0, number(), 0, number(), number(), 0];
+        return [
+          random() & 0x9ff,
+          0,
+          file(),
+          pick([0n, 5n, 1n << 40n, position()]),
+          0n,
+          position(),
+          position(),
+          0n,
+          number(),
+          number(),
+          0,
+          number(),
+          0,
+          number(),
+          number(),
+          0,
+        ];
       case OPERATION.symlink:
         return [pick(NAMES), pick(['/etc/passwd', '../secret', 'a', ''])];
       case OPERATION.makeNode:

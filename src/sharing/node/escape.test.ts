@@ -66,19 +66,20 @@ async function exchanging<T>(path: string, [a, b]: readonly [string, string], wo
     env: { ...process.env, NODE_PATH: join(import.meta.dirname, '../../../node_modules') },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  const said = () => new Promise<string>((resolve) => child.stdout.once('data', (bytes) => resolve(String(bytes))));
+  const said = () => new Promise<string>((resolve) => child.stdout!.once('data', (bytes) => resolve(String(bytes))));
   assert.match(await said(), /ready/);
   try {
     return await work();
   } finally {
     const last = said();
-    child.stdin.write('stop');
+    child.stdin!.write('stop');
     const count = Number((await last).replace('done ', ''));
     assert.ok(count > 100, `${count} exchanges`);
   }
 }
 
-const refused = (error: unknown) => error instanceof Error && /^errno (2|17|20|21|22|40|95|116|39)$/.test(error.message);
+const refused = (error: unknown) =>
+  error instanceof Error && /^errno (2|17|20|21|22|40|95|116|39)$/.test(error.message);
 
 /** One attempt of each kind through the name `d`; whatever the guest gets to see is told. */
 async function attempts(guest: FolderGuest, round: number): Promise<string[]> {
@@ -146,10 +147,11 @@ test('symbolic links are not followed, whatever is asked through them', async (t
       () => guest.rename(link.node, MARK, 1n, 'stolen'),
       () => guest.rename(1n, 'd', link.node, 'given'),
       () => guest.unlink(link.node, MARK),
-      () => guest.link(link.node, 1n, `hard-${name}`).then(({ attributes }) => {
-        assert.equal(attributes.mode & 0o170000, 0o120000, 'the link itself');
-        throw new Error('errno 2');
-      }),
+      () =>
+        guest.link(link.node, 1n, `hard-${name}`).then(({ attributes }) => {
+          assert.equal(attributes.mode & 0o170000, 0o120000, 'the link itself');
+          throw new Error('errno 2');
+        }),
       () => guest.set(link.node, 8, { size: 0n }),
     ]) {
       await assert.rejects(work, refused, `${name}: ${work}`);

@@ -3,7 +3,7 @@
  * There are only so many descriptors; an item that was not used for long gives up its own, and is found again by its name, if it is
  * still there.
  */
-import { ERRNO, refuse } from '../folder.ts';
+import { ERRNO, Refusal, refuse } from '../folder.ts';
 import { type Calls, NO_FOLLOW, OPEN, succeeded } from './calls.ts';
 import { emptyNoteCache, type NoteCache } from './ownership.ts';
 import { type Status, statusOf } from './status.ts';
@@ -101,13 +101,24 @@ export function createItems(calls: Calls, root: number, most: number): Items {
     }
   }
 
+  /** As `openNamed`, for an item that was there: that its name is gone does not say that something in it is. */
+  function openAgain(...where: Parameters<typeof openNamed>): ReturnType<typeof openNamed> {
+    try {
+      return openNamed(...where);
+    } catch (error) {
+      const isGone = error instanceof Refusal && (error.errno === ERRNO.ENOENT || error.errno === ERRNO.ENOTDIR);
+      if (isGone) refuse(ERRNO.ESTALE);
+      throw error;
+    }
+  }
+
   function fileOf(item: HostItem, depth = 0): number {
     if (item.file !== -1) {
       touch(item);
       return item.file;
     }
     if (item.directory === undefined || depth > DEEPEST) refuse(ERRNO.ESTALE);
-    const { file, status } = openNamed(item.directory, item.name, depth + 1);
+    const { file, status } = openAgain(item.directory, item.name, depth + 1);
     if (status.key !== item.key) {
       calls.close(file);
       refuse(ERRNO.ESTALE);
