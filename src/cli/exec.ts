@@ -13,6 +13,7 @@ export type ExecEnvironment = Pick<Environment, 'stdin' | 'stdout' | 'stderr' | 
 const STATUS = { notFound: 127, notRunnable: 126 } as const;
 /** Signals that are passed on, by number. */
 const PASSED = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
+const SIGPIPE = 13;
 const USUAL_SIZE: TerminalSize = { rows: 24, columns: 80 };
 
 const sizeOf = ({ rows, columns }: Output): TerminalSize => ({
@@ -48,13 +49,20 @@ function passInput(program: GuestProgram, { stdin }: ExecEnvironment): () => voi
   };
 }
 
-/** Passes signals on; where the same comes again, the program is given up. Returns what ends that. */
-function passSignals(program: GuestProgram, { signals }: ExecEnvironment): () => void {
+/** Passes signals on; where the same comes again, the program is given up for it. Returns what ends that. */
+function passSignals(
+  program: GuestProgram,
+  { signals }: ExecEnvironment,
+  gaveUp: (signal: number) => void,
+): () => void {
   const listeners = Object.entries(PASSED).map(([name, number]) => {
     let before = false;
     const listener = (): void => {
-      if (before) program.abandon();
-      else program.signal(number);
+      if (!before) program.signal(number);
+      else {
+        gaveUp(number);
+        program.abandon();
+      }
       before = true;
     };
     signals.on(name, listener);
@@ -109,17 +117,25 @@ export async function exec(words: readonly string[], environment: ExecEnvironmen
     stderr: (bytes) => writeTo(stderr, bytes),
   });
   const undo: (() => void)[] = [];
-  const onError = () => program.abandon();
+  /** The signal for which the program was given up: one of ours, or that nobody reads what it writes. */
+  let givenUpFor = 0;
+  const onError = (): void => {
+    givenUpFor = SIGPIPE;
+    program.abandon();
+  };
   stdout.once('error', onError);
   try {
     if (options.terminal && options.interactive) undo.push(holdRaw(environment));
     if (options.terminal) undo.push(passSize(program, environment));
     if (options.interactive) undo.push(passInput(program, environment));
-    undo.push(passSignals(program, environment));
+    const note = (signal: number): void => {
+      givenUpFor = signal;
+    };
+    undo.push(passSignals(program, environment, note));
     const { status, signal } = await program.exited;
     return signal > 0 ? 128 + signal : status;
   } catch (error) {
-    return failedStatus(error, environment);
+    return givenUpFor > 0 ? 128 + givenUpFor : failedStatus(error, environment);
   } finally {
     stdout.off('error', onError);
     for (const end of undo) end();

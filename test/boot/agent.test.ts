@@ -222,10 +222,11 @@ describe('the agent in a guest', { concurrency: false }, () => {
     const snapshot = served.session.machine.save();
     const other = serve();
     other.session.machine.restore(snapshot);
-    const { stdout } = await other.session.runFor(
-      'a program',
-      runToEnd(other.dial, { command: ['sh', '-c', 'while pgrep sleep; do :; done >/dev/null; echo gone'] }),
-    );
+    // The driver ends all connections that are there when it gets to it, be they new.
+    const answered = async (): Promise<void> => pingAgent(other.dial).catch(answered);
+    await other.session.runFor('an answer', answered());
+    const request = { command: ['sh', '-c', 'while pgrep sleep; do :; done >/dev/null; echo gone'] };
+    const { stdout } = await other.session.runFor('a program', runToEnd(other.dial, request));
     assert.equal(stdout, 'gone\n');
     other.close();
     before.abandon();
