@@ -21,8 +21,6 @@ export interface Result {
 export interface Run {
   readonly process: ChildProcess;
   readonly ended: Promise<Result>;
-  /** What it wrote on standard output so far. */
-  output(): string;
   /** Resolves when standard error or output matches; rejects when the program ends first. */
   said(pattern: RegExp): Promise<void>;
 }
@@ -52,7 +50,6 @@ export function virtsWithin(timeout: number, ...args: readonly string[]): Run {
   return {
     process: child,
     ended,
-    output: () => stdout,
     said: (pattern) =>
       new Promise((resolve, reject) => {
         const look = () => {
