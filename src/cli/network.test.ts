@@ -92,10 +92,10 @@ test('a port that was not chosen is chosen and told', async () => {
     '-p',
     `${await freePort()}:82`,
   ]);
-  const lines = message.split('\n');
+  const lines = message.split('\n').filter((line) => line.includes('leads to'));
   assert.match(lines[0]!, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 80\.$/);
   assert.match(lines[1]!, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 81\.$/);
-  assert.deepEqual([lines.length, status], [3, 0], 'the third was chosen');
+  assert.deepEqual([lines.length, status], [2, 0], 'the third was chosen');
 });
 
 test('all ports of a range are open, or none', async () => {

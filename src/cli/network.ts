@@ -4,12 +4,12 @@ import type { FrameSink } from '../base/frame.ts';
 import { type Mac, parseMac } from '../network/address.ts';
 import { LAN, type LanAddresses } from '../network/addresses.ts';
 import { createJunction } from '../network/junction.ts';
-import { createNetLink } from '../network/link.ts';
+import { type Attached, createNetLink } from '../network/link.ts';
 import { createNat, type Forward, type ForwardRequest, type Nat } from '../network/nat.ts';
 import { endpointText } from '../network/node/errors.ts';
 import { createHostTimers, createNodeNetwork, hasNetwork, hasRoute6 } from '../network/node/host.ts';
 import { joinNetwork, type Membership } from '../network/node/networks.ts';
-import { serveNetLink } from '../network/node/serve.ts';
+import { type Service, serveNetLink } from '../network/node/serve.ts';
 import { openSharedSwitch, type SharedSwitch } from '../network/node/shared-switch.ts';
 import type { Access } from '../network/policy.ts';
 import type { MachineNetwork } from '../sdk/machine-host.ts';
@@ -77,24 +77,22 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
   const place = await takePlace(request);
   const addresses = place === undefined ? LAN : { ...LAN, pool: [place.membership.address] };
   const link = createNetLink();
+  const forwards: Forward[] = [];
   let wake = () => {};
   let nat: Nat | undefined;
-  const service = serveNetLink(
-    link,
-    () => wake(),
-    (wire) => {
-      nat = createRouter(request, wire, place, addresses, tell);
-      return place === undefined ? nat : createJunction({ wire, router: nat, addresses, plug: place.fabric.plug });
-    },
-  );
+  let service: Service | undefined;
+  function attach(wire: FrameSink): Attached {
+    nat = createRouter(request, wire, place, addresses, tell);
+    return place === undefined ? nat : createJunction({ wire, router: nat, addresses, plug: place.fabric.plug });
+  }
   function close(): void {
-    service.close();
+    service?.close();
     nat?.close();
     place?.fabric.close();
     place?.membership.leave();
   }
-  const forwards: Forward[] = [];
   try {
+    service = serveNetLink(link, () => wake(), attach);
     for (const forward of request.forwards) forwards.push(await nat!.forward(forward));
   } catch (error) {
     close();

@@ -1,6 +1,7 @@
 /** `virts network`: networks between machines. */
 import type { Command } from 'commander';
-import { createNetwork, listNetworks, networksDirectory, removeNetwork } from '../network/node/networks.ts';
+import { networksDirectory } from '../images/directories.ts';
+import { createNetwork, listNetworks, removeNetwork } from '../network/node/networks.ts';
 import type { Environment } from './environment.ts';
 
 function list(json: boolean, { env, stdout }: Environment): void {

@@ -3,8 +3,8 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import { fileError } from '../images/apt/cache.ts';
+import { networksDirectory } from '../images/directories.ts';
 import type { ForwardRequest } from '../network/nat.ts';
-import { networksDirectory } from '../network/node/networks.ts';
 import type { Access } from '../network/policy.ts';
 import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import type { Configuration, DiskConfiguration } from '../vm/configuration.ts';
@@ -56,14 +56,11 @@ function networkOf(options: RunOptions, env: NodeJS.ProcessEnv): NetworkRequest 
     const access: Access = netAllow === undefined ? { kind: 'full' } : { kind: 'listed', hosts: netAllow };
     return { access, hostAccess: netHost, forwards: publish, name, shared };
   }
-  const useless = netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : '';
+  const published = publish.length > 0 && shared === undefined ? '--publish' : '';
+  const useless = netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : published;
+  if (useless !== '') throw new VirtsError('usage', `${useless} needs a network; leave --net none out.`);
   // Without the outside, but with the other machines.
-  if (shared !== undefined && useless === '') {
-    return { access: { kind: 'none' }, hostAccess: false, forwards: publish, name, shared };
-  }
-  const without = useless !== '' ? useless : publish.length > 0 ? '--publish' : '';
-  if (without === '') return undefined;
-  throw new VirtsError('usage', `${without} needs a network; leave --net none out.`);
+  return shared && { access: { kind: 'none' }, hostAccess: false, forwards: publish, name, shared };
 }
 
 /** @throws VirtsError `usage` where there is nothing to verify. */

@@ -21,3 +21,7 @@ export const imagesDirectory = (env: NodeJS.ProcessEnv = process.env): string =>
 /** Machines, a directory each. */
 export const machinesDirectory = (env: NodeJS.ProcessEnv = process.env): string =>
   join(virtsDirectory(env, 'XDG_STATE_HOME'), 'machines');
+
+/** Networks between machines, a directory each. */
+export const networksDirectory = (env: NodeJS.ProcessEnv = process.env): string =>
+  join(virtsDirectory(env, 'XDG_STATE_HOME'), 'networks');

@@ -104,7 +104,7 @@ export function createFakeHost(): FakeHost {
       return made;
     },
     async listen(at, accepted) {
-      if (listeners.has(at.port)) throw new VirtsError('io', 'in use');
+      if (listeners.has(at.port)) throw new VirtsError('io', 'in use', { code: 'EADDRINUSE' });
       listeners.set(at.port, accepted);
       return { at, close: () => void listeners.delete(at.port) };
     },

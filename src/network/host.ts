@@ -52,7 +52,7 @@ export interface HostNetwork {
   connect(to: Endpoint, events: ConnectionEvents): HostConnection;
   /**
    * Listens. `accepted` gets each new connection and its peer, and returns what it is to be told of; `undefined` refuses it.
-   * @throws VirtsError `io` where the port is taken or the address not this host's.
+   * @throws VirtsError `io` where the port is taken (its context then has the code EADDRINUSE) or the address not this host's.
    */
   listen(
     at: Endpoint,

@@ -49,6 +49,8 @@ export interface Lan {
   learn(address: Address, mac: Uint8Array): void;
   /** The MAC address of a machine, if it is known. */
   macOf(address: Address): Mac | undefined;
+  /** All machines known, by address. */
+  neighbours(): { readonly address: Address; readonly mac: Mac }[];
   /** Machines known, and packets that wait for one. */
   readonly known: number;
   readonly waiting: number;
@@ -127,6 +129,7 @@ export function createLan({ addresses, wire, alarms, mtu, solicit }: LanOptions)
       const found = neighbours.get(address);
       return found && formatMac(found, 0);
     },
+    neighbours: () => [...neighbours].map(([address, bytes]) => ({ address, mac: formatMac(bytes, 0) })),
     get known() {
       return neighbours.size;
     },

@@ -218,11 +218,11 @@ describe('TCP to the outside', () => {
 
   test('connections that the host has not made are bounded too', () => {
     const rig = createNatRig();
-    for (let port = 1; port < 600; port++) rig.give(tcpFrame(OUTSIDE, { from: port, to: 80, sequence: 1, flags: SYN }));
-    assert.equal(rig.host.connections.length, 256);
+    for (let port = 1; port < 700; port++) rig.give(tcpFrame(OUTSIDE, { from: port, to: 80, sequence: 1, flags: SYN }));
+    assert.equal(rig.host.connections.length, 512);
     for (const { events } of [...rig.host.connections]) events.closed('timeout');
-    rig.give(tcpFrame(OUTSIDE, { from: 599, to: 80, sequence: 1, flags: SYN }));
-    assert.equal(rig.host.connections.length, 257);
+    rig.give(tcpFrame(OUTSIDE, { from: 699, to: 80, sequence: 1, flags: SYN }));
+    assert.equal(rig.host.connections.length, 513);
   });
 
   test('10,000 connections one after the other and 500 at once leave nothing behind', async () => {
@@ -255,6 +255,48 @@ describe('TCP to the outside', () => {
     assert.equal(figures['TCP connections'], 0);
     assert.equal(figures['alarms waiting'], 0);
     assert.equal(figures['shared buffer left (KiB)'], 65_536);
+  });
+});
+
+describe('a guest that was saved goes on with another network', () => {
+  test('its connections are reset at once, from exactly where it stands', async () => {
+    const rig = createNatRig();
+    const guest = await connected(rig);
+    guest.send([1, 2, 3]);
+    guest.socket.events.received(Uint8Array.of(9, 9));
+    guest.take();
+    const other = createNatRig();
+    other.nat.restore(JSON.parse(JSON.stringify(rig.nat.save())));
+    const [reset, ...more] = other.heard();
+    const { from, to, sequence, acknowledgement, flags } = tcpOf(reset!);
+    assert.deepEqual([reset!.source, from, reset!.destination, to, more.length], [OUTSIDE, 80, GUEST.v4, 1000, 0]);
+    assert.deepEqual([sequence, acknowledgement, flags], [guest.acknowledged, 104, RST | ACK]);
+    // One whose reset was lost, or came too early, is reset by what the guest sends next.
+    other.give(
+      tcpFrame(OUTSIDE, { from: 1000, to: 80, sequence: 104, acknowledgement: guest.acknowledged, flags: ACK }),
+    );
+    const answer = tcpOf(other.heard()[0]!);
+    assert.deepEqual([answer.flags, answer.sequence], [RST, guest.acknowledged]);
+    assert.equal(other.nat.figures()['TCP connections'], 0);
+  });
+
+  test('its address is its own, and forwarded ports lead to it', async () => {
+    const rig = createNatRig();
+    const dhcp = (type: number) => {
+      const head = [1, 1, 6, 0, 1, 2, 3, 4, ...Array(20).fill(0), ...GUEST.mac];
+      const fixed = [...head, ...Array(236 - head.length).fill(0), 0x63, 0x82, 0x53, 0x63, 53, 1, type];
+      rig.give(udpFrame('255.255.255.255', 68, 67, [...fixed, 50, 4, 10, 0, 2, 99, 255], '0.0.0.0'));
+    };
+    dhcp(1);
+    dhcp(3);
+    rig.give(udpFrame('10.0.2.2', 9, 9, [], '10.0.2.99'));
+    const other = createNatRig();
+    other.nat.restore(rig.nat.save());
+    assert.equal(other.nat.figures().leases, 1);
+    await other.nat.forward({ protocol: 'tcp', at: { address: '127.0.0.1', port: 8080 }, port: 80 });
+    other.host.dial(8080);
+    const [syn] = other.heard();
+    assert.deepEqual([syn!.destination, tcpOf(syn!).flags], ['10.0.2.99', SYN]);
   });
 });
 
@@ -309,6 +351,32 @@ describe('forwarded ports', () => {
     await rig.nat.forward(request);
     rig.nat.close();
     assert.equal(rig.host.listeners.size, 0);
+  });
+
+  test('several ports in a row, a free one of a range, or one that the host chooses', async () => {
+    const rig = createNatRig();
+    const at = { address: '127.0.0.1', port: 8000 };
+    const row = await rig.nat.forward({ protocol: 'tcp', at, port: 80, count: 3 });
+    assert.deepEqual(
+      row.ports.map((one) => [one.at.port, one.port]),
+      [
+        [8000, 80],
+        [8001, 81],
+        [8002, 82],
+      ],
+    );
+    const any = await rig.nat.forward({ protocol: 'tcp', at, upTo: 8005, port: 90 });
+    assert.deepEqual(any.ports, [{ at: { ...at, port: 8003 }, port: 90 }]);
+    // All of a row or none.
+    await assert.rejects(rig.nat.forward({ protocol: 'tcp', at: { ...at, port: 7999 }, port: 80, count: 3 }), /in use/);
+    assert.deepEqual([...rig.host.listeners.keys()].toSorted(), [8000, 8001, 8002, 8003]);
+    for (const port of [8004, 8005]) await rig.nat.forward({ protocol: 'tcp', at: { ...at, port }, port: 1 });
+    await assert.rejects(
+      rig.nat.forward({ protocol: 'tcp', at, upTo: 8005, port: 90 }),
+      /None of the ports 8000 to 8005/,
+    );
+    row.close();
+    assert.equal(rig.host.listeners.size, 3);
   });
 
   test('UDP: each peer is a port of the gateway', async () => {

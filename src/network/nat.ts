@@ -4,7 +4,7 @@
  */
 import type { TimerService } from '../base/clock.ts';
 import type { Frame, FrameSink } from '../base/frame.ts';
-import { type Address, ALL_NODES, ANY4, type Endpoint, isV6 } from './address.ts';
+import { type Address, ALL_NODES, ANY4, type Endpoint, isV6, parseMac } from './address.ts';
 import { GATEWAY_NAME, LAN, type LanAddresses } from './addresses.ts';
 import { createAlarms } from './alarms.ts';
 import { askArp, receiveArp } from './arp.ts';
@@ -18,6 +18,7 @@ import { createEcho } from './icmp.ts';
 import { ETHER, ETHERNET_HEADER, type IpPacket, PROTOCOL, parseIp } from './ip/packet.ts';
 import { createReassembly } from './ip/reassembly.ts';
 import { BROADCAST, createLan } from './lan.ts';
+import { type NatState, readNatState } from './nat-state.ts';
 import { ADVERTISE_EVERY, advertiseRouter, askNeighbour, receiveDiscovery } from './neighbour-discovery.ts';
 import { type Access, createPolicy } from './policy.ts';
 import { createRoutes } from './routes.ts';
@@ -78,6 +79,13 @@ export interface Nat {
   wireReady(): void;
   /** @throws VirtsError `io` where the port is taken or the address not the host's, `usage` for an access that is none. */
   forward(request: ForwardRequest): Promise<Forward>;
+  /** What a network in another process needs to go on for the saved guest. */
+  save(): NatState;
+  /**
+   * Goes on for a guest that was saved: its address is its own still, and its connections, which ended with the process that
+   * had them, are reset at once. @throws VirtsError `bad-input` for what is no such state.
+   */
+  restore(state: unknown): void;
   /** The guests are gone or started over: ends their connections without a word to them. */
   reset(): void;
   /** Ends all that is open on the host. */
@@ -232,6 +240,13 @@ export function createNat(options: NatOptions): Nat {
       };
       forwards.add(forward);
       return forward;
+    },
+    save: () => ({ version: 1, leases: dhcp.leases(), neighbours: lan.neighbours(), connections: tcp.saved() }),
+    restore(state) {
+      const { leases, neighbours, connections } = readNatState(state);
+      for (const lease of leases) dhcp.restore(lease);
+      for (const { address, mac } of neighbours) lan.learn(address, parseMac(mac)!);
+      tcp.refuseSaved(connections);
     },
     reset() {
       tcp.endAll(true);

@@ -88,7 +88,9 @@ const HostRule = z.string().refine(isHostRule, {
 export const NetworkConfiguration = z.strictObject({
   /** `user`: reaches the outside as this user does; `none`: no network card. */
   kind: z.enum(NET_KINDS).default('user'),
-  /** Ports of this host forwarded to the guest, written `[HOSTADDR:]HOSTPORT:GUESTPORT[/udp]`. */
+  /** A network of `virts network` that it shares with other machines, beside what it reaches otherwise. */
+  join: z.string().min(1).optional(),
+  /** Ports of this host forwarded to the guest, written `[[HOSTADDR:][HOSTPORT]:]GUESTPORT[/udp]`. */
   publish: z.array(Forward).default([]),
   /** The only hosts that the guest reaches; absent: all. */
   allow: z.array(HostRule).optional(),
@@ -179,8 +181,9 @@ function checkTogether({ image, kernel, architecture, mirror, keyring, network, 
     refuse(`--${guestOnly[0]} is for the default guest and has no use together with an image; leave it out.`);
   }
   if (network.kind === 'none') {
-    const { publish, allow, host } = network;
-    const useless = publish.length > 0 ? '--publish' : allow !== undefined ? '--net-allow' : host ? '--net-host' : '';
+    const { publish, allow, host, join } = network;
+    const published = publish.length > 0 && join === undefined ? '--publish' : '';
+    const useless = allow !== undefined ? '--net-allow' : host ? '--net-host' : published;
     if (useless !== '') refuse(`${useless} needs a network; leave --net none out.`);
   }
   if (other.verifyTranslation && other.translate === 'off') {

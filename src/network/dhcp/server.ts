@@ -37,6 +37,8 @@ export interface DhcpServer {
   receive(message: Uint8Array): DhcpAnswer | undefined;
   /** Addresses in use. */
   leases(): Lease[];
+  /** Takes back a lease of a machine that was saved; one that is not in the pool is none. */
+  restore(lease: Lease): void;
 }
 
 /** Seconds. Long, for a machine may stand still for hours, and nobody else wants its address. */
@@ -146,6 +148,10 @@ export function createDhcpServer(options: DhcpServerOptions): DhcpServer {
       // A client without an address may not take unicasts yet; a refusal goes to all (RFC 2131 4.1).
       const direct = request.own !== ANY4 && answer.type !== DHCP.nak;
       return { bytes: writeReply(message, answer), to: direct ? request.own : 'all', mac: request.mac };
+    },
+    restore({ address, mac }) {
+      // As long as a new one: the guest's own clock may have stood still.
+      if (pool.includes(address)) entries.set(address, { mac, state: 'taken', expires: now() + LEASE * 1e9 });
     },
     leases() {
       return [...entries]

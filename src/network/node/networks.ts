@@ -14,8 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import * as z from 'zod';
 import { fileReason, VirtsError } from '../../base/errors.ts';
 import { type FileLock, isLocked, tryLock } from '../../storage/file-lock.ts';
@@ -48,13 +47,6 @@ export interface Membership {
   /** The address of a machine that is there now. */
   find(name: string): readonly Address[] | undefined;
   leave(): void;
-}
-
-/** `$XDG_STATE_HOME/virts/networks`, or below `~/.local/state` (XDG Base Directory Specification). */
-export function networksDirectory(env: NodeJS.ProcessEnv): string {
-  const base = env.XDG_STATE_HOME;
-  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
-  return join(base !== undefined && isAbsolute(base) ? base : join(home, '.local', 'state'), 'virts', 'networks');
 }
 
 /** The name in the form in which it counts. @throws VirtsError `usage`. */

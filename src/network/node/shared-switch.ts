@@ -62,6 +62,7 @@ export function serveSwitch(path: string): Promise<{ close(): void }> {
   async function attach(socket: Socket): Promise<void> {
     const first = await readFirst(socket, HELLO.length + MAC_BYTES);
     if (!HELLO.equals(first.subarray(0, HELLO.length))) throw new Error('It speaks something else.');
+    if (socket.destroyed) return;
     socket.write(HELLO);
     const frames = openFrameSocket(socket, (frame) => port.receive(frame));
     const port = fabric.attach({

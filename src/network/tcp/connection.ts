@@ -30,6 +30,8 @@ export interface TcpConnection {
   room(): number;
   /** The host took so many bytes of what it was handed. */
   consumed(count: number): void;
+  /** Where it stands while it is open: the next numbers to send and to come; `undefined` where an RST would have no use. */
+  position(): { readonly sequence: number; readonly acknowledgement: number } | undefined;
   /** No more data follows. */
   finish(): void;
   /** Ends it by RST; nobody is told. */
@@ -133,6 +135,7 @@ export function createConnection(host: TcpHost, ownMss: number, initialSequence:
       pumpAndSettle();
     },
     room: () => t.sendLimit.bytes - t.queue.length,
+    position: () => (t.phase === 'open' ? { sequence: t.sendNext, acknowledgement: t.receiveNext } : undefined),
     consumed: (count) => consumed(t, count),
     finish() {
       if (t.finishing) return;

@@ -25,7 +25,7 @@ import type { TcpHost } from './tcb.ts';
 
 /** Connections at once, and those among them that the host has not made yet. */
 export const MOST_FLOWS = 1024;
-const MOST_CONNECTING = 256;
+const MOST_CONNECTING = 512;
 /** Bytes that all connections together may hold beyond their own part. */
 const SHARED_BUFFER = 64 * 1024 * 1024;
 /** Ports of the gateway for connections to guests. */
@@ -52,10 +52,23 @@ export interface TcpFlows {
   settle(): void;
   /** The wire has room again. */
   wireReady(): void;
+  /** Tells guests by RST that connections are no more which were open when their machine was saved. */
+  refuseSaved(connections: readonly SavedConnection[]): void;
   /** Ends all. `silent`: their guests are not told, because they are gone. */
   endAll(silent: boolean): void;
+  /** Those that are open, as they stand. */
+  saved(): SavedConnection[];
   readonly size: number;
   readonly budget: Budget;
+}
+
+/** An open connection of a guest, from which its end follows. */
+export interface SavedConnection {
+  readonly guest: Endpoint;
+  readonly other: Endpoint;
+  /** What the guest expects next, unless it is still under way, and what it sends next. */
+  readonly sequence: number;
+  readonly acknowledgement: number;
 }
 
 export function createTcpFlows(options: TcpFlowsOptions): TcpFlows {
@@ -254,6 +267,24 @@ export function createTcpFlows(options: TcpFlowsOptions): TcpFlows {
       // Who was served first this time is last the next time.
       const [first] = waiting;
       if (first !== undefined && blocked.delete(first)) blocked.add(first);
+    },
+    saved() {
+      return [...flows].flatMap(([id, { tcp }]) => {
+        const position = tcp.position();
+        const [address, port, otherAddress, otherPort] = id.split(' ');
+        if (position === undefined) return [];
+        const [guest, other] = [
+          { address: address!, port: Number(port) },
+          { address: otherAddress!, port: Number(otherPort) },
+        ];
+        return [{ guest, other, ...position }];
+      });
+    },
+    refuseSaved(connections) {
+      for (const { guest, other, sequence, acknowledgement } of connections) {
+        const segment = { sequence, acknowledgement, flags: FLAG.rst | FLAG.ack, window: 0, length: 0 };
+        send(other, guest, segment, 0xffff);
+      }
     },
     endAll(silent) {
       for (const flow of [...flows.values()]) flow.end(silent);
