@@ -9,7 +9,7 @@ import { createNat, type Forward, type ForwardRequest, type Nat } from '../netwo
 import { endpointText } from '../network/node/errors.ts';
 import { createHostTimers, createNodeNetwork, hasNetwork, hasRoute6 } from '../network/node/host.ts';
 import { joinNetwork, type Membership } from '../network/node/networks.ts';
-import { serveNetLink } from '../network/node/serve.ts';
+import { type Attached, serveNetLink } from '../network/node/serve.ts';
 import { openSharedSwitch, type SharedSwitch } from '../network/node/shared-switch.ts';
 import type { Access } from '../network/policy.ts';
 import type { MachineNetwork } from '../sdk/machine-host.ts';
@@ -29,9 +29,16 @@ export interface NetworkRequest {
   readonly shared?: { readonly name: string; readonly base: string } | undefined;
 }
 
+/** Bytes of frames that a guest received and sent since its start. */
+export interface NetworkTraffic {
+  received: number;
+  sent: number;
+}
+
 export interface OpenNetwork {
   readonly machine: MachineNetwork;
   readonly forwards: readonly Forward[];
+  readonly traffic: Readonly<NetworkTraffic>;
   close(): void;
 }
 
@@ -68,6 +75,29 @@ function createRouter(
   });
 }
 
+/** The wire to the guest, counted. */
+function countReceived(wire: FrameSink, traffic: NetworkTraffic): FrameSink {
+  return {
+    ...wire,
+    send(frame) {
+      const taken = wire.send(frame);
+      if (taken) traffic.received += frame.bytes.length;
+      return taken;
+    },
+  };
+}
+
+/** What takes the guest's frames, counted. */
+function countSent(network: Attached, traffic: NetworkTraffic): Attached {
+  return {
+    ...network,
+    receive(frame) {
+      traffic.sent += frame.bytes.length;
+      network.receive(frame);
+    },
+  };
+}
+
 /**
  * Opens a network and its forwarded ports. `tell` takes sentences that the user should read.
  * @throws VirtsError `io` for a port that cannot be had, `usage` for a host or a name that is none, `not-found` for a network
@@ -79,12 +109,19 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
   const link = createNetLink();
   let wake = () => {};
   let nat: Nat | undefined;
+  const traffic: NetworkTraffic = { received: 0, sent: 0 };
   const service = serveNetLink(
     link,
     () => wake(),
     (wire) => {
-      nat = createRouter(request, wire, place, addresses, tell);
-      return place === undefined ? nat : createJunction({ wire, router: nat, addresses, plug: place.fabric.plug });
+      const counted = countReceived(wire, traffic);
+      const router = createRouter(request, counted, place, addresses, tell);
+      nat = router;
+      const attached =
+        place === undefined
+          ? router
+          : createJunction({ wire: counted, router, addresses, plug: place.fabric.plug });
+      return countSent(attached, traffic);
     },
   );
   function close(): void {
@@ -104,6 +141,7 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
     tell('This host has no network; the guest reaches nothing beyond this host.');
   }
   return {
+    traffic,
     machine: {
       ...{ link, mac: parseMac(place?.membership.mac ?? MAC)!, mtu: MTU },
       wakes(how) {

@@ -94,6 +94,8 @@ export const NetworkConfiguration = z.strictObject({
   allow: z.array(HostRule).optional(),
   /** Whether the gateway is this host's loopback interface for the guest. */
   host: z.boolean().default(false),
+  /** A network of `virts network` that it shares with other machines, which find it by its name. */
+  join: z.string().min(1).optional(),
 });
 
 export const Configuration = z.strictObject({
@@ -130,14 +132,18 @@ export const Configuration = z.strictObject({
     })
     .default([]),
   network: NetworkConfiguration.prefault({}),
+  /** A file for cloud-init in the guest. */
+  userData: path.optional(),
+  /** A socket of this host, besides that in its directory, that leads to ports of the guest. */
+  vsock: path.optional(),
   /** Whether a reset or a triple fault starts the guest again; if not, it ends the run. */
   reboot: z.boolean().default(true),
   /** How often code runs before it is translated; `off`: all is interpreted. */
   translate: z.union([z.int().min(1).max(MOST_HEAT), z.literal('off')]).default(DEFAULT_TRANSLATION.threshold),
   /** Checks translated code against the interpreter as it runs. */
   verifyTranslation: z.boolean().default(false),
-  /** File for what the guest did that was unexpected. */
-  debugLog: path.optional(),
+  /** File for what the guest did that was unexpected; `true`: standard error of the process that runs it. */
+  debugLog: z.union([path, z.literal(true)]).optional(),
   /** Whether machine and disk are removed when it ends. */
   remove: z.boolean().default(false),
 });
@@ -179,8 +185,10 @@ function checkTogether({ image, kernel, architecture, mirror, keyring, network, 
     refuse(`--${guestOnly[0]} is for the default guest and has no use together with an image; leave it out.`);
   }
   if (network.kind === 'none') {
-    const { publish, allow, host } = network;
-    const useless = publish.length > 0 ? '--publish' : allow !== undefined ? '--net-allow' : host ? '--net-host' : '';
+    const { publish, allow, host, join } = network;
+    // Other machines may use forwarded ports of one that is on a network with them.
+    const forwards = publish.length > 0 && join === undefined;
+    const useless = forwards ? '--publish' : allow !== undefined ? '--net-allow' : host ? '--net-host' : '';
     if (useless !== '') refuse(`${useless} needs a network; leave --net none out.`);
   }
   if (other.verifyTranslation && other.translate === 'off') {
