@@ -17,11 +17,7 @@ const parseTail = (text: string): number | undefined => (text === 'all' ? undefi
 const MACHINES = 'names of machines, their ids, or the beginnings of these';
 
 /** Adds the commands; `finish` gets the exit status of the one that ran. */
-export function machineCommands(
-  program: Command,
-  environment: Environment,
-  finish: (status: number) => void,
-): void {
+export function machineCommands(program: Command, environment: Environment, finish: (status: number) => void): void {
   const onMachines = (name: string, description: string) =>
     program.command(name).description(description).argument('<machine...>', MACHINES);
   const onMachine = (name: string, description: string) =>

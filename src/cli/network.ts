@@ -118,9 +118,7 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
       const router = createRouter(request, counted, place, addresses, tell);
       nat = router;
       const attached =
-        place === undefined
-          ? router
-          : createJunction({ wire: counted, router, addresses, plug: place.fabric.plug });
+        place === undefined ? router : createJunction({ wire: counted, router, addresses, plug: place.fabric.plug });
       return countSent(attached, traffic);
     },
   );

@@ -8,8 +8,8 @@ import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { EXEC_OPTIONS } from './exec-options.ts';
 import { isLight, runLight } from './light.ts';
-import { addNetworkCommands } from './networks.ts';
 import { machineCommands } from './machine-commands.ts';
+import { addNetworkCommands } from './networks.ts';
 import {
   DEFAULT_TRANSLATE,
   parseAllowed,
@@ -102,9 +102,10 @@ function withMachineOptions(command: Command): Command {
     .option('--initrd <file>', "initial RAM disk; in place of the default guest's if no kernel is named")
     .option('--append <text>', "kernel command line; added to the default guest's if no kernel is named")
     .addOption(
-      new Option('--memory <size>', `guest memory, such as 512M or 1G (default: ${formatMemory(DEFAULT_MEMORY)})`).argParser(
-        parseMemory,
-      ),
+      new Option(
+        '--memory <size>',
+        `guest memory, such as 512M or 1G (default: ${formatMemory(DEFAULT_MEMORY)})`,
+      ).argParser(parseMemory),
     )
     .addOption(new Option('--cpus <number>', 'number of vCPUs (default: 1)').argParser(parseCpus))
     .addOption(

@@ -36,7 +36,8 @@ export interface RunOptions extends MachineSettings {
 
 /** Tells of the end and gives its exit status. @throws VirtsError `guest-stopped` when the guest hangs for ever. */
 function conclude({ exitStatus, message }: Ending, { stderr }: Environment): number {
-  if (exitStatus === ERROR_KINDS['guest-stopped'] && message !== undefined) throw new VirtsError('guest-stopped', message);
+  if (exitStatus === ERROR_KINDS['guest-stopped'] && message !== undefined)
+    throw new VirtsError('guest-stopped', message);
   if (message !== undefined) stderr.write(`virts: ${message}\n`);
   return exitStatus;
 }
@@ -171,7 +172,8 @@ const ENDING_MS = 2000;
 
 /** Removes a machine that never ran, so that there is nothing in it. */
 async function discard(store: MachineStore, machine: MachineRecord): Promise<void> {
-  for (const until = Date.now() + ENDING_MS; isUp(statusOf(machine).state) && Date.now() < until; ) await setTimeout(10);
+  for (const until = Date.now() + ENDING_MS; isUp(statusOf(machine).state) && Date.now() < until; )
+    await setTimeout(10);
   try {
     await store.remove(hold(machine));
   } catch {

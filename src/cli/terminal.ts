@@ -1,8 +1,8 @@
 /** The guest's first serial port on the terminal, or on standard input and output when they are pipes. */
 import { once } from 'node:events';
 import type { Environment } from './environment.ts';
-import { holdRaw } from './raw-mode.ts';
 import type { ConsolePort } from './machines/console-hub.ts';
+import { holdRaw } from './raw-mode.ts';
 
 /** Ctrl-]: leaves the guest. The one key that does not reach it. */
 const LEAVE = 0x1d;

@@ -58,7 +58,24 @@ test('hostile messages', async () => {
       case OPERATION.batchForget:
         return [number(), 0, node(), BigInt(number()), node(), 1n];
       case OPERATION.setAttributes:
-        return [random() & 0x9ff, 0, file(), pick([0n, 5n, 1n << 40n, position()]), 0n, position(), position(), 0n, number(), number(), 0, number(), 0, number(), number(), 0];
+        return [
+          random() & 0x9ff,
+          0,
+          file(),
+          pick([0n, 5n, 1n << 40n, position()]),
+          0n,
+          position(),
+          position(),
+          0n,
+          number(),
+          number(),
+          0,
+          number(),
+          0,
+          number(),
+          number(),
+          0,
+        ];
       case OPERATION.symlink:
         return [pick(NAMES), pick(['/etc/passwd', '../secret', 'a', ''])];
       case OPERATION.makeNode:

@@ -63,7 +63,13 @@ function written(settings: MachineSettings): WrittenConfiguration {
   }) as WrittenConfiguration;
 }
 
-function writtenNetwork({ net, publish, netAllow, netHost, network }: MachineSettings): WrittenConfiguration['network'] {
+function writtenNetwork({
+  net,
+  publish,
+  netAllow,
+  netHost,
+  network,
+}: MachineSettings): WrittenConfiguration['network'] {
   return without({
     kind: net,
     publish: publish?.map(formatForward),

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type * as z from 'zod';
 import { VirtsError } from '../../base/errors.ts';
+import { socketPath } from '../../network/node/socket-path.ts';
 import type { ConsolePort } from './console-hub.ts';
 import { Answer, createLineReader, Event, type Request } from './control-protocol.ts';
-import { socketPath } from '../../network/node/socket-path.ts';
 import { FILES, isUp, type MachineRecord, nameOf, statusOf } from './state-directory.ts';
 
 /** How often a machine that starts is looked at, in milliseconds. */

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { fileReason, VirtsError } from '../../base/errors.ts';
+import { socketPath } from '../../network/node/socket-path.ts';
 import type { ConsoleHub } from './console-hub.ts';
 import {
   type Answer,
@@ -12,7 +13,6 @@ import {
   Request,
   type Stats,
 } from './control-protocol.ts';
-import { socketPath } from '../../network/node/socket-path.ts';
 
 /** What can be asked of a running machine. */
 export interface Controlled {

@@ -43,7 +43,15 @@ export async function runDetached(id: string, environment: Environment): Promise
       const { configuration } = machine;
       log = configuration.debugLog === undefined ? undefined : openLog(configuration.debugLog, environment);
       const progress = showProgress(stderr);
-      monitor = await startMonitor({ configuration, machine, environment, progress, signal, report, debugLog: log?.write });
+      monitor = await startMonitor({
+        configuration,
+        machine,
+        environment,
+        progress,
+        signal,
+        report,
+        debugLog: log?.write,
+      });
     } catch (error) {
       const known = error instanceof VirtsError ? error : undefined;
       tellReady({ kind: known?.kind ?? 'internal', message: error instanceof Error ? error.message : String(error) });

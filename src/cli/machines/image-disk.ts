@@ -35,7 +35,9 @@ export function layeredDisk({ directory }: MachineRecord): DiskConfiguration {
 export function checkImageFiles(machine: MachineRecord): void {
   const { madeFrom } = machine;
   if (madeFrom === undefined) return;
-  const missing = [madeFrom.disk, madeFrom.kernel, madeFrom.initrd].find((path) => path !== undefined && !existsSync(path));
+  const missing = [madeFrom.disk, madeFrom.kernel, madeFrom.initrd].find(
+    (path) => path !== undefined && !existsSync(path),
+  );
   if (missing === undefined) return;
   const name = nameOf(machine);
   const message = `The image ${madeFrom.name}, which the machine ${name} needs, was removed: ${missing} is gone. What ${name} itself wrote is kept in ${join(machine.directory, FILES.disk)}.`;

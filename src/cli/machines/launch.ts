@@ -15,10 +15,7 @@ export const DESCRIPTORS = { lock: 3, ready: 4 } as const;
 const kinds = Object.keys(ERROR_KINDS) as [ErrorKind, ...ErrorKind[]];
 
 /** What the process says once. */
-const Ready = z.union([
-  z.object({ running: z.literal(true) }),
-  z.object({ kind: z.enum(kinds), message: z.string() }),
-]);
+const Ready = z.union([z.object({ running: z.literal(true) }), z.object({ kind: z.enum(kinds), message: z.string() })]);
 
 export function tellReady(message: z.infer<typeof Ready>): void {
   try {
@@ -49,7 +46,11 @@ function lastLine(path: string): string {
  * Starts a process that runs a machine; the lock becomes that process's. Resolves when the guest runs.
  * @throws VirtsError what kept it from running; the reason of the signal when that is aborted.
  */
-export async function launch({ machine, lock }: HeldMachine, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
+export async function launch(
+  { machine, lock }: HeldMachine,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<void> {
   const main = fileURLToPath(new URL(`../main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
   const path = join(machine.directory, FILES.monitor);
   let log: number;

@@ -70,7 +70,10 @@ test('a machine in the background: its states, its console, its end, and a new s
   await ok('resume', id.slice(0, 6));
   assert.equal((await machine('web')).state, 'running');
 
-  assert.equal((await virts('run', '-d', '--name', 'web', '--kernel', ECHO)).stderr.match(/name web is in use/)?.length, 1);
+  assert.equal(
+    (await virts('run', '-d', '--name', 'web', '--kernel', ECHO)).stderr.match(/name web is in use/)?.length,
+    1,
+  );
   assert.match((await virts('rm', 'web')).stderr, /The machine web runs/);
   await ok('start', 'web');
   assert.deepEqual(
@@ -154,7 +157,20 @@ test('figures of a running machine are those of its process', async () => {
 });
 
 test('what inspect prints, run -f takes', async () => {
-  await ok('run', '-d', '--name', 'one', '--kernel', SPIN, '--append', 'a b', '-p', `${await freePort()}:80`, '--memory', '5M');
+  await ok(
+    'run',
+    '-d',
+    '--name',
+    'one',
+    '--kernel',
+    SPIN,
+    '--append',
+    'a b',
+    '-p',
+    `${await freePort()}:80`,
+    '--memory',
+    '5M',
+  );
   const text = await ok('inspect', 'one');
   assert.deepEqual(Object.keys(parse(text)).toSorted(), ['append', 'kernel', 'memory', 'name', 'network']);
   await ok('rm', '-f', 'one');
@@ -182,7 +198,19 @@ test('a machine with --rm leaves nothing, nor does one that could not start', as
 });
 
 test('a machine that is not there has one sentence', async () => {
-  for (const verb of ['start', 'stop', 'kill', 'pause', 'resume', 'rm', 'inspect', 'console', 'logs', 'wait', 'stats']) {
+  for (const verb of [
+    'start',
+    'stop',
+    'kill',
+    'pause',
+    'resume',
+    'rm',
+    'inspect',
+    'console',
+    'logs',
+    'wait',
+    'stats',
+  ]) {
     const { status, stderr } = await virts(verb, 'nobody');
     assert.deepEqual([status, stderr], [8, "virts: There is no machine nobody; 'virts ps -a' lists them.\n"]);
   }

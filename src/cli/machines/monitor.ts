@@ -24,7 +24,7 @@ import { type OpenVsock, openVsock } from '../vsock.ts';
 import { type ConsoleHub, createConsoleHub } from './console-hub.ts';
 import { type ConsoleLog, openConsoleLog } from './console-log.ts';
 import type { Ending, Event, Stats } from './control-protocol.ts';
-import { type ControlServer, type Controlled, serveControl } from './control-server.ts';
+import { type Controlled, type ControlServer, serveControl } from './control-server.ts';
 import { checkImageFiles, layeredDisk } from './image-disk.ts';
 import { FILES, type MachineRecord, type Status, writeStatus } from './state-directory.ts';
 
@@ -323,7 +323,9 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
         throw error;
       } finally {
         const { exitStatus, message } = final;
-        await status.put({ state: 'exited', ended: new Date().toISOString(), exitStatus, message }).catch(options.report);
+        await status
+          .put({ state: 'exited', ended: new Date().toISOString(), exitStatus, message })
+          .catch(options.report);
         ended.resolve(final);
         tell({ event: 'ended', ending: final });
         await parts.server?.close();

@@ -78,7 +78,8 @@ async function exchanging<T>(path: string, [a, b]: readonly [string, string], wo
   }
 }
 
-const refused = (error: unknown) => error instanceof Error && /^errno (2|17|20|21|22|40|95|116|39)$/.test(error.message);
+const refused = (error: unknown) =>
+  error instanceof Error && /^errno (2|17|20|21|22|40|95|116|39)$/.test(error.message);
 
 /** One attempt of each kind through the name `d`; whatever the guest gets to see is told. */
 async function attempts(guest: FolderGuest, round: number): Promise<string[]> {
@@ -146,10 +147,11 @@ test('symbolic links are not followed, whatever is asked through them', async (t
       () => guest.rename(link.node, MARK, 1n, 'stolen'),
       () => guest.rename(1n, 'd', link.node, 'given'),
       () => guest.unlink(link.node, MARK),
-      () => guest.link(link.node, 1n, `hard-${name}`).then(({ attributes }) => {
-        assert.equal(attributes.mode & 0o170000, 0o120000, 'the link itself');
-        throw new Error('errno 2');
-      }),
+      () =>
+        guest.link(link.node, 1n, `hard-${name}`).then(({ attributes }) => {
+          assert.equal(attributes.mode & 0o170000, 0o120000, 'the link itself');
+          throw new Error('errno 2');
+        }),
       () => guest.set(link.node, 8, { size: 0n }),
     ]) {
       await assert.rejects(work, refused, `${name}: ${work}`);
