@@ -1,21 +1,23 @@
-/** The files that a run boots from: those that the user names, or the default guest. */
-import { VirtsError } from '../base/errors.ts';
-import type { Architecture } from '../images/apt/archive.ts';
+/** The files that a run boots from: those that the user names, those of an image, or the default guest. */
 import { cacheDirectory } from '../images/apt/cache.ts';
+import type { Progress } from '../images/apt/progress.ts';
 import { defaultGuest } from '../images/default-guest.ts';
 import type { BootFile } from '../sdk/machine-host.ts';
+import type { Configuration } from '../vm/configuration.ts';
 import { closeBootFile, openBootFile } from './boot-file.ts';
-import type { Environment } from './environment.ts';
-import { showProgress } from './progress.ts';
+import type { MadeFrom } from './machines/state-directory.ts';
 
-export interface BootOptions {
-  readonly kernel?: string;
-  readonly initrd?: string;
-  readonly append?: string;
-  readonly arch?: Architecture;
-  readonly mirror?: string;
-  readonly keyring?: string;
-  readonly refresh?: boolean;
+export interface BootRequest
+  extends Pick<Configuration, 'kernel' | 'initrd' | 'append' | 'architecture' | 'mirror' | 'keyring'> {
+  readonly madeFrom?: MadeFrom | undefined;
+  readonly refresh?: boolean | undefined;
+}
+
+/** Where the default guest comes from, and how long that may go on. */
+export interface BootHost {
+  readonly env: NodeJS.ProcessEnv;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
 }
 
 export interface Boot {
@@ -24,22 +26,25 @@ export interface Boot {
   readonly append: string;
 }
 
-/** Options that only say how the default guest is to be made. */
-const GUEST_OPTIONS = ['arch', 'mirror', 'keyring', 'refresh'] as const;
-
-function checkCombination(options: BootOptions): void {
-  if (options.kernel === undefined) return;
-  const useless = GUEST_OPTIONS.find((name) => options[name] !== undefined);
-  if (useless === undefined) return;
-  throw new VirtsError(
-    'usage',
-    `--${useless} is for the default guest and has no use together with --kernel; leave one of them out.`,
-  );
+/** What is booted unless the request names it: paths, and a command line that its own is added to. */
+async function usual(request: BootRequest, { env, progress, signal }: BootHost): Promise<MadeFrom | Guest> {
+  if (request.madeFrom !== undefined) return request.madeFrom;
+  return defaultGuest({
+    architecture: request.architecture,
+    cache: cacheDirectory(env),
+    mirror: request.mirror,
+    keyring: request.keyring,
+    refresh: request.refresh,
+    signal,
+    progress,
+    archive: { env },
+  });
 }
 
-/** Opens what to boot. Without `--kernel` it makes the default guest, whose command line `--append` then adds to. */
-export async function bootFiles(options: BootOptions, environment: Environment, signal: AbortSignal): Promise<Boot> {
-  checkCombination(options);
+type Guest = Awaited<ReturnType<typeof defaultGuest>>;
+
+/** Opens what to boot. @throws VirtsError for what cannot be opened or made. */
+export async function bootFiles(request: BootRequest, host: BootHost): Promise<Boot> {
   const opened: BootFile[] = [];
   function open(path: string, what: string): BootFile {
     const file = openBootFile(path, what);
@@ -47,24 +52,16 @@ export async function bootFiles(options: BootOptions, environment: Environment, 
     return file;
   }
   try {
-    const initrd = options.initrd === undefined ? undefined : open(options.initrd, 'initrd');
-    if (options.kernel !== undefined) {
-      return { kernel: open(options.kernel, 'kernel'), append: options.append ?? '', ...(initrd && { initrd }) };
+    const initrd = request.initrd === undefined ? undefined : open(request.initrd, 'initrd');
+    if (request.kernel !== undefined) {
+      return { kernel: open(request.kernel, 'kernel'), append: request.append ?? '', ...(initrd && { initrd }) };
     }
-    const guest = await defaultGuest({
-      architecture: options.arch,
-      cache: cacheDirectory(environment.env),
-      mirror: options.mirror,
-      keyring: options.keyring,
-      refresh: options.refresh,
-      signal,
-      progress: showProgress(environment.stderr),
-      archive: { env: environment.env },
-    });
+    const guest = await usual(request, host);
+    const ownInitrd = initrd ?? (guest.initrd === undefined ? undefined : open(guest.initrd, 'initrd'));
     return {
       kernel: open(guest.kernel, 'kernel'),
-      initrd: initrd ?? open(guest.initrd, 'initrd'),
-      append: [guest.append, options.append ?? ''].join(' ').trim(),
+      ...(ownInitrd && { initrd: ownInitrd }),
+      append: [guest.append, request.append ?? ''].join(' ').trim(),
     };
   } catch (error) {
     opened.forEach(closeBootFile);

@@ -2,13 +2,22 @@
 import { serveIoLink } from '../memory/io-link.ts';
 import type { Disk } from '../sdk/machine-host.ts';
 import type { BlockDevice } from '../storage/block-device.ts';
+import { byteLength } from '../storage/byte-file.ts';
 import { diskHandler, shapeOf } from '../storage/disk-service.ts';
 import { openDisk } from '../storage/open-disk.ts';
 import { temporaryOverlay } from '../storage/overlay.ts';
 import type { DiskConfiguration } from '../vm/configuration.ts';
 
+/** Bytes that a guest read and wrote since its start. */
+export interface DiskTraffic {
+  read: number;
+  written: number;
+}
+
 export interface OpenDisks {
   readonly open: readonly Disk[];
+  /** Of all disks together. */
+  readonly traffic: Readonly<DiskTraffic>;
   /** Makes all that was written stable and closes the files. Rejects with the first failure, when all were tried. */
   close(): Promise<void>;
 }
@@ -26,6 +35,21 @@ function servedDisk(device: BlockDevice, report: (message: string) => void): Dis
           return service.close();
         },
       };
+    },
+  };
+}
+
+/** A disk that counts what passes. */
+function counted(device: BlockDevice, traffic: DiskTraffic): BlockDevice {
+  return {
+    ...device,
+    read(position, into) {
+      traffic.read += byteLength(into);
+      return device.read(position, into);
+    },
+    write(position, from) {
+      traffic.written += byteLength(from);
+      return device.write(position, from);
     },
   };
 }
@@ -52,5 +76,6 @@ export async function openDisks(
     await close().catch(() => {});
     throw error;
   }
-  return { open: devices.map((device) => servedDisk(device, report)), close };
+  const traffic: DiskTraffic = { read: 0, written: 0 };
+  return { open: devices.map((device) => servedDisk(counted(device, traffic), report)), traffic, close };
 }

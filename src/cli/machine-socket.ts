@@ -3,20 +3,13 @@
  * the rest of it, which would take longer than a short command in the guest.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { VirtsError } from '../base/errors.ts';
+import { machinesDirectory } from '../images/directories.ts';
 import { connectUnix } from '../network/node/unix.ts';
 import { throughDoorway } from '../network/vsock/doorway.ts';
 import { AGENT_PORT } from '../vm/agent/protocol.ts';
 import type { DialAgent } from '../vm/agent/session.ts';
-
-/** `$XDG_STATE_HOME/virts/machines`, or below `~/.local/state`. */
-function machinesDirectory(env: NodeJS.ProcessEnv): string {
-  const base = env.XDG_STATE_HOME;
-  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
-  return join(base !== undefined && isAbsolute(base) ? base : join(home, '.local', 'state'), 'virts', 'machines');
-}
 
 function nameIn(directory: string): string | undefined {
   try {

@@ -1,18 +1,14 @@
 #!/usr/bin/env node
 /** The program `virts`. What needs a newer Node is loaded only after its version was checked. */
 import process from 'node:process';
+import { ENGINE_OPTIONS } from './engine-options.ts';
 
 if (Number.parseInt(process.versions.node, 10) < 24) {
   process.stderr.write(`virts: Node ${process.versions.node} is too old; Virts needs Node 24 or newer.\n`);
   process.exit(12);
 }
 
-/**
- * Options of V8, which must not change once WebAssembly was compiled, as Node does itself while it starts: so the process is
- * started anew in its own place. Without them, code that is not optimised yet counts what its calls through the table lead
- * to, to have it copied there, which no region can have: 8 % of the time of a program's first run.
- */
-const ENGINE_OPTIONS = ['--no-wasm-inlining', '--no-wasm-inlining-call-indirect'];
+// They take effect only from the start, so the process is started anew in its own place.
 const { isLight, runLight } = await import('./light.ts');
 const args = process.argv.slice(2);
 if (

@@ -29,9 +29,16 @@ export interface NetworkRequest {
   readonly shared?: { readonly name: string; readonly base: string } | undefined;
 }
 
+/** Bytes of frames that a guest received and sent since its start. */
+export interface NetworkTraffic {
+  received: number;
+  sent: number;
+}
+
 export interface OpenNetwork {
   readonly machine: MachineNetwork;
   readonly forwards: readonly Forward[];
+  readonly traffic: Readonly<NetworkTraffic>;
   close(): void;
 }
 
@@ -68,6 +75,29 @@ function createRouter(
   });
 }
 
+/** The wire to the guest, counted. */
+function countReceived(wire: FrameSink, traffic: NetworkTraffic): FrameSink {
+  return {
+    ...wire,
+    send(frame) {
+      const taken = wire.send(frame);
+      if (taken) traffic.received += frame.bytes.length;
+      return taken;
+    },
+  };
+}
+
+/** What takes the guest's frames, counted. */
+function countSent(network: Attached, traffic: NetworkTraffic): Attached {
+  return {
+    ...network,
+    receive(frame) {
+      traffic.sent += frame.bytes.length;
+      network.receive(frame);
+    },
+  };
+}
+
 /**
  * Opens a network and its forwarded ports. `tell` takes sentences that the user should read.
  * @throws VirtsError `io` for a port that cannot be had, `usage` for a host or a name that is none, `not-found` for a network
@@ -80,10 +110,15 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
   const forwards: Forward[] = [];
   let wake = () => {};
   let nat: Nat | undefined;
+  const traffic: NetworkTraffic = { received: 0, sent: 0 };
   let service: Service | undefined;
   function attach(wire: FrameSink): Attached {
-    nat = createRouter(request, wire, place, addresses, tell);
-    return place === undefined ? nat : createJunction({ wire, router: nat, addresses, plug: place.fabric.plug });
+    const counted = countReceived(wire, traffic);
+    const router = createRouter(request, counted, place, addresses, tell);
+    nat = router;
+    const attached =
+      place === undefined ? router : createJunction({ wire: counted, router, addresses, plug: place.fabric.plug });
+    return countSent(attached, traffic);
   }
   function close(): void {
     service?.close();
@@ -102,6 +137,7 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
     tell('This host has no network; the guest reaches nothing beyond this host.');
   }
   return {
+    traffic,
     machine: {
       ...{ link, mac: parseMac(place?.membership.mac ?? MAC)!, mtu: MTU },
       wakes(how) {

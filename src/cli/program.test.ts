@@ -183,7 +183,7 @@ test('--disk opens images in their order, and closes them at the end', async () 
 });
 
 const BAD_DISKS: readonly (readonly [args: string[], status: number, message: RegExp])[] = [
-  [['none.qcow2'], 8, /There is no disk image none\.qcow2/],
+  [['none.qcow2'], 8, /There is no disk image \S*none\.qcow2/],
   [[KERNEL, KERNEL], 20, /in use by another machine or program/],
   [[`${KERNEL},format=qcow2`], 6, /is not a usable qcow2 image/],
   [[`${KERNEL},format=vmdk`], 4, /takes FILE\[,format=raw\|qcow2\]/],

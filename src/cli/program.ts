@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind } from '../base/errors.ts';
 import { NET_KINDS } from '../vm/configuration.ts';
-import { DEFAULT_MEMORY } from '../vm/memory-size.ts';
+import { DEFAULT_MEMORY, formatMemory } from '../vm/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { EXEC_OPTIONS } from './exec-options.ts';
 import { isLight, runLight } from './light.ts';
+import { machineCommands } from './machine-commands.ts';
 import { addNetworkCommands } from './networks.ts';
 import {
   DEFAULT_TRANSLATE,
@@ -96,15 +97,17 @@ Permissions and times are kept; files in the guest belong to root and those of t
 /** Options of every command that starts a machine. */
 function withMachineOptions(command: Command): Command {
   return command
+    .option('--name <name>', "the machine's name, for other commands and for others on its network", parseName)
     .option('--kernel <file>', 'boot this kernel: a bzImage, or an ELF file with a PVH or multiboot header')
     .option('--initrd <file>', "initial RAM disk; in place of the default guest's if no kernel is named")
     .option('--append <text>', "kernel command line; added to the default guest's if no kernel is named")
     .addOption(
-      new Option('--memory <size>', 'guest memory, such as 512M or 1G')
-        .argParser(parseMemory)
-        .default(DEFAULT_MEMORY, '512M'),
+      new Option(
+        '--memory <size>',
+        `guest memory, such as 512M or 1G (default: ${formatMemory(DEFAULT_MEMORY)})`,
+      ).argParser(parseMemory),
     )
-    .addOption(new Option('--cpus <number>', 'number of vCPUs').argParser(parseCpus).default(1))
+    .addOption(new Option('--cpus <number>', 'number of vCPUs (default: 1)').argParser(parseCpus))
     .addOption(
       new Option(
         '--disk <file>',
@@ -118,14 +121,16 @@ function withMachineOptions(command: Command): Command {
       ).argParser(parseVolume),
     )
     .addOption(
-      new Option('--translate <times>', 'how often code runs before it is translated; off: interpret everything')
-        .argParser(parseTranslate)
-        .default(DEFAULT_TRANSLATE),
+      new Option(
+        '--translate <times>',
+        `how often code runs before it is translated; off: interpret everything (default: ${DEFAULT_TRANSLATE})`,
+      ).argParser(parseTranslate),
     )
     .addOption(
-      new Option('--net <kind>', 'user: a network that reaches the outside as this user does; none: no network card')
-        .choices(NET_KINDS)
-        .default('user'),
+      new Option(
+        '--net <kind>',
+        'user: a network that reaches the outside as this user does; none: no network card (default: user)',
+      ).choices(NET_KINDS),
     )
     .addOption(
       new Option(
@@ -140,7 +145,6 @@ function withMachineOptions(command: Command): Command {
       ).argParser(parseAllowed),
     )
     .option('--network <name>', "join a network of 'virts network', where machines find each other by name")
-    .option('--name <name>', "the machine's name, by which others on its network find it", parseName)
     .option('--net-host', "the gateway's address is this host's loopback interface for the guest")
     .option('--user-data <file>', 'give cloud-init in the guest this file, on a disk of its own')
     .option(
@@ -175,16 +179,27 @@ export function createProgram(environment: Environment, finish: (status: number)
       outputError: () => {},
       writeErr: (text) => void environment.stderr.write(text),
     });
-  withMachineOptions(program.command('run').description('start a machine on this terminal'))
+  withMachineOptions(
+    program
+      .command('run')
+      .description('make a machine and start it, on this terminal or in the background')
+      .argument('[image]', "image to make it from, such as debian ('virts image ls'); without one, the default guest"),
+  )
+    .option('-d, --detach', 'run in the background and print the id of the machine')
+    .option('--rm', 'remove the machine and its disk when it ends')
+    .option('-f, --file <file>', 'YAML file with settings of the machine; options of the command line go before them')
     .option('--gdb <port>', 'serve the GDB remote protocol on this port of localhost', parsePort)
-    .action(async (options: RunOptions) => finish(await run(options, false, environment)));
+    .action(async (image: string | undefined, options: RunOptions) =>
+      finish(await run(image, options, false, environment)),
+    );
+  machineCommands(program, environment, finish);
   withMachineOptions(program.command('debug').description('start a machine that waits for a debugger (GDB)'))
     .addOption(
       new Option('--gdb <port>', 'port of localhost for the GDB remote protocol')
         .argParser(parsePort)
         .default(DEFAULT_GDB_PORT),
     )
-    .action(async (options: RunOptions) => finish(await run(options, true, environment)));
+    .action(async (options: RunOptions) => finish(await run(undefined, options, true, environment)));
   // These two have parsers of their own (light.ts); what stands here is their help.
   const exec = program
     .command('exec')

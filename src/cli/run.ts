@@ -1,113 +1,45 @@
 /** `virts run` and `virts debug`: start a machine, put it on the terminal, wait for its end. */
-import { closeSync, openSync, writeSync } from 'node:fs';
-import { VirtsError } from '../base/errors.ts';
-import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
-import { fileError } from '../images/apt/cache.ts';
-import { networksDirectory } from '../images/directories.ts';
-import type { ForwardRequest } from '../network/nat.ts';
-import type { Access } from '../network/policy.ts';
-import type { EndReason, MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
-import type { Configuration, DiskConfiguration } from '../vm/configuration.ts';
-import type { VolumeConfiguration } from '../vm/volume-text.ts';
-import { type BootOptions, bootFiles, closeBootFiles } from './boot-files.ts';
-import { type OpenDisks, openDisks } from './disks.ts';
+import { setTimeout } from 'node:timers/promises';
+import { ERROR_KINDS, VirtsError } from '../base/errors.ts';
+import { machinesDirectory } from '../images/directories.ts';
+import type { RunningMachine } from '../sdk/machine-host.ts';
+import type { Configuration } from '../vm/configuration.ts';
+import { bootFiles, closeBootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
-import { exitStatus } from './exit-status.ts';
-import { type OpenFolders, openFolders } from './folders.ts';
-import { aborted, interruptible } from './interrupt.ts';
-import { chosenPorts, type NetworkRequest, type OpenNetwork, openNetwork } from './network.ts';
-import { seedDisk } from './seed-disk.ts';
+import { aborted, Interrupted, interruptible } from './interrupt.ts';
+import { type Log, lineEnd, openLog } from './log-file.ts';
+import { configurationOf, type MachineSettings } from './machines/configure.ts';
+import type { Ending } from './machines/control-protocol.ts';
+import { layOverImage } from './machines/image-disk.ts';
+import { launch } from './machines/launch.ts';
+import { endingOf, failedEnding, type Monitor, type MonitorOptions, startMonitor } from './machines/monitor.ts';
+import {
+  type HeldMachine,
+  hold,
+  isUp,
+  type MachineRecord,
+  type MachineStore,
+  openMachineStore,
+  statusOf,
+} from './machines/state-directory.ts';
+import { showProgress } from './progress.ts';
 import { statisticsLines } from './statistics.ts';
-import { attach } from './terminal.ts';
-import { type OpenVsock, openVsock } from './vsock.ts';
+import { type Attachment, attach } from './terminal.ts';
 
-export interface RunOptions extends BootOptions {
-  /** Bytes. */
-  readonly memory: number;
-  readonly cpus: number;
-  readonly disk?: readonly DiskConfiguration[];
-  readonly volume?: readonly VolumeConfiguration[];
-  readonly translate: Configuration['translate'];
-  readonly verifyTranslation?: boolean;
-  readonly reboot: boolean;
-  /** A file, or `true` for standard error. */
-  readonly debugLog?: string | true;
+export interface RunOptions extends MachineSettings {
+  readonly file?: string;
+  readonly detach?: boolean;
+  readonly refresh?: boolean;
   readonly gdb?: number;
   readonly stats?: boolean;
-  readonly net: Configuration['network']['kind'];
-  /** A network with other machines. */
-  readonly network?: string;
-  /** The machine's name. */
-  readonly name?: string;
-  readonly publish?: readonly ForwardRequest[];
-  readonly netAllow?: readonly string[];
-  readonly netHost?: boolean;
-  /** A file for cloud-init. */
-  readonly userData?: string;
-  /** Path of the socket that leads to ports of the guest. */
-  readonly vsock?: string;
 }
-
-/** What is asked of the network; `undefined` for none. @throws VirtsError `usage` where there is none to ask it of. */
-function networkOf(options: RunOptions, env: NodeJS.ProcessEnv): NetworkRequest | undefined {
-  const { net, network, name, publish = [], netAllow, netHost = false } = options;
-  const shared = network === undefined ? undefined : { name: network, base: networksDirectory(env) };
-  if (net === 'user') {
-    const access: Access = netAllow === undefined ? { kind: 'full' } : { kind: 'listed', hosts: netAllow };
-    return { access, hostAccess: netHost, forwards: publish, name, shared };
-  }
-  const published = publish.length > 0 && shared === undefined ? '--publish' : '';
-  const useless = netAllow !== undefined ? '--net-allow' : netHost ? '--net-host' : published;
-  if (useless !== '') throw new VirtsError('usage', `${useless} needs a network; leave --net none out.`);
-  // Without the outside, but with the other machines.
-  return shared && { access: { kind: 'none' }, hostAccess: false, forwards: publish, name, shared };
-}
-
-/** @throws VirtsError `usage` where there is nothing to verify. */
-function translationOf({ translate, verifyTranslation }: RunOptions): Pick<MachineOptions, 'translation'> {
-  if (translate !== 'off')
-    return { translation: { threshold: translate, ...(verifyTranslation && { verify: DEFAULT_SAMPLE }) } };
-  if (verifyTranslation !== true) return {};
-  throw new VirtsError('usage', '--verify-translation checks translated code, which --translate off excludes.');
-}
-
-/** How a line ends on standard error: in raw mode the terminal does not return to the first column by itself. */
-function lineEnd({ stderr, stdin }: Environment): string {
-  return stdin.isTTY === true && stderr.isTTY === true ? '\r\n' : '\n';
-}
-
-interface Log {
-  readonly write: (line: string) => void;
-  readonly close: () => void;
-}
-
-function openLog(target: string | true, environment: Environment): Log {
-  if (target === true) {
-    const end = lineEnd(environment);
-    return { write: (line) => void environment.stderr.write(line + end), close: () => {} };
-  }
-  try {
-    const file = openSync(target, 'w');
-    return { write: (line) => void writeSync(file, `${line}\n`), close: () => closeSync(file) };
-  } catch (error) {
-    throw fileError(error, target, 'written');
-  }
-}
-
-/** Sentences for ends that a user did not ask for. */
-const SENTENCES: Partial<Record<EndReason, string>> = {
-  'triple-fault': 'The guest ended by a triple fault: an exception that it could not handle reset its processor.',
-  killed: 'The debugger ended the guest.',
-};
 
 /** Tells of the end and gives its exit status. @throws VirtsError `guest-stopped` when the guest hangs for ever. */
-function conclude(end: MachineEnd, { stderr }: Environment): number {
-  if (end.reason === 'halted') {
-    throw new VirtsError('guest-stopped', 'The guest halted with interrupts disabled, so that nothing can wake it.');
-  }
-  const sentence = SENTENCES[end.reason];
-  if (sentence !== undefined) stderr.write(`virts: ${sentence}\n`);
-  return exitStatus(end);
+function conclude({ exitStatus, message }: Ending, { stderr }: Environment): number {
+  if (exitStatus === ERROR_KINDS['guest-stopped'] && message !== undefined)
+    throw new VirtsError('guest-stopped', message);
+  if (message !== undefined) stderr.write(`virts: ${message}\n`);
+  return exitStatus;
 }
 
 function printStatistics(machine: RunningMachine, started: number, { stderr }: Environment): void {
@@ -135,27 +67,30 @@ function printOnSignal(machine: RunningMachine, started: number, environment: En
   };
 }
 
-/** Runs a started machine on the terminal until it ends or the user leaves; returns the exit status. */
-async function converse(machine: RunningMachine, environment: Environment, signal: AbortSignal): Promise<number> {
+/** Runs a started machine on the terminal until it ends or the user leaves; returns how it ended. */
+async function converse(
+  monitor: Monitor,
+  terminal: Attachment,
+  environment: Environment,
+  signal: AbortSignal,
+): Promise<Ending> {
   const { stdin, stderr } = environment;
-  const terminal = attach(machine, environment);
   try {
-    const end = await Promise.race([machine.ended, terminal.left, aborted(signal)]);
-    if (end === undefined) {
+    const outcome = await Promise.race([monitor.outcome, terminal.left, aborted(signal)]);
+    if (outcome === undefined) {
       terminal.detach();
       // The guest's cursor may stand in the middle of a line.
       if (stdin.isTTY === true && stderr.isTTY === true) stderr.write('\nvirts: You left the guest; it has ended.\n');
-      return 0;
+      return { exitStatus: 0 };
     }
     await terminal.flush();
-    terminal.detach();
-    return conclude(end, environment);
+    return endingOf(outcome);
   } finally {
     terminal.detach();
   }
 }
 
-function announce({ gdb }: MachineOptions, { stdin, stderr }: Environment): void {
+function announce({ gdb }: Pick<MonitorOptions, 'gdb'>, { stdin, stderr }: Environment): void {
   if (gdb !== undefined) {
     const state = gdb.wait ? 'waits for' : 'serves';
     stderr.write(`virts: The machine ${state} GDB: target remote localhost:${gdb.port}\n`);
@@ -163,23 +98,114 @@ function announce({ gdb }: MachineOptions, { stdin, stderr }: Environment): void
   if (stdin.isTTY === true && stderr.isTTY === true) stderr.write('virts: Ctrl-] leaves the guest.\n');
 }
 
-async function runMachine(
-  options: MachineOptions,
+/** The ending of a run that `error` ended. */
+const endingBy = (error: unknown): Ending =>
+  error instanceof Interrupted ? { exitStatus: error.status } : failedEnding(error);
+
+async function runMonitored(
+  options: MonitorOptions,
   stats: boolean,
   environment: Environment,
   signal: AbortSignal,
 ): Promise<number> {
   const started = performance.now();
-  const machine = await environment.startMachine(options);
-  const printNoMore = stats ? printOnSignal(machine, started, environment) : () => {};
+  let terminal: Attachment | undefined;
+  const monitor = await startMonitor({
+    ...options,
+    started(console) {
+      announce(options, environment);
+      terminal = attach(console, environment);
+    },
+  }).catch((error: unknown) => {
+    terminal?.detach();
+    throw error;
+  });
+  const { running } = monitor;
+  const printNoMore = stats ? printOnSignal(running, started, environment) : () => {};
+  let ending: Ending | undefined;
   try {
-    announce(options, environment);
-    return await converse(machine, environment, signal);
+    ending = await converse(monitor, terminal!, environment, signal);
+    return conclude(ending, environment);
+  } catch (error) {
+    ending ??= endingBy(error);
+    throw error;
   } finally {
     printNoMore();
-    await machine.stop();
-    if (stats) printStatistics(machine, started, environment);
+    await monitor.close(ending!);
+    if (stats) printStatistics(running, started, environment);
   }
+}
+
+/** What makes the disk of a machine that has an image. */
+const diskOf = ({ image }: Configuration, env: NodeJS.ProcessEnv) =>
+  image === undefined ? undefined : (directory: string) => layOverImage(image, directory, env);
+
+/**
+ * A place for the state of a machine. One that has neither a name nor a disk leaves nothing behind, and runs also where there
+ * is no such place.
+ */
+async function keep(
+  store: MachineStore,
+  configuration: Configuration,
+  { env, stderr }: Environment,
+): Promise<HeldMachine | undefined> {
+  try {
+    return await store.create(configuration, diskOf(configuration, env));
+  } catch (error) {
+    if (!isPassing(configuration) || !(error instanceof VirtsError) || error.kind === 'internal') throw error;
+    stderr.write(`virts: Other commands will not see this machine. ${error.message}\n`);
+    return undefined;
+  }
+}
+
+const isPassing = ({ name, image }: Configuration): boolean => name === undefined && image === undefined;
+
+/** @throws VirtsError `usage`. */
+function checkDetached({ gdb, stats }: RunOptions): void {
+  const useless = gdb !== undefined ? '--gdb' : stats === true ? '--stats' : undefined;
+  if (useless === undefined) return;
+  throw new VirtsError('usage', `${useless} needs this terminal; leave --detach out.`);
+}
+
+/** How long the process of a machine that could not start may take to end, in milliseconds. */
+const ENDING_MS = 2000;
+
+/** Removes a machine that never ran, so that there is nothing in it. */
+async function discard(store: MachineStore, machine: MachineRecord): Promise<void> {
+  for (const until = Date.now() + ENDING_MS; isUp(statusOf(machine).state) && Date.now() < until; )
+    await setTimeout(10);
+  try {
+    await store.remove(hold(machine));
+  } catch {
+    // It is listed then, and can be removed.
+  }
+}
+
+/** Makes a machine and starts it in a process of its own; prints its id. */
+async function runInBackground(
+  options: RunOptions,
+  configuration: Configuration,
+  store: MachineStore,
+  environment: Environment,
+  signal: AbortSignal,
+): Promise<number> {
+  checkDetached(options);
+  const { env, stderr, stdout } = environment;
+  const { image } = configuration;
+  // What takes long is done where the user sees it.
+  if (image === undefined) {
+    const request = { ...configuration, refresh: options.refresh };
+    closeBootFiles(await bootFiles(request, { env, signal, progress: showProgress(stderr) }));
+  }
+  const held = await store.create(configuration, diskOf(configuration, env));
+  try {
+    await launch(held, env, signal);
+  } catch (error) {
+    await discard(store, held.machine);
+    throw error;
+  }
+  stdout.write(`${held.machine.id}\n`);
+  return 0;
 }
 
 /**
@@ -187,47 +213,46 @@ async function runMachine(
  * @returns the exit status.
  * @throws VirtsError; Interrupted after a signal.
  */
-export function run(options: RunOptions, wait: boolean, environment: Environment): Promise<number> {
+export function run(
+  image: string | undefined,
+  options: RunOptions,
+  wait: boolean,
+  environment: Environment,
+): Promise<number> {
   return interruptible(environment.signals, async (signal) => {
-    const translation = translationOf(options);
-    const request = networkOf(options, environment.env);
-    const boot = await bootFiles(options, environment, signal);
+    const { env, stderr } = environment;
+    const asked = configurationOf({ settings: options, image, file: options.file });
+    const store = openMachineStore(machinesDirectory(env));
+    if (options.detach === true) return runInBackground(options, asked, store, environment, signal);
+    const configuration = isPassing(asked) ? { ...asked, remove: true } : asked;
+    const held = await keep(store, configuration, environment);
     let log: Log | undefined;
-    let network: OpenNetwork | undefined;
-    let disks: OpenDisks | undefined;
-    let vsock: OpenVsock | undefined;
-    let folders: OpenFolders | undefined;
+    let ran = false;
     try {
-      log = options.debugLog === undefined ? undefined : openLog(options.debugLog, environment);
-      const report = (message: string) => void environment.stderr.write(`virts: ${message}${lineEnd(environment)}`);
-      const seed = options.userData === undefined ? [] : [await seedDisk(options.userData)];
-      disks = await openDisks(options.disk ?? [], report, seed);
-      folders = openFolders(options.volume ?? [], report);
-      network = request && (await openNetwork(request, report));
-      chosenPorts(request?.forwards ?? [], network?.forwards ?? []).forEach(report);
-      vsock = options.vsock === undefined ? undefined : await openVsock(options.vsock);
-      const machineOptions: MachineOptions = {
-        ...boot,
-        append: [boot.append, ...folders.words].join(' '),
-        memory: options.memory,
-        cpus: options.cpus,
-        disks: disks.open,
-        folders: folders.open,
-        network: network?.machine,
-        vsock: vsock?.machine,
-        reboot: options.reboot,
-        ...translation,
-        ...(log === undefined ? {} : { debugLog: log.write }),
+      log = configuration.debugLog === undefined ? undefined : openLog(configuration.debugLog, environment);
+      const monitorOptions: MonitorOptions = {
+        configuration,
+        machine: held?.machine,
+        environment: {
+          env,
+          async startMachine(machineOptions) {
+            const running = await environment.startMachine(machineOptions);
+            ran = true;
+            return running;
+          },
+        },
+        progress: showProgress(stderr),
+        signal,
+        report: (message) => void stderr.write(`virts: ${message}${lineEnd(environment)}`),
+        refresh: options.refresh,
+        debugLog: log?.write,
         ...(options.gdb === undefined ? {} : { gdb: { port: options.gdb, wait } }),
       };
-      return await runMachine(machineOptions, options.stats === true, environment, signal);
+      return await runMonitored(monitorOptions, options.stats === true, environment, signal);
     } finally {
-      vsock?.close();
-      network?.close();
       log?.close();
-      closeBootFiles(boot);
-      await folders?.close();
-      await disks?.close();
+      if (held !== undefined && (configuration.remove || !ran)) await store.remove(held);
+      else held?.lock.release();
     }
   });
 }

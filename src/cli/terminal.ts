@@ -1,7 +1,7 @@
 /** The guest's first serial port on the terminal, or on standard input and output when they are pipes. */
 import { once } from 'node:events';
-import type { RunningMachine } from '../sdk/machine-host.ts';
 import type { Environment } from './environment.ts';
+import type { ConsolePort } from './machines/console-hub.ts';
 import { holdRaw } from './raw-mode.ts';
 
 /** Ctrl-]: leaves the guest. The one key that does not reach it. */
@@ -18,7 +18,7 @@ export interface Attachment {
 
 /** Hands the guest's output on; `broken` is called when the reader is gone. */
 function connectOutput(
-  machine: RunningMachine,
+  machine: ConsolePort,
   { stdout }: Environment,
   broken: () => void,
 ): { flush: () => Promise<void>; disconnect: () => void } {
@@ -50,7 +50,7 @@ function connectOutput(
 }
 
 /** Hands input to the guest, up to Ctrl-] if it comes from a terminal. The end of the input changes nothing for the guest. */
-function connectInput(machine: RunningMachine, { stdin }: Environment, leave: () => void): () => void {
+function connectInput(machine: ConsolePort, { stdin }: Environment, leave: () => void): () => void {
   const onData = (chunk: Buffer): void => {
     const at = stdin.isTTY === true ? chunk.indexOf(LEAVE) : -1;
     const bytes = at < 0 ? chunk : chunk.subarray(0, at);
@@ -74,7 +74,7 @@ function connectInput(machine: RunningMachine, { stdin }: Environment, leave: ()
 }
 
 /** Connects a machine with the process's standard streams. */
-export function attach(machine: RunningMachine, environment: Environment): Attachment {
+export function attach(machine: ConsolePort, environment: Environment): Attachment {
   const { promise: left, resolve: leave } = Promise.withResolvers<void>();
   const release = holdRaw(environment);
   const output = connectOutput(machine, environment, leave);

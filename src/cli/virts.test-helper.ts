@@ -25,12 +25,25 @@ export interface Run {
   said(pattern: RegExp): Promise<void>;
 }
 
+let state: string | undefined;
+
+/** Where machines of these tests have their state: a directory that goes away after the tests of a file. */
+export function stateHome(): string {
+  if (state === undefined) {
+    const made = mkdtempSync(join(tmpdir(), 'virts-state-'));
+    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+    state = made;
+  }
+  return state;
+}
+
 /** Starts `virts`. */
 export const virts = (...args: readonly string[]): Run => virtsWithin(TIMEOUT_MS, ...args);
 
 /** Starts `virts` for something that takes at most so many milliseconds on a busy host. */
 export function virtsWithin(timeout: number, ...args: readonly string[]): Run {
-  const child = spawn(process.execPath, [MAIN, ...args], { timeout, killSignal: 'SIGKILL' });
+  const env = { ...process.env, XDG_STATE_HOME: stateHome() };
+  const child = spawn(process.execPath, [MAIN, ...args], { timeout, killSignal: 'SIGKILL', env });
   let stdout = '';
   let stderr = '';
   const listeners = new Set<() => void>();

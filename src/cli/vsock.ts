@@ -17,8 +17,8 @@ export interface OpenVsock {
   close(): void;
 }
 
-/** Serves a machine's socket device. `path`: the socket for other programs, if there is to be one. @throws VirtsError `io`. */
-export async function openVsock(path?: string): Promise<OpenVsock> {
+/** Serves a machine's socket device. `paths`: of sockets for other programs. @throws VirtsError `io`. */
+export async function openVsock(paths: readonly string[] = []): Promise<OpenVsock> {
   const link = createNetLink();
   let wake = () => {};
   let made: Vsock | undefined;
@@ -31,14 +31,14 @@ export async function openVsock(path?: string): Promise<OpenVsock> {
     },
   );
   const vsock = made!;
-  let listener: UnixListener | undefined;
+  const listeners: UnixListener[] = [];
   function close(): void {
-    listener?.close();
+    for (const listener of listeners) listener.close();
     service.close();
     vsock.close();
   }
   try {
-    if (path !== undefined) listener = await listenUnix(path, (client) => serveDoorway(vsock, client));
+    for (const path of paths) listeners.push(await listenUnix(path, (client) => serveDoorway(vsock, client)));
   } catch (error) {
     close();
     throw error;

@@ -5,13 +5,7 @@ import type { ProcessorSignals } from '../devices/local-apic/interrupts.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
 import type { BoardDescription } from '../firmware/board-description.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type {
-  ConsoleOptions,
-  DiskOptions,
-  FolderOptions,
-  NetworkOptions,
-  VsockDeviceOptions,
-} from './pci-devices.ts';
+import type { ConsoleOptions, DiskOptions, FolderOptions, NetworkOptions, VsockDeviceOptions } from './pci-devices.ts';
 import type { StructMemory } from './struct-memory.ts';
 import type { MachineTimers } from './timers.ts';
 

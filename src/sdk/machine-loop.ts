@@ -69,15 +69,6 @@ function passInput({ runner, vcpu, input }: LoopParts): boolean {
   return any;
 }
 
-/** Waits until the terminal has taken what was sent, so that a guest cannot fill the host's memory. */
-function* waitForTerminal({ control }: LoopParts): Generator<Wait, void, void> {
-  for (;;) {
-    const value = Atomics.load(control, CONTROL.unread);
-    if (value <= OUTPUT_LIMIT || Atomics.load(control, CONTROL.stop) !== 0) return;
-    yield { word: CONTROL.unread, value, ms: LONGEST_SLEEP_MS };
-  }
-}
-
 /** Whether the owner has the machine stand still; called whenever a thread has come to the end of a slice. */
 function pausing({ runner, control, vcpu, standing }: LoopParts): () => boolean {
   let count = 0;
@@ -109,13 +100,18 @@ export function* machineLoop(parts: LoopParts): MachineLoop {
       yield { word, value: seen, ms: LONGEST_SLEEP_MS };
       continue;
     }
+    // Until the terminal has taken what was sent: a guest must not fill the host's memory.
+    const unread = Atomics.load(control, CONTROL.unread);
+    if (unread > OUTPUT_LIMIT) {
+      yield { word: CONTROL.unread, value: unread, ms: LONGEST_SLEEP_MS };
+      continue;
+    }
     const pressed = Atomics.load(control, CONTROL.button);
     if (pressed !== presses && vcpu === 0) runner.pressPowerButton();
     presses = pressed;
     passInput(parts);
     const progress = runner.advance(SLICE_NS);
     parts.flushOutput();
-    yield* waitForTerminal(parts);
     if (progress.kind === 'killed') return { reason: 'killed' };
     if (progress.kind === 'stopped' || (progress.kind === 'ended' && vcpu > 0)) {
       yield { word, value: seen, ms: LONGEST_SLEEP_MS };

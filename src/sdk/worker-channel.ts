@@ -74,8 +74,10 @@ export interface OwnerEnd {
 export function openOwnerEnd(channel: Channel): OwnerEnd {
   const control = new Int32Array(channel.control);
   const ring = openRing(channel.input);
+  /** Wakes all threads, whatever they wait for. */
   function kickAll(): void {
     for (let vcpu = 0; vcpu < MOST_VCPUS; vcpu++) kick(control, vcpu);
+    Atomics.notify(control, CONTROL.unread);
   }
   return {
     control: channel.control,
@@ -92,7 +94,6 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
     stop() {
       Atomics.store(control, CONTROL.stop, 1);
       kickAll();
-      Atomics.notify(control, CONTROL.unread);
     },
     report() {
       Atomics.add(control, CONTROL.report, 1);

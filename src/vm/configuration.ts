@@ -88,7 +88,7 @@ const HostRule = z.string().refine(isHostRule, {
 export const NetworkConfiguration = z.strictObject({
   /** `user`: reaches the outside as this user does; `none`: no network card. */
   kind: z.enum(NET_KINDS).default('user'),
-  /** A network of `virts network` that it shares with other machines, beside what it reaches otherwise. */
+  /** A network of `virts network` that it shares with other machines, which find it by its name; beside what it reaches otherwise. */
   join: z.string().min(1).optional(),
   /** Ports of this host forwarded to the guest, written `[[HOSTADDR:][HOSTPORT]:]GUESTPORT[/udp]`. */
   publish: z.array(Forward).default([]),
@@ -132,14 +132,18 @@ export const Configuration = z.strictObject({
     })
     .default([]),
   network: NetworkConfiguration.prefault({}),
+  /** A file for cloud-init in the guest. */
+  userData: path.optional(),
+  /** A socket of this host, besides that in its directory, that leads to ports of the guest. */
+  vsock: path.optional(),
   /** Whether a reset or a triple fault starts the guest again; if not, it ends the run. */
   reboot: z.boolean().default(true),
   /** How often code runs before it is translated; `off`: all is interpreted. */
   translate: z.union([z.int().min(1).max(MOST_HEAT), z.literal('off')]).default(DEFAULT_TRANSLATION.threshold),
   /** Checks translated code against the interpreter as it runs. */
   verifyTranslation: z.boolean().default(false),
-  /** File for what the guest did that was unexpected. */
-  debugLog: path.optional(),
+  /** File for what the guest did that was unexpected; `true`: standard error of the process that runs it. */
+  debugLog: z.union([path, z.literal(true)]).optional(),
   /** Whether machine and disk are removed when it ends. */
   remove: z.boolean().default(false),
 });
@@ -182,8 +186,9 @@ function checkTogether({ image, kernel, architecture, mirror, keyring, network, 
   }
   if (network.kind === 'none') {
     const { publish, allow, host, join } = network;
-    const published = publish.length > 0 && join === undefined ? '--publish' : '';
-    const useless = allow !== undefined ? '--net-allow' : host ? '--net-host' : published;
+    // Other machines may use forwarded ports of one that is on a network with them.
+    const forwards = publish.length > 0 && join === undefined;
+    const useless = forwards ? '--publish' : allow !== undefined ? '--net-allow' : host ? '--net-host' : '';
     if (useless !== '') refuse(`${useless} needs a network; leave --net none out.`);
   }
   if (other.verifyTranslation && other.translate === 'off') {

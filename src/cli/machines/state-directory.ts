@@ -6,8 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import * as z from 'zod';
 import { VirtsError } from '../../base/errors.ts';
@@ -83,13 +82,6 @@ export interface MachineRecord {
 
 /** Says what a machine is called in sentences and lists: its name, or else its id. */
 export const nameOf = ({ id, configuration }: MachineRecord): string => configuration.name ?? id;
-
-/** `$XDG_STATE_HOME/virts/machines`, or below `~/.local/state` (XDG Base Directory Specification). */
-export function machinesDirectory(env: NodeJS.ProcessEnv): string {
-  const base = env.XDG_STATE_HOME;
-  const home = env.HOME !== undefined && isAbsolute(env.HOME) ? env.HOME : homedir();
-  return join(base !== undefined && isAbsolute(base) ? base : join(home, '.local', 'state'), 'virts', 'machines');
-}
 
 /** Turns a failed operation in the state directory into a sentence. */
 export function stateError(error: unknown, path: string, doing: 'read' | 'written'): VirtsError {
@@ -303,7 +295,7 @@ export function openMachineStore(directory: string): MachineStore {
   function checkName({ name }: Configuration): void {
     const other = name === undefined ? undefined : read().find(({ configuration }) => configuration.name === name);
     if (other === undefined) return;
-    const message = `The name ${name} is in use by the machine ${other.id}; 'virts rm ${name}' removes that one.`;
+    const message = `The name ${name} is in use by the machine ${other.id}; 'virts start ${name}' starts it, 'virts rm ${name}' removes it.`;
     throw new VirtsError('usage', message, { name });
   }
 

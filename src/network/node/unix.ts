@@ -4,14 +4,15 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { VirtsError } from '../../base/errors.ts';
 import type { ConnectionEvents, HostConnection } from '../host.ts';
+import { socketPath } from './socket-path.ts';
 import { watch, wrap } from './tcp.ts';
-
-/** Bytes of a path that the system takes (unix(7)). */
-const MOST_PATH = 107;
 
 /** Begins to connect to a socket of the file system. */
 export function connectUnix(path: string, events: ConnectionEvents): HostConnection {
-  const socket = connect({ path, allowHalfOpen: true });
+  const place = socketPath(path);
+  const socket = connect({ path: place.path, allowHalfOpen: true });
+  // The system has looked the path up by then.
+  place.close();
   watch(socket, events);
   return wrapUnix(socket, events.flushed);
 }
@@ -63,24 +64,24 @@ export async function listenUnix(
   path: string,
   accepted: (connection: HostConnection) => ConnectionEvents,
 ): Promise<UnixListener> {
-  if (Buffer.byteLength(path) > MOST_PATH) throw failed(path, `its path is longer than ${MOST_PATH} bytes`);
   if (!existsSync(dirname(path))) throw failed(path, 'its directory does not exist');
+  const place = socketPath(path);
   const server = createServer({ allowHalfOpen: true });
   server.on('connection', (socket) => {
     const events = accepted(wrapUnix(socket, (count) => events.flushed(count)));
     watch(socket, events);
   });
   try {
-    await bind(server, path);
+    await bind(server, place.path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE')
       throw failed(path, code === 'ENOENT' ? 'its directory does not exist' : `${code}`, error);
     if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true)
       throw failed(path, 'something else is there', error);
-    if (await isServed(path)) throw failed(path, 'another program serves it', error);
+    if (await isServed(place.path)) throw failed(path, 'another program serves it', error);
     unlinkSync(path);
-    await bind(server, path).catch((again) => {
+    await bind(server, place.path).catch((again) => {
       throw failed(path, `${(again as NodeJS.ErrnoException).code}`, again);
     });
   }
@@ -88,5 +89,10 @@ export async function listenUnix(
   server.removeAllListeners('error');
   // A connection that could not be accepted is its peer's loss.
   server.on('error', () => {});
-  return { close: () => void server.close() };
+  return {
+    close() {
+      server.close();
+      place.close();
+    },
+  };
 }
