@@ -23,7 +23,7 @@ export interface OpenDisks {
 }
 
 /** A disk as a machine takes it; `report` gets sentences for the user. */
-function servedDisk(device: BlockDevice, report: (message: string) => void): Disk {
+export function servedDisk(device: BlockDevice, report: (message: string) => void): Disk {
   return {
     shape: shapeOf(device),
     serve(link, memory, wake) {

@@ -7,6 +7,7 @@ import { DEFAULT_MEMORY, formatMemory } from '../vm/memory-size.ts';
 import { doctor } from './doctor.ts';
 import type { Environment } from './environment.ts';
 import { EXEC_OPTIONS } from './exec-options.ts';
+import { addImageCommands } from './image-commands.ts';
 import { isLight, runLight } from './light.ts';
 import { machineCommands } from './machine-commands.ts';
 import { addNetworkCommands } from './networks.ts';
@@ -215,6 +216,7 @@ export function createProgram(environment: Environment, finish: (status: number)
     .option('-L, --follow-link', 'copy what HOSTPATH or PATH leads to, if it is a symbolic link')
     .addHelpText('after', CP_NOTES);
   addNetworkCommands(program, environment, finish);
+  addImageCommands(program, environment, finish);
   program
     .command('doctor')
     .description('say what this host offers for running guests')

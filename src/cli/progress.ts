@@ -9,10 +9,13 @@ const BAR = 24;
 interface Step {
   readonly label: string;
   readonly total: number | undefined;
+  /** What is counted; bytes if it is not said. */
+  readonly unit?: string | undefined;
   done: number;
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+const amount = (count: number, unit: string | undefined): string =>
+  unit === undefined ? `${(count / 1e6).toFixed(1)} MB` : `${count} ${unit}`;
 
 /** One line for a step, no longer than `columns`. */
 export function drawStep(step: Step, columns: number): string {
@@ -22,7 +25,7 @@ export function drawStep(step: Step, columns: number): string {
   const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR - filled)}]`;
   const figures = `${Math.floor(part * 100)
     .toString()
-    .padStart(3)} % of ${megabytes(step.total)}`;
+    .padStart(3)} % of ${amount(step.total, step.unit)}`;
   return `${step.label}  ${bar} ${figures}`.slice(0, columns);
 }
 
@@ -37,13 +40,13 @@ function terminalProgress(output: Output): Progress {
     output.write(`\r\x1b[K${step === undefined ? '' : drawStep(step, (output.columns ?? 80) - 1)}`);
   };
   return {
-    step(label, total) {
-      const step: Step = { label, total, done: 0 };
+    step(label, total, unit) {
+      const step: Step = { label, total, unit, done: 0 };
       steps.push(step);
       draw(true);
       return {
-        advance(bytes) {
-          step.done += bytes;
+        advance(count) {
+          step.done += count;
           draw(false);
         },
         end() {
@@ -63,8 +66,8 @@ function terminalProgress(output: Output): Progress {
 function plainProgress(output: Output): Progress {
   const quiet: ProgressStep = { advance: () => {}, end: () => {} };
   return {
-    step(label, total) {
-      output.write(`virts: ${label}${total === undefined ? '' : ` (${megabytes(total)})`}\n`);
+    step(label, total, unit) {
+      output.write(`virts: ${label}${total === undefined ? '' : ` (${amount(total, unit)})`}\n`);
       return quiet;
     },
     warn: (message) => void output.write(`virts: ${message}\n`),

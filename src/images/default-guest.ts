@@ -4,14 +4,14 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
-import { type Architecture, type ArchiveOptions, type Candidate, openArchive } from './apt/archive.ts';
+import { type Architecture, type ArchiveOptions, openArchive } from './apt/archive.ts';
 import { writeWhole } from './apt/cache.ts';
-import { readDeb } from './apt/deb.ts';
 import type { Progress } from './apt/progress.ts';
 import { fileSha256 } from './file-digest.ts';
 import { writeCpio } from './initramfs/cpio.ts';
 import { guestEntries, MODULES, recipe } from './initramfs/guest-files.ts';
 import { selectModules } from './initramfs/modules.ts';
+import { type Fetched, readBusybox, readKernel } from './initramfs/packages.ts';
 
 /** A guest ready to boot. */
 export interface Guest {
@@ -39,8 +39,6 @@ const KERNEL_PACKAGE: Readonly<Record<Architecture, string>> = {
   i386: 'linux-image-686',
 };
 const APPEND = 'console=ttyS0';
-/** Most bytes of what is read from one package. */
-const MAX_PACKAGE = 1 << 30;
 /** How long (ms) a guest is used without asking the archive for newer packages. */
 const FRESH = 7 * 86_400_000;
 
@@ -85,36 +83,17 @@ async function isIntact(guest: Guest, made: Made): Promise<boolean> {
   }
 }
 
-function only<T>(found: readonly T[], what: string, candidate: Candidate): T {
-  if (found.length === 1) return found[0]!;
-  throw new VirtsError('bad-input', `The package ${candidate.name} ${candidate.version} has no ${what}.`);
-}
-
 /** Builds kernel and initramfs from the two packages. */
 async function build(
-  kernel: readonly [Candidate, path: string],
-  busybox: readonly [Candidate, path: string],
+  kernel: Fetched,
+  busybox: Fetched,
   signal: AbortSignal,
 ): Promise<{ kernel: Uint8Array; initrd: Uint8Array }> {
-  const isModule = (path: string): boolean => /^(usr\/)?lib\/modules\/[^/]+\/.*\.ko$/.test(path);
-  const isKernel = (path: string): boolean => /^boot\/vmlinuz-[^/]+$/.test(path);
-  const isBusybox = (path: string): boolean => /^(usr\/)?bin\/busybox$/.test(path);
-  const [kernelFiles, busyboxFiles] = await Promise.all([
-    readDeb(kernel[1], (path) => isKernel(path) || isModule(path), MAX_PACKAGE, signal),
-    readDeb(busybox[1], isBusybox, MAX_PACKAGE, signal),
+  const [{ image, version, modules }, shell] = await Promise.all([
+    readKernel(kernel, signal),
+    readBusybox(busybox, signal),
   ]);
-  const [image, imageBytes] = only(
-    [...kernelFiles].filter(([path]) => isKernel(path)),
-    'kernel',
-    kernel[0],
-  );
-  const [, shell] = only([...busyboxFiles], 'busybox', busybox[0]);
-  const version = image.slice('boot/vmlinuz-'.length);
-  const modules = new Map<string, Uint8Array>();
-  for (const [path, bytes] of kernelFiles) {
-    if (isModule(path)) modules.set(path.replace(/^(usr\/)?lib\/modules\/[^/]+\//, ''), bytes);
-  }
-  return { kernel: imageBytes, initrd: writeCpio(guestEntries(shell, version, selectModules(modules, MODULES))) };
+  return { kernel: image, initrd: writeCpio(guestEntries(shell, version, selectModules(modules, MODULES))) };
 }
 
 async function removeOthers(directory: string, key: string): Promise<void> {
@@ -147,7 +126,11 @@ async function make(options: DefaultGuestOptions, directory: string, before: Mad
   const busyboxPath = await archive.fetch(busybox);
   const step = progress.step('Making the initramfs');
   try {
-    const built = await build([kernel, kernelPath], [busybox, busyboxPath], signal);
+    const built = await build(
+      { candidate: kernel, path: kernelPath },
+      { candidate: busybox, path: busyboxPath },
+      signal,
+    );
     await writeWhole(guest.kernel, built.kernel);
     await writeWhole(guest.initrd, built.initrd);
     await record(sha256(built.kernel), sha256(built.initrd));

@@ -42,6 +42,8 @@ export const ImageContent = z.object({
   disk: StoredFile.extend({ virtualSize: Bytes }),
   /** Packages that the image was made of, each `name=version`. */
   packages: z.array(z.string().max(256)).max(20_000),
+  /** Of all that it was made of and by: what has the same one need not be made again. */
+  recipe: Digest.optional(),
 });
 export type ImageContent = z.infer<typeof ImageContent>;
 
@@ -67,7 +69,7 @@ export interface Image {
 
 export const FILES = { kernel: 'vmlinuz', initrd: 'initrd', disk: 'disk.qcow2' } as const;
 
-const RECORD = 'image.json';
+export const RECORD = 'image.json';
 
 /** @throws VirtsError `usage`. */
 export function checkImageName(name: string): string {

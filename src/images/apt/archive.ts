@@ -11,7 +11,7 @@ import { dependencyClosure } from './dependencies.ts';
 import { downloadFile, type Expected, fetchBytes, isMismatch } from './download.ts';
 import { createOpener, type Opener } from './http.ts';
 import { keysFor } from './keys.ts';
-import { findPackages, findProviders, metapackageTarget, newest, type Package, unknownPackage } from './packages.ts';
+import { metapackageTarget, newest, openIndex, type Package, type PackageIndex, unknownPackage } from './packages.ts';
 import type { Progress } from './progress.ts';
 import { checkRelease, parseRelease, type Release } from './release.ts';
 import { mirrorPockets, type Pocket, selectPockets } from './select.ts';
@@ -45,6 +45,8 @@ export interface Candidate extends Package {
 }
 
 export interface Archive {
+  /** What is in use: the release and those of its updates that answered. */
+  readonly sources: readonly Source[];
   /**
    * The newest version of a package, from the release and its updates. A metapackage stands for the package that it
    * depends on.
@@ -56,8 +58,11 @@ export interface Archive {
    * @throws VirtsError `not-found`.
    */
   closure(names: readonly string[], without?: ReadonlySet<string>): Candidate[];
-  /** Downloads a package, unless the cache has it, and returns the path of the .deb. */
-  fetch(candidate: Candidate): Promise<string>;
+  /**
+   * Downloads a package, unless the cache has it, and returns the path of the .deb.
+   * @param progress is told of it in place of the archive's.
+   */
+  fetch(candidate: Candidate, progress?: Progress): Promise<string>;
 }
 
 const MAX_RELEASE = 8 << 20;
@@ -71,9 +76,8 @@ interface Context extends ArchiveOptions {
 }
 
 interface Index {
-  readonly uri: string;
-  /** The uncompressed Packages file. */
-  readonly bytes: Buffer;
+  readonly source: Source;
+  readonly packages: PackageIndex;
 }
 
 const isKind = (error: unknown, ...kinds: string[]): boolean =>
@@ -164,7 +168,7 @@ async function fetchIndex(context: Context, source: Source): Promise<Index> {
     const urls = [...(release.byHash ? [byHash] : []), `${base}/${plain}${ending}`];
     try {
       await fetchCached(context, urls, path, expected, `Package index of ${source.suite}`);
-      return { uri: source.uri, bytes: await unpack(path, limit, context.signal) };
+      return { source, packages: openIndex(await unpack(path, limit, context.signal)) };
     } catch (error) {
       if (!isKind(error, 'not-found') && !isMismatch(error)) throw error;
       failure = error;
@@ -223,7 +227,9 @@ async function prune(directory: string): Promise<void> {
 }
 
 function findIn(indexes: readonly Index[], name: string, version?: string): Candidate | undefined {
-  const all = indexes.flatMap(({ uri, bytes }) => findPackages(bytes, name).map((entry) => ({ ...entry, uri })));
+  const all = indexes.flatMap(({ source, packages }) =>
+    packages.find(name).map((entry) => ({ ...entry, uri: source.uri })),
+  );
   return newest(version === undefined ? all : all.filter((entry) => entry.version === version));
 }
 
@@ -259,17 +265,24 @@ export async function openArchive(options: ArchiveOptions): Promise<Archive> {
   await prune(join(options.cache, 'indexes'));
   await prune(join(options.cache, 'packages'));
   return {
+    sources: indexes.map(({ source }) => source),
     resolve: (name) => resolveIn(indexes, options, name),
     closure: (names, without = new Set()) =>
       dependencyClosure(names, without, {
         find: (name) => findIn(indexes, name),
-        providers: (name) => indexes.flatMap(({ bytes }) => findProviders(bytes, name)),
+        providers: (name) => indexes.flatMap(({ packages }) => packages.providers(name)),
         unknown: (name) => unknownPackage(name, options.architecture, release),
       }),
-    async fetch(candidate) {
+    async fetch(candidate, progress = context.progress) {
       const safe = `${candidate.name}_${candidate.version}_${candidate.architecture}`.replaceAll(/[^\w.+~-]/g, '%');
       const path = join(options.cache, 'packages', `${safe}.${candidate.sha256.slice(0, 16)}.deb`);
-      await fetchCached(context, [`${candidate.uri}/${candidate.filename}`], path, candidate, candidate.name);
+      await fetchCached(
+        { ...context, progress },
+        [`${candidate.uri}/${candidate.filename}`],
+        path,
+        candidate,
+        candidate.name,
+      );
       return path;
     },
   };

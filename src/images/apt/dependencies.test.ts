@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../../base/errors.ts';
 import { type Dependent, dependencyClosure, type Lookup, parseDependencies } from './dependencies.ts';
-import { findProviders } from './packages.ts';
+import { openIndex } from './packages.ts';
 
 type Needs = Readonly<Record<string, string | readonly [preDepends: string, depends: string]>>;
 
@@ -62,7 +62,7 @@ test('providers in an index', () => {
   const index = Buffer.from(
     'Package: one\nProvides: v (= 1), w\nVersion: 1\n\nPackage: two\nVersion: 1\nProvides: x, v\n\nPackage: v-more\nProvides: v-more-still\n',
   );
-  assert.deepEqual(findProviders(index, 'v'), ['one', 'two']);
-  assert.deepEqual(findProviders(index, 'w'), ['one']);
-  assert.deepEqual(findProviders(index, 'none'), []);
+  assert.deepEqual(openIndex(index).providers('v'), ['one', 'two']);
+  assert.deepEqual(openIndex(index).providers('w'), ['one']);
+  assert.deepEqual(openIndex(index).providers('none'), []);
 });

@@ -45,36 +45,60 @@ function parsePackage(text: string): Package | undefined {
   };
 }
 
-/** All versions of the package `name` in an uncompressed index. */
-export function findPackages(index: Buffer, name: string): Package[] {
-  const found: Package[] = [];
-  const key = `Package: ${name}\n`;
-  for (let at = index.indexOf(key); at >= 0; at = index.indexOf(key, at + key.length)) {
-    if (at > 0 && index[at - 1] !== 0x0a) continue;
-    const before = index.lastIndexOf('\n\n', at);
-    const end = index.indexOf('\n\n', at);
-    const text = index.toString('utf8', before < 0 ? 0 : before + 2, end < 0 ? index.length : end);
-    const entry = parsePackage(text);
-    if (entry?.name === name) found.push(entry);
-  }
-  return found;
+/** A Packages index, for looking packages up by their names. */
+export interface PackageIndex {
+  /** All versions of a package. */
+  find(name: string): readonly Package[];
+  /** Names of the packages that provide a virtual one, in the order of the index. */
+  providers(name: string): readonly string[];
 }
 
-/** Names of the packages that provide the virtual package `name`, in the order of the index. */
-export function findProviders(index: Buffer, name: string): string[] {
-  const found: string[] = [];
-  const key = '\nProvides:';
-  for (let at = index.indexOf(key); at >= 0; at = index.indexOf(key, at + key.length)) {
-    const lineEnd = index.indexOf(0x0a, at + 1);
-    const line = index.toString('utf8', at + key.length, lineEnd < 0 ? index.length : lineEnd);
-    if (!line.split(',').some((entry) => entry.trim().split(/[\s(:]/, 1)[0] === name)) continue;
-    const before = index.lastIndexOf('\n\n', at);
-    const end = index.indexOf('\n\n', at);
-    const stanza = index.toString('utf8', before < 0 ? 0 : before + 2, end < 0 ? index.length : end);
-    const provider = /^Package: (\S+)$/m.exec(stanza)?.[1];
-    if (provider !== undefined) found.push(provider);
+/** Calls `take` with the value of each field of that name, and where in the index it is. */
+function eachField(bytes: Buffer, field: string, take: (value: string, at: number) => void): void {
+  const key = `${field}: `;
+  for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(`\n${key}`, at)) {
+    // Only the first search may have found what is not at the beginning of a line.
+    if (at > 0 && bytes[at] === 0x0a) at++;
+    if (at > 0 && bytes[at - 1] !== 0x0a) continue;
+    const from = at + key.length;
+    const lineEnd = bytes.indexOf(0x0a, from);
+    take(bytes.toString('utf8', from, lineEnd < 0 ? bytes.length : lineEnd), from);
   }
-  return found;
+}
+
+/** Reads where things are in an uncompressed index; the rest is read when it is asked for. */
+export function openIndex(bytes: Buffer): PackageIndex {
+  const places = new Map<string, number[]>();
+  const starts: number[] = [];
+  const names: string[] = [];
+  eachField(bytes, 'Package', (name, at) => {
+    starts.push(at);
+    names.push(name);
+    const known = places.get(name);
+    if (known === undefined) places.set(name, [at]);
+    else known.push(at);
+  });
+  const provided = new Map<string, string[]>();
+  let stanza = 0;
+  eachField(bytes, 'Provides', (value, at) => {
+    while (stanza + 1 < starts.length && starts[stanza + 1]! < at) stanza++;
+    for (const entry of value.split(',')) {
+      const name = entry.trim().split(/[\s(:]/, 1)[0]!;
+      const known = provided.get(name);
+      if (known === undefined) provided.set(name, [names[stanza]!]);
+      else known.push(names[stanza]!);
+    }
+  });
+
+  function read(at: number): Package | undefined {
+    const before = bytes.lastIndexOf('\n\n', at);
+    const end = bytes.indexOf('\n\n', at);
+    return parsePackage(bytes.toString('utf8', before < 0 ? 0 : before + 2, end < 0 ? bytes.length : end));
+  }
+  return {
+    find: (name) => (places.get(name) ?? []).map(read).filter((entry) => entry?.name === name) as Package[],
+    providers: (name) => provided.get(name) ?? [],
+  };
 }
 
 /** The newest of several versions; `undefined` of none. */

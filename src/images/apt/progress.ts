@@ -2,15 +2,15 @@
 
 /** One piece of work: a download, an archive being read. */
 export interface ProgressStep {
-  /** `done` more bytes are there. */
-  advance(bytes: number): void;
+  /** So many more bytes, or whatever the step counts, are there. */
+  advance(count: number): void;
   /** The step has come to its end, well or not. */
   end(): void;
 }
 
 export interface Progress {
-  /** Begins a step. `total` in bytes, if it is known. */
-  step(label: string, total?: number): ProgressStep;
+  /** Begins a step. `total`, if it is known, is in bytes unless `unit` says what is counted. */
+  step(label: string, total?: number, unit?: string): ProgressStep;
   /** Something that the user should know although the work goes on. */
   warn(message: string): void;
 }

@@ -1,6 +1,7 @@
 /** The userland of the default guest: busybox and the few files that make it a system. */
 import { MOUNT_FOLDERS } from '../shared-folders.ts';
 import type { CpioEntry } from './cpio.ts';
+import { initramfsEntries } from './entries.ts';
 import type { ModuleSet } from './modules.ts';
 
 /** Drivers that the default guest carries; each is loaded only where its device is. */
@@ -16,6 +17,7 @@ export const MODULES: readonly string[] = [
   'virtiofs',
   'button',
   'evdev',
+  'isofs',
 ];
 
 /** Process 1 until busybox's init takes over. The second round finds the devices that the first one's drivers brought. */
@@ -127,35 +129,12 @@ export function recipe(): string {
 
 const isExecutable = (path: string): boolean => path === 'init' || /^(sbin|etc\/acpi)\//.test(path);
 
-/** Directories above the module files, outermost first. */
-function parents(paths: readonly string[]): string[] {
-  const found = new Set<string>();
-  for (const path of paths) {
-    const parts = path.split('/').slice(0, -1);
-    for (const at of parts.keys()) found.add(parts.slice(0, at + 1).join('/'));
-  }
-  return [...found].toSorted();
-}
-
 /** The initramfs of the default guest. `version` is the kernel's, as `uname -r` says it. */
 export function guestEntries(busybox: Uint8Array, version: string, modules: ModuleSet): CpioEntry[] {
-  const base = `lib/modules/${version}`;
-  const inModules: [string, Uint8Array | string][] = [
-    ...modules.files,
-    ['modules.dep', modules.dep],
-    ['modules.alias', modules.alias],
-    ['modules.symbols', ''],
-  ].map(([path, content]) => [`${base}/${path as string}`, content!]);
-  const directories = parents(inModules.map(([path]) => path)).filter((path) => !DIRECTORIES.includes(path));
-  return [
-    ...[...DIRECTORIES, ...directories].map((path): CpioEntry => ({ type: 'directory', path })),
-    { type: 'character-device', path: 'dev/console', major: 5, minor: 1 },
-    { type: 'file', path: 'bin/busybox', content: busybox, mode: 0o755 },
-    { type: 'symlink', path: 'bin/sh', target: 'busybox' },
-    { type: 'symlink', path: 'sbin/init', target: '../bin/busybox' },
-    ...Object.entries(TEXTS).map(
-      ([path, content]): CpioEntry => ({ type: 'file', path, content, mode: isExecutable(path) ? 0o755 : 0o644 }),
-    ),
-    ...inModules.map(([path, content]): CpioEntry => ({ type: 'file', path, content })),
-  ];
+  return initramfsEntries({
+    ...{ busybox, version, modules, isExecutable },
+    directories: DIRECTORIES,
+    texts: TEXTS,
+    extra: [{ type: 'symlink', path: 'sbin/init', target: '../bin/busybox' }],
+  });
 }

@@ -71,6 +71,8 @@ export interface ModuleSet {
   /** What `modules.dep` and `modules.alias` have to say. */
   readonly dep: string;
   readonly alias: string;
+  /** Names of modules that some of them need and that are not among those available. */
+  readonly missing: readonly string[];
 }
 
 /**
@@ -105,6 +107,7 @@ export function selectModules(available: ReadonlyMap<string, Uint8Array>, wanted
     dep: sorted
       .map(({ name }) => `${[`${paths.get(name)}:`, ...[...needs(name)].map((need) => paths.get(need))].join(' ')}\n`)
       .join(''),
+    missing: [...new Set(sorted.flatMap(({ depends }) => depends.filter((need) => !infos.has(need))))],
     alias: sorted.flatMap(({ name, aliases }) => aliases.map((alias) => `alias ${alias} ${name}\n`)).join(''),
   };
 }
