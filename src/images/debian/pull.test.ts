@@ -103,7 +103,9 @@ test('an image has the disk, the kernel that the builder hands out, and an initr
   assert.equal(readFileSync(image.kernel, 'utf8'), 'the kernel');
   assert.ok(readFileSync(image.initrd!).includes('virtio_blk.ko'));
   assert.ok(
-    ['more=1', 'systemd=1', `linux-image-cloud-amd64-${KERNEL}=1`].every((name) => image.record.packages.includes(name)),
+    ['more=1', 'systemd=1', `linux-image-cloud-amd64-${KERNEL}=1`].every((name) =>
+      image.record.packages.includes(name),
+    ),
   );
   assert.equal(Buffer.from(runs[0]!.kernel).toString(), 'cloud kernel');
   assert.ok(Buffer.from(runs[0]!.initrd).includes('mke2fs'));
