@@ -143,11 +143,10 @@ function lastEnding(machine: MachineRecord): Ending {
 /** Waits for the end of a machine, however it comes. */
 async function endOf(machine: MachineRecord): Promise<Ending> {
   if (!isUp(statusOf(machine).state)) return lastEnding(machine);
-  try {
-    return await ask(machine, { method: 'wait' }, Ending);
-  } catch {
-    return lastEnding(machine);
-  }
+  const ending = await ask(machine, { method: 'wait' }, Ending).catch(() => undefined);
+  // Whoever looks at its state next is to find that it ended; it may have been started anew meanwhile.
+  await untilGone(machine).catch(() => {});
+  return ending ?? lastEnding(machine);
 }
 
 /** Prints the exit status of each. */
