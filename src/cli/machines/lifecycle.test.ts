@@ -186,7 +186,7 @@ test('a machine with --rm leaves nothing, nor does one that could not start', as
   const id = (await ok('run', '-d', '--rm', '--kernel', EXIT, ...PLAIN)).trim();
   const { status, stdout } = await virts('wait', id);
   assert.ok(status === 8 || stdout === '7\n');
-  while ((await listed()).length > 0);
+  while ((await listed()).some((each) => each.id === id));
   const busy = createServer().listen(0, '127.0.0.1');
   await once(busy, 'listening');
   const { port } = busy.address() as { port: number };
