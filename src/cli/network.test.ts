@@ -123,7 +123,7 @@ test('machines join a network that was made before, under names of their own', a
       seen.push(listed[0].machines[0].name);
       assert.match((await networks('ls')).stdout, /^NAME +MACHINES\ninner +web \(10\.0\.2\.\d+\)\n$/);
       const second = await run(['--network', 'inner', '--name', 'web', '--net', 'none']);
-      assert.match(second.message, /^virts: The network 'inner' has a machine called 'web'; .*\n$/);
+      assert.match(second.message, /^virts: The name web is in use by the machine [0-9a-f]+; .*\n$/);
       assert.equal(second.status, 4);
       assert.match((await networks('rm', 'inner')).stderr, /^virts: The network 'inner' is in use by web; .*\n$/);
       const third = await run(['--network', 'inner', '--net', 'none'], async () => {

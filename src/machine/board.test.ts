@@ -64,12 +64,12 @@ test('a serial port passes the loopback test, sends, receives and interrupts', (
 test('a PCI scan finds the chipset and the virtio devices, with addresses and interrupt lines', () => {
   const { readConfig, writeConfig, read32, board } = boardRig();
   const ids = Array.from({ length: 32 }, (_, slot) => readConfig(slot, 0, 4));
-  assert.deepEqual(ids.slice(0, 4), [0x12378086, 0x70008086, 0x10441af4, 0x10431af4]);
-  assert.ok(ids.slice(4).every((id) => id === 0xffffffff));
+  assert.deepEqual(ids.slice(0, 5), [0x12378086, 0x70008086, 0x10441af4, 0x10431af4, 0x10451af4]);
+  assert.ok(ids.slice(5).every((id) => id === 0xffffffff));
   const { pci } = STANDARD_BOARD;
   assert.ok(pci);
   const seen = new Set<number>();
-  for (const slot of [2, 3]) {
+  for (const slot of [2, 3, 4]) {
     assert.equal(readConfig(slot, 4, 2) & 3, 2);
     assert.equal(readConfig(slot, 0x3c, 1), pciInterrupt(pci, slot, 0).irq);
     for (const register of [0x10, 0x14]) {
@@ -78,7 +78,7 @@ test('a PCI scan finds the chipset and the virtio devices, with addresses and in
       seen.add(address);
     }
     const bar = readConfig(slot, 0x10, 4);
-    const queues = slot === 2 ? 1 : 2;
+    const queues = [1, 2, 4][slot - 2];
     assert.equal(board.mmio.read(bar + 0x12, 2), queues);
     writeConfig(slot, 4, 2, 0);
     assert.equal(read32(bar), 0xffffffff);

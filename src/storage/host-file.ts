@@ -66,6 +66,8 @@ function hostFile({ path, fd, readOnly, isLocal, isNamed, ...opened }: OpenFile)
 
   async function read(position: number, into: Bytes): Promise<void> {
     const total = byteLength(into);
+    // What is written from now on may make the file longer before this read returns.
+    const before = size;
     let done = readCached(fd, position, into);
     while (done < total) {
       const rest = done === 0 ? into : slice(into, done, total - done);
@@ -73,7 +75,7 @@ function hostFile({ path, fd, readOnly, isLocal, isNamed, ...opened }: OpenFile)
       if (count === 0) break;
       done += count;
     }
-    if (position + done < Math.min(size, position + total)) isCut = true;
+    if (position + done < Math.min(before, size, position + total)) isCut = true;
     if (isCut) throw cutError(path);
     if (done < total) for (const piece of slice(into, done, total - done)) piece.fill(0);
   }
@@ -91,9 +93,10 @@ function hostFile({ path, fd, readOnly, isLocal, isNamed, ...opened }: OpenFile)
 
   async function sync(): Promise<void> {
     await syncFile(fd);
+    const before = size;
     const now = await statFile(fd);
     isDeleted = isNamed && now.nlink === 0;
-    if (now.size < size) isCut = true;
+    if (now.size < Math.min(before, size)) isCut = true;
     // What is on the disk now is not what the guest counts on.
     if (isCut) throw cutError(path);
   }
@@ -122,6 +125,7 @@ function hostFile({ path, fd, readOnly, isLocal, isNamed, ...opened }: OpenFile)
     sync: () => attempt('written', sync),
     truncate: (length) =>
       attempt('written', async () => {
+        size = Math.min(size, length);
         await truncateFile(fd, length);
         size = length;
       }),
