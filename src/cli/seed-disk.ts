@@ -4,8 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { fileError } from '../images/apt/cache.ts';
 import { noCloudSeed } from '../images/seed/no-cloud.ts';
 import type { BlockDevice } from '../storage/block-device.ts';
-import { memoryFile } from '../storage/byte-file.ts';
-import { rawDisk } from '../storage/raw.ts';
 
 /**
  * A seed with a file's content. The guest takes it as new where it has not seen the same content before.
@@ -16,5 +14,5 @@ export async function seedDisk(path: string): Promise<BlockDevice> {
     throw fileError(error, path, 'read');
   });
   const instance = `virts-${createHash('sha256').update(userData).digest('hex').slice(0, 16)}`;
-  return rawDisk(memoryFile('the seed of cloud-init', noCloudSeed({ userData, instance }), true));
+  return noCloudSeed({ userData, instance });
 }

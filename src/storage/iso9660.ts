@@ -1,13 +1,13 @@
 /**
- * An ISO 9660 file system (ECMA-119) with one directory, over files that stay where they are: a disk by which a guest is given
- * files. Names are as they stand, without version numbers, which Linux shows as they are and the standard does not allow.
+ * An ISO 9660 file system (ECMA-119) with Rock Ridge names (IEEE P1282 draft) and one directory, over files that stay where they
+ * are: a disk by which a guest is given files.
  */
 import { VirtsError } from '../base/errors.ts';
 import { type BlockDevice, SECTOR } from './block-device.ts';
 import { type ByteFile, type Bytes, byteLength, slice } from './byte-file.ts';
 
 export interface IsoFile {
-  /** Lower-case letters, digits, dots and dashes, up to 30. */
+  /** Up to 64 printable ASCII characters, without a slash. */
   readonly name: string;
   readonly content: Pick<ByteFile, 'size' | 'read'>;
 }
@@ -17,6 +17,8 @@ const BLOCK = 2048;
 /** Blocks before the first descriptor: the system area (6.2.1). */
 const SYSTEM_AREA = 16;
 const MAX_FILE = 2 ** 32 - 1;
+/** So many that their identifiers are in order by number. */
+const MAX_FILES = 10_000;
 
 const blocksOf = (bytes: number): number => Math.ceil(bytes / BLOCK);
 
@@ -35,9 +37,45 @@ function ascii(text: string, length: number): Uint8Array {
   return new TextEncoder().encode(text.padEnd(length).slice(0, length));
 }
 
-/** A directory record (9.1). `name`: `\0` is the directory itself, `\1` the one above. */
-function directoryRecord(name: string, block: number, size: number, isDirectory: boolean): Uint8Array {
-  const length = 33 + name.length + (name.length % 2 === 0 ? 1 : 0);
+/** A system use entry (SUSP 5): a signature, a length, a version, and its payload. */
+function useEntry(signature: string, payload: Uint8Array | readonly number[]): Uint8Array {
+  return Uint8Array.from([...ascii(signature, 2), 4 + payload.length, 1, ...payload]);
+}
+
+/** Mode and links; owner and group are root (RRIP 4.1.1). */
+function posixEntry(mode: number, links: number): Uint8Array {
+  const payload = new Uint8Array(32);
+  const view = new DataView(payload.buffer);
+  putBoth32(view, 0, mode);
+  putBoth32(view, 8, links);
+  return useEntry('PX', payload);
+}
+
+const DIRECTORY_USE = [posixEntry(0o040555, 2)];
+const EXTENSION = 'RRIP_1991A';
+/** The root says that there are such entries, and which (SUSP 5.3, 5.5). */
+const ROOT_USE = [
+  useEntry('SP', [0xbe, 0xef, 0]),
+  ...DIRECTORY_USE,
+  useEntry('ER', [EXTENSION.length, 0, 0, 1, ...ascii(EXTENSION, EXTENSION.length)]),
+];
+const fileUse = (name: string) => [posixEntry(0o100444, 1), useEntry('NM', [0, ...ascii(name, name.length)])];
+
+interface RecordOf {
+  /** `\0` is the directory itself, `\1` the one above. */
+  readonly identifier: string;
+  readonly block: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly isDirectory: boolean;
+  readonly use?: readonly Uint8Array[];
+}
+
+/** A directory record (9.1). */
+function directoryRecord({ identifier, block, size, isDirectory, use = [] }: RecordOf): Uint8Array {
+  const start = 33 + identifier.length + (identifier.length % 2 === 0 ? 1 : 0);
+  const end = use.reduce((sum, entry) => sum + entry.length, start);
+  const length = end + (end % 2);
   const record = new Uint8Array(length);
   const view = new DataView(record.buffer);
   record[0] = length;
@@ -47,8 +85,13 @@ function directoryRecord(name: string, block: number, size: number, isDirectory:
   record.set([70, 1, 1], 18);
   record[25] = isDirectory ? 2 : 0;
   putBoth16(view, 28, 1);
-  record[32] = name.length;
-  record.set(new TextEncoder().encode(name), 33);
+  record[32] = identifier.length;
+  record.set(ascii(identifier, identifier.length), 33);
+  let at = start;
+  for (const entry of use) {
+    record.set(entry, at);
+    at += entry.length;
+  }
   return record;
 }
 
@@ -127,7 +170,7 @@ interface Extent {
 }
 
 function checkFile({ name, content }: IsoFile): void {
-  if (!/^[a-z0-9][a-z0-9.-]{0,29}$/.test(name)) {
+  if (!/^[\x21-\x2e\x30-\x7e]{1,64}$/.test(name)) {
     throw new VirtsError('internal', `'${name}' cannot be the name of a file on an ISO disk.`);
   }
   if (content.size > MAX_FILE) throw new VirtsError('no-space', `${name} is too large for an ISO disk (4 GiB).`);
@@ -136,16 +179,20 @@ function checkFile({ name, content }: IsoFile): void {
 /** Where everything is. */
 function layOut(label: string, files: readonly IsoFile[]): { extents: Extent[]; size: number } {
   files.forEach(checkFile);
+  if (files.length > MAX_FILES) throw new VirtsError('internal', 'An ISO disk has too many files.');
   const sorted = files.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const [littleTable, bigTable, root] = [SYSTEM_AREA + 2, SYSTEM_AREA + 3, SYSTEM_AREA + 4];
   // How long the directory is does not depend on what it says.
   const recordsFrom = (first: number, size: number): Uint8Array[] => {
     let block = first;
     return [
-      directoryRecord('\0', root, size, true),
-      directoryRecord('\x01', root, size, true),
-      ...sorted.map(({ name, content }) => {
-        const record = directoryRecord(name, block, content.size, false);
+      directoryRecord({ identifier: '\0', block: root, size, isDirectory: true, use: ROOT_USE }),
+      directoryRecord({ identifier: '\x01', block: root, size, isDirectory: true, use: DIRECTORY_USE }),
+      ...sorted.map(({ name, content }, i) => {
+        // What a reader without Rock Ridge sees.
+        const identifier = `FILE${String(i).padStart(4, '0')}.;1`;
+        const use = fileUse(name);
+        const record = directoryRecord({ identifier, block, size: content.size, isDirectory: false, use });
         block += blocksOf(content.size);
         return record;
       }),
@@ -155,8 +202,9 @@ function layOut(label: string, files: readonly IsoFile[]): { extents: Extent[]; 
   const first = root + length / BLOCK;
   const records = recordsFrom(first, length);
   const blocks = sorted.reduce((sum, { content }) => sum + blocksOf(content.size), first);
+  const descriptorRoot = directoryRecord({ identifier: '\0', block: root, size: length, isDirectory: true });
   const head: [number, Uint8Array][] = [
-    [SYSTEM_AREA, primaryDescriptor(label, blocks, records[0]!, [littleTable, bigTable])],
+    [SYSTEM_AREA, primaryDescriptor(label, blocks, descriptorRoot, [littleTable, bigTable])],
     [SYSTEM_AREA + 1, terminator()],
     [littleTable, pathTable(root, true)],
     [bigTable, pathTable(root, false)],

@@ -1,6 +1,7 @@
 /** A seed for cloud-init's data source "NoCloud": a volume called `cidata` with what a guest is to make of itself at its first boot. */
 import { VirtsError } from '../../base/errors.ts';
-import { writeIso9660 } from './iso9660.ts';
+import type { BlockDevice } from '../../storage/block-device.ts';
+import { isoDisk, isoText } from '../../storage/iso9660.ts';
 
 export interface Seed {
   /** cloud-init's user data: a `#cloud-config` text, a script, or whatever else it takes. */
@@ -13,8 +14,8 @@ export interface Seed {
 
 const MOST_USER_DATA = 16 * 1024 * 1024;
 
-/** The volume, a multiple of 512 bytes. @throws VirtsError `usage` where the user data cannot be such. */
-export function noCloudSeed({ userData, instance, hostname }: Seed): Uint8Array<ArrayBuffer> {
+/** The volume, as a disk. @throws VirtsError `usage` where the user data cannot be such. */
+export function noCloudSeed({ userData, instance, hostname }: Seed): BlockDevice {
   if (userData.length === 0 || userData.length > MOST_USER_DATA) {
     throw new VirtsError('usage', 'User data has from one byte to 16 MiB.', { length: userData.length });
   }
@@ -23,8 +24,5 @@ export function noCloudSeed({ userData, instance, hostname }: Seed): Uint8Array<
     'instance-id': instance,
     ...(hostname === undefined ? {} : { 'local-hostname': hostname }),
   });
-  return writeIso9660('cidata', [
-    { name: 'meta-data', content: new TextEncoder().encode(`${metaData}\n`) },
-    { name: 'user-data', content: userData },
-  ]);
+  return isoDisk('cidata', [isoText('meta-data', `${metaData}\n`), isoText('user-data', userData)]);
 }
