@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { VirtsError } from '../base/errors.ts';
 import { cacheDirectory, fileError } from '../images/apt/cache.ts';
 import { type Pulled, pullDebian } from '../images/debian/pull.ts';
+import { openImage } from '../images/store.ts';
 import type { Environment } from './environment.ts';
 import { showProgress } from './progress.ts';
 import { guestRunner } from './run-guest.ts';
@@ -69,4 +70,18 @@ export async function pullImage(
     signal,
     progress,
   });
+}
+
+/**
+ * Makes the image that a machine is to have, if it is one that `pullImage` makes and is not there yet.
+ * @throws VirtsError as `pullImage` and `openImage` do.
+ */
+export async function pullMissing(image: string, environment: Environment, signal: AbortSignal): Promise<void> {
+  if (!DISTRIBUTIONS.includes(image)) return;
+  try {
+    await openImage(image, environment.env);
+  } catch (error) {
+    if (!(error instanceof VirtsError) || error.kind !== 'not-found') throw error;
+    await pullImage(image, { size: DEFAULT_DISK_SIZE }, environment, signal);
+  }
 }

@@ -23,6 +23,7 @@ import {
   statusOf,
 } from './machines/state-directory.ts';
 import { showProgress } from './progress.ts';
+import { pullMissing } from './pull.ts';
 import { statisticsLines } from './statistics.ts';
 import { type Attachment, attach } from './terminal.ts';
 
@@ -223,6 +224,7 @@ export function run(
     const { env, stderr } = environment;
     const asked = configurationOf({ settings: options, image, file: options.file });
     const store = openMachineStore(machinesDirectory(env));
+    if (asked.image !== undefined) await pullMissing(asked.image, environment, signal);
     if (options.detach === true) return runInBackground(options, asked, store, environment, signal);
     const configuration = isPassing(asked) ? { ...asked, remove: true } : asked;
     const held = await keep(store, configuration, environment);

@@ -182,7 +182,7 @@ function checkTogether({ image, kernel, architecture, mirror, keyring, network, 
     refuse(`--${guestOnly[0]} is for the default guest and has no use together with --kernel; leave one of them out.`);
   }
   if (image !== undefined && guestOnly !== undefined) {
-    refuse(`--${guestOnly[0]} is for the default guest and has no use together with an image; leave it out.`);
+    refuse(`--${guestOnly[0]} is for the default guest and for 'virts pull', and has no use together with an image.`);
   }
   if (network.kind === 'none') {
     const { publish, allow, host, join } = network;
