@@ -112,7 +112,7 @@ describe('Chromium', { skip, concurrency: false }, () => {
   test('the default guest boots to its prompt, takes a command from the keyboard, and answers', async () => {
     const page = await browser.newPage();
     await page.goto(demo.address);
-    const text = async () => String(await page.evaluate("document.querySelector('virts-machine').text"));
+    const text = async () => String(await page.evaluate("document.querySelector('virts-machine')?.text"));
     const ends = (end: string) => async () => ((await text()).endsWith(end) ? true : undefined);
     await until(ends('\nvirts#'), 'the prompt');
     await page.locator('virts-machine').click();
