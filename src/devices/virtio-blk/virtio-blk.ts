@@ -9,6 +9,7 @@ import { BLOCK_RESULT, type DiskShape } from '../block-port.ts';
 import { checkState } from '../check-state.ts';
 import type { VirtioHandlers, VirtioModel, VirtioPort } from '../virtio/model.ts';
 import { createVirtioPci, type VirtioDevice, type VirtioPciOptions } from '../virtio/pci-transport.ts';
+import { POSTED_FIELDS, postedRequests } from '../virtio/posted-requests.ts';
 import type { VirtqueueRequest } from '../virtio/virtqueue.ts';
 import { CONFIG, FEATURE, initialConfig, offeredFeatures, SECTOR, soundConfig } from './config.ts';
 import { isComplete, parseRequest, STATUS } from './request.ts';
@@ -29,11 +30,6 @@ export interface VirtioBlkOptions extends VirtioPciOptions {
   readonly queues?: number | undefined;
 }
 
-const FIELDS = {
-  /** 1: requests were left in their queues because the port was full. */
-  blocked: 'u8',
-} as const;
-
 function check({ name, disk, serial = '', queues = 1 }: VirtioBlkOptions): void {
   if (!/^[\x20-\x7e]{0,20}$/.test(serial)) {
     throw new VirtsError(
@@ -45,7 +41,7 @@ function check({ name, disk, serial = '', queues = 1 }: VirtioBlkOptions): void 
   throw new VirtsError('internal', `${name} has an impossible size or number of queues.`, { disk, queues });
 }
 
-function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<typeof FIELDS>): VirtioHandlers {
+function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<typeof POSTED_FIELDS>): VirtioHandlers {
   const { port, disk } = options;
   const { config, queues, state } = device;
   const serial = new Uint8Array(SERIAL_LENGTH);
@@ -67,62 +63,25 @@ function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<
     if (request.write(0, bytes)) finish(queue, request, STATUS.ok);
   }
 
-  /** Begins a request; `false` if the port has no room for it now. */
-  function start(queue: number, request: VirtqueueRequest): boolean {
-    if (!isComplete(request)) {
-      device.fault('a request has no header or no room for its status');
-      return true;
-    }
+  function begin(queue: number, request: VirtqueueRequest) {
+    if (!isComplete(request)) return void device.fault('a request has no header or no room for its status');
     const parsed = parseRequest(request, rules);
-    if (parsed === undefined) return true;
-    if (parsed === 'identify') identify(queue, request);
-    else if ('status' in parsed) finish(queue, request, parsed.status);
-    else {
-      const outcome = port.post({ ...parsed, tag: queue * 0x1_0000 + request.head, id: request.id });
-      if (outcome === 'unfit') device.fault('a buffer is not in RAM');
-      return outcome !== 'full';
-    }
-    return true;
+    if (parsed === undefined) return undefined;
+    if (parsed === 'identify') return void identify(queue, request);
+    if ('status' in parsed) return void finish(queue, request, parsed.status);
+    return parsed;
   }
 
-  function take(queue: number): void {
-    const ring = queues[queue]!;
-    for (let request = ring.pop(); request !== undefined; request = ring.pop()) {
-      if (start(queue, request)) continue;
-      ring.putBack(request);
-      state.blocked = 1;
-      break;
-    }
-  }
-
-  /** Returns the requests that the back end has answered. What is no longer known was asked before a reset. */
-  function finishAnswered(): void {
-    for (let answer = port.collect(); answer !== undefined; answer = port.collect()) {
-      const queue = answer.tag >>> 16;
-      const request = queues[queue]?.inFlight(answer.tag & 0xffff, answer.id);
-      if (request === undefined) continue;
-      const done = answer.result === BLOCK_RESULT.ok;
-      const failure = answer.result === BLOCK_RESULT.unsupported ? STATUS.unsupported : STATUS.ioError;
-      finish(queue, request, done ? STATUS.ok : failure);
-    }
-  }
-
-  function poll(): void {
-    if (!port.ready() && (state.blocked === 0 || !port.idle())) return;
-    finishAnswered();
-    if (state.blocked !== 0) {
-      state.blocked = 0;
-      for (const { index } of queues) take(index);
-    }
-    for (const queue of queues) queue.notify();
-  }
+  const { start, ...posted } = postedRequests({
+    ...{ port, device, begin },
+    finish(queue, request, result) {
+      const failure = result === BLOCK_RESULT.unsupported ? STATUS.unsupported : STATUS.ioError;
+      finish(queue, request, result === BLOCK_RESULT.ok ? STATUS.ok : failure);
+    },
+  });
 
   return {
-    notified(queue) {
-      take(queue);
-      finishAnswered();
-      for (const ring of queues) ring.notify();
-    },
+    ...posted,
     configWritten(offset, size, value) {
       const settable = offset === CONFIG.writeback && size === 1 && device.negotiated(FEATURE.configWriteback);
       if (settable && value <= 1) config[CONFIG.writeback] = value;
@@ -138,8 +97,6 @@ function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<
       // There was room for all that was in flight; a damaged state may say more.
       if (!start(queue, request)) finish(queue, request, STATUS.ioError);
     },
-    poll,
-    settled: () => port.idle(),
   };
 }
 
@@ -147,7 +104,7 @@ function behaviour(options: VirtioBlkOptions, count: number, device: VirtioPort<
 export function createVirtioBlk(options: VirtioBlkOptions): VirtioDevice {
   check(options);
   const { disk, queues = 1 } = options;
-  const model: VirtioModel<typeof FIELDS> = {
+  const model: VirtioModel<typeof POSTED_FIELDS> = {
     name: 'virtio-blk',
     version: 1,
     type: TYPE_BLOCK,
@@ -155,7 +112,7 @@ export function createVirtioBlk(options: VirtioBlkOptions): VirtioDevice {
     features: offeredFeatures(disk, queues),
     queues: Array.from({ length: queues }, () => ({ size: QUEUE_SIZE })),
     configSize: CONFIG.size,
-    fields: FIELDS,
+    fields: POSTED_FIELDS,
     attach: (device) => behaviour(options, queues, device),
   };
   return createVirtioPci(options, model);

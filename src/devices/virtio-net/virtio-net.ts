@@ -7,6 +7,7 @@ import { type Frame, MAX_FRAME, NO_OFFLOADS, type Offloads } from '../../base/fr
 import { checkState } from '../check-state.ts';
 import type { VirtioHandlers, VirtioModel, VirtioPort } from '../virtio/model.ts';
 import { createVirtioPci, type VirtioDevice, type VirtioPciOptions } from '../virtio/pci-transport.ts';
+import { TRANSMIT_FIELDS, transmitWaiting } from '../virtio/transmit.ts';
 import type { VirtqueueRequest } from '../virtio/virtqueue.ts';
 import { FEATURE, NET_HEADER, readFrame, segmentsFeature, writeHeader } from './header.ts';
 
@@ -67,8 +68,7 @@ const FIELDS = {
   guestOffloads: 'u32',
   /** The cable is out. */
   unplugged: 'u8',
-  /** Frames wait in the transmit queue for room on the wire. */
-  transmitWaits: 'u8',
+  ...TRANSMIT_FIELDS,
 } as const;
 
 type NetFields = typeof FIELDS;
@@ -197,18 +197,7 @@ function behaviour(options: VirtioNetOptions, port: VirtioPort<NetFields>) {
     return true;
   }
 
-  function transmit(): void {
-    state.transmitWaits = 0;
-    for (let request = transmitQueue.pop(); request !== undefined; request = transmitQueue.pop()) {
-      if (!transmitOne(request)) {
-        transmitQueue.putBack(request);
-        state.transmitWaits = 1;
-        break;
-      }
-      transmitQueue.push(request, 0);
-    }
-    transmitQueue.notify();
-  }
+  const transmit = () => transmitWaiting(transmitQueue, state, transmitOne);
 
   /** A command and its answer. */
   function command(request: VirtqueueRequest): number {

@@ -9,6 +9,7 @@ import { decodePacket, encodePacket, MOST_TO_GUEST, PACKET_HEADER, type VsockPac
 import { checkState } from '../check-state.ts';
 import type { VirtioHandlers, VirtioModel, VirtioPort } from '../virtio/model.ts';
 import { createVirtioPci, type VirtioDevice, type VirtioPciOptions } from '../virtio/pci-transport.ts';
+import { TRANSMIT_FIELDS, transmitWaiting } from '../virtio/transmit.ts';
 import type { VirtqueueRequest } from '../virtio/virtqueue.ts';
 import { HOST_CID, readHeader, VSOCK_HEADER, writeHeader } from './header.ts';
 
@@ -48,8 +49,7 @@ export interface VirtioVsockOptions extends VirtioPciOptions {
 }
 
 const FIELDS = {
-  /** Packets wait in the transmit queue for room at the other end. */
-  transmitWaits: 'u8',
+  ...TRANSMIT_FIELDS,
 } as const;
 
 /**
@@ -147,18 +147,7 @@ function behaviour(options: VirtioVsockOptions, device: Port): VirtioHandlers {
     return true;
   }
 
-  function transmit(): void {
-    state.transmitWaits = 0;
-    for (let request = transmitQueue.pop(); request !== undefined; request = transmitQueue.pop()) {
-      if (!transmitOne(request)) {
-        transmitQueue.putBack(request);
-        state.transmitWaits = 1;
-        break;
-      }
-      transmitQueue.push(request, 0);
-    }
-    transmitQueue.notify();
-  }
+  const transmit = () => transmitWaiting(transmitQueue, state, transmitOne);
 
   /** Tells the driver that its connections are gone, once it has a buffer for that. */
   function tellReset(): void {
