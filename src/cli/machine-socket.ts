@@ -10,10 +10,12 @@ import { connectUnix } from '../network/node/unix.ts';
 import { throughDoorway } from '../network/vsock/doorway.ts';
 import { AGENT_PORT } from '../vm/agent/protocol.ts';
 import type { DialAgent } from '../vm/agent/session.ts';
+import { machineByName } from './machines/by-name.ts';
+import { FILES } from './machines/files.ts';
 
 function nameIn(directory: string): string | undefined {
   try {
-    const record = JSON.parse(readFileSync(join(directory, 'machine.json'), 'utf8')) as {
+    const record = JSON.parse(readFileSync(join(directory, FILES.record), 'utf8')) as {
       readonly configuration?: { readonly name?: unknown };
     };
     return typeof record.configuration?.name === 'string' ? record.configuration.name : undefined;
@@ -26,14 +28,8 @@ function nameIn(directory: string): string | undefined {
 function machineDirectory(name: string, env: NodeJS.ProcessEnv): string {
   const directory = machinesDirectory(env);
   const ids = existsSync(directory) ? readdirSync(directory).filter((id) => !id.startsWith('.')) : [];
-  const exact = ids.find((id) => id === name) ?? ids.find((id) => nameIn(join(directory, id)) === name);
-  const [first, second] =
-    exact !== undefined ? [exact] : /^[0-9a-f]+$/.test(name) ? ids.filter((id) => id.startsWith(name)) : [];
-  if (second !== undefined) {
-    throw new VirtsError('usage', `Several machines have ids that begin with ${name}; give more of it.`, { name });
-  }
-  if (first !== undefined) return join(directory, first);
-  throw new VirtsError('not-found', `There is no machine ${name}; 'virts ps -a' lists them.`, { name });
+  const machines = ids.map((id) => ({ id, name: nameIn(join(directory, id)) }));
+  return join(directory, machineByName(name, machines).id);
 }
 
 /**
@@ -41,7 +37,7 @@ function machineDirectory(name: string, env: NodeJS.ProcessEnv): string {
  * @throws VirtsError `not-found`, `usage`.
  */
 export function agentOf(machine: string, env: NodeJS.ProcessEnv): DialAgent {
-  const path = machine.includes('/') ? machine : join(machineDirectory(machine, env), 'vsock.sock');
+  const path = machine.includes('/') ? machine : join(machineDirectory(machine, env), FILES.vsock);
   if (!existsSync(path)) {
     const message = machine.includes('/')
       ? `There is no socket ${path}; 'virts run --vsock' makes one.`

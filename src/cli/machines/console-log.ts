@@ -1,5 +1,5 @@
 /** What a guest wrote to its first serial port, kept in two files of bounded size. */
-import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 
 /** Bytes of a file before it becomes the older one. */
 const MOST_BYTES = 4 * 2 ** 20;
@@ -36,11 +36,6 @@ export function openConsoleLog(path: string, limit = MOST_BYTES): ConsoleLog {
     },
     close: () => closeSync(file),
   };
-}
-
-/** Empties a log. */
-export function clearConsoleLog(path: string): void {
-  for (const file of [path, olderLog(path)]) rmSync(file, { force: true });
 }
 
 function readFrom(file: number, position: number): Buffer {

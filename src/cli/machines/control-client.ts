@@ -7,7 +7,8 @@ import { VirtsError } from '../../base/errors.ts';
 import { socketPath } from '../../network/node/socket-path.ts';
 import type { ConsolePort } from './console-hub.ts';
 import { Answer, createLineReader, Event, type Request } from './control-protocol.ts';
-import { FILES, isUp, type MachineRecord, nameOf, statusOf } from './state-directory.ts';
+import { FILES } from './files.ts';
+import { isUp, type MachineRecord, nameOf, statusOf } from './state-directory.ts';
 
 /** How often a machine that starts is looked at, in milliseconds. */
 const LOOK_MS = 20;

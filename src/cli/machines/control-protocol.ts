@@ -27,7 +27,6 @@ export const Request = z.discriminatedUnion('method', [
   }),
 ]);
 export type Request = z.infer<typeof Request>;
-export type Method = Request['method'];
 
 /** How a machine ended. */
 export const Ending = z.object({

@@ -6,7 +6,8 @@ import { openImage } from '../../images/store.ts';
 import { openHostFile } from '../../storage/host-file.ts';
 import { createQcow2 } from '../../storage/qcow2/create.ts';
 import type { DiskConfiguration } from '../../vm/configuration.ts';
-import { FILES, type MachineRecord, type MadeFrom, nameOf } from './state-directory.ts';
+import { FILES } from './files.ts';
+import { type MachineRecord, type MadeFrom, nameOf } from './state-directory.ts';
 
 /** Lays a new disk over that of an image. @throws VirtsError as `openImage`; `no-space`, `io`. */
 export async function layOverImage(name: string, directory: string, env: NodeJS.ProcessEnv): Promise<MadeFrom> {

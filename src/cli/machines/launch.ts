@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { ERROR_KINDS, type ErrorKind, VirtsError } from '../../base/errors.ts';
 import { ENGINE_OPTIONS } from '../engine-options.ts';
-import { FILES, type HeldMachine, nameOf, stateError } from './state-directory.ts';
+import { FILES } from './files.ts';
+import { type HeldMachine, nameOf, stateError } from './state-directory.ts';
 
 /** File descriptors of the new process: the lock of the machine, and where it says that the machine runs. */
 export const DESCRIPTORS = { lock: 3, ready: 4 } as const;

@@ -25,8 +25,9 @@ import { type ConsoleHub, createConsoleHub } from './console-hub.ts';
 import { type ConsoleLog, openConsoleLog } from './console-log.ts';
 import type { Ending, Event, Stats } from './control-protocol.ts';
 import { type Controlled, type ControlServer, serveControl } from './control-server.ts';
+import { FILES } from './files.ts';
 import { checkImageFiles, layeredDisk } from './image-disk.ts';
-import { FILES, type MachineRecord, type Status, writeStatus } from './state-directory.ts';
+import { type MachineRecord, type Status, writeStatus } from './state-directory.ts';
 
 /** How a run ended: the guest by itself, or by what somebody asked of the control socket. */
 export type Outcome = { readonly kind: 'guest'; readonly end: MachineEnd } | { readonly kind: 'killed' };

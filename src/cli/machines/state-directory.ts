@@ -18,19 +18,8 @@ import {
   type WrittenConfiguration,
   writeConfiguration,
 } from '../../vm/configuration.ts';
-
-/** Files of a machine's directory. */
-export const FILES = {
-  record: 'machine.json',
-  status: 'status.json',
-  lock: 'lock',
-  control: 'control.sock',
-  vsock: 'vsock.sock',
-  console: 'console.log',
-  /** What the process that runs it has to say. */
-  monitor: 'monitor.log',
-  disk: 'disk.qcow2',
-} as const;
+import { machineByName, noSuchMachine } from './by-name.ts';
+import { FILES } from './files.ts';
 
 /** The image that a machine was made from. Its files are links in the machine's directory where the file system has them. */
 const MadeFrom = z.object({
@@ -203,10 +192,6 @@ export function hold(machine: MachineRecord): HeldMachine {
   throw noSuchMachine(nameOf(machine));
 }
 
-export function noSuchMachine(name: string): VirtsError {
-  return new VirtsError('not-found', `There is no machine ${name}; 'virts ps -a' lists them.`, { name });
-}
-
 export interface MachineStore {
   readonly directory: string;
   /** All machines, oldest first. Those that were to be removed at their end, and ended, are gone. */
@@ -281,14 +266,8 @@ export function openMachineStore(directory: string): MachineStore {
 
   async function find(name: string): Promise<MachineRecord> {
     const machines = await list();
-    const exact = machines.find(({ id, configuration }) => configuration.name === name || id === name);
-    if (exact !== undefined) return exact;
-    const [first, second] = /^[0-9a-f]+$/.test(name) ? machines.filter(({ id }) => id.startsWith(name)) : [];
-    if (first === undefined) throw noSuchMachine(name);
-    if (second !== undefined) {
-      throw new VirtsError('usage', `Several machines have ids that begin with ${name}; give more of it.`, { name });
-    }
-    return first;
+    const named = machines.map((machine) => ({ id: machine.id, name: machine.configuration.name, machine }));
+    return machineByName(name, named).machine;
   }
 
   /** @throws VirtsError `usage`. */

@@ -12,10 +12,10 @@ import { openLogReader } from './console-log.ts';
 import { attachConsole, connectControl } from './control-client.ts';
 import { Ending, Stats } from './control-protocol.ts';
 import { described, machineTable, machineYaml } from './describe.ts';
+import { FILES } from './files.ts';
 import { launch } from './launch.ts';
 import { KILLED_ENDING } from './monitor.ts';
 import {
-  FILES,
   type HeldMachine,
   hold,
   isUp,
