@@ -5,7 +5,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
-import { Interrupted, interruptible } from '../src/cli/interrupt.ts';
 import { showProgress } from '../src/cli/progress.ts';
 import { cacheDirectory } from '../src/images/apt/cache.ts';
 import { defaultGuest, type Guest } from '../src/images/default-guest.ts';
@@ -13,6 +12,7 @@ import { networkCommand, qemuVersion } from './engines.ts';
 import { type Machine, startMachine } from './machine.ts';
 import { networkInitrd } from './network-image.ts';
 import { exchanges, fetchPages, freePort, servePages, serveThroughput } from './network-load.ts';
+import { runBench } from './program.ts';
 import { table, verdict } from './report.ts';
 import { median } from './statistics.ts';
 
@@ -221,10 +221,4 @@ async function main(signal: AbortSignal): Promise<number> {
   return 0;
 }
 
-try {
-  process.exitCode = await interruptible(process, main);
-} catch (error) {
-  if (!(error instanceof VirtsError || error instanceof Interrupted)) throw error;
-  process.stderr.write(`bench: ${error.message}\n`);
-  process.exitCode = error instanceof Interrupted ? error.status : 2;
-}
+await runBench(main);

@@ -7,7 +7,7 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
-import { Interrupted, interruptible } from '../src/cli/interrupt.ts';
+import { Interrupted } from '../src/cli/interrupt.ts';
 import { showProgress } from '../src/cli/progress.ts';
 import { CPU_FEATURES } from '../src/cpu/cpuid.ts';
 import { cacheDirectory } from '../src/images/apt/cache.ts';
@@ -27,6 +27,7 @@ import {
 import { qemuCpu, refusedFeatures } from './features.ts';
 import { type BenchImage, benchImage } from './image.ts';
 import { type Machine, type Outcome, startMachine } from './machine.ts';
+import { runBench } from './program.ts';
 import { type Environment, type Result, report } from './report.ts';
 import { addOutcome, groupResults, noSamples, type WorkloadSamples, workloadResult } from './result.ts';
 import { svg } from './svg.ts';
@@ -226,14 +227,5 @@ async function main(signal: AbortSignal): Promise<number> {
   return result.workloads.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
-if (values.help) {
-  process.stdout.write(USAGE);
-} else {
-  try {
-    process.exitCode = await interruptible(process, main);
-  } catch (error) {
-    if (!(error instanceof VirtsError || error instanceof Interrupted)) throw error;
-    process.stderr.write(`bench: ${error.message}\n`);
-    process.exitCode = error instanceof Interrupted ? error.status : 2;
-  }
-}
+if (values.help) process.stdout.write(USAGE);
+else await runBench(main);

@@ -8,12 +8,13 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { VirtsError } from '../../src/base/errors.ts';
-import { Interrupted, interruptible } from '../../src/cli/interrupt.ts';
+import { Interrupted } from '../../src/cli/interrupt.ts';
 import { showProgress } from '../../src/cli/progress.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import type { Command } from '../child.ts';
 import { diskCommand, qemuVersion } from '../engines.ts';
 import { type Machine, startMachine } from '../machine.ts';
+import { runBench } from '../program.ts';
 import { table, verdict } from '../report.ts';
 import { median, spread } from '../statistics.ts';
 import { diskGuest } from './image.ts';
@@ -207,12 +208,4 @@ async function main(signal: AbortSignal): Promise<number> {
 }
 
 if (values.help) process.stdout.write(USAGE);
-else {
-  try {
-    process.exitCode = await interruptible(process, main);
-  } catch (error) {
-    if (!(error instanceof VirtsError || error instanceof Interrupted)) throw error;
-    process.stderr.write(`bench: ${error.message}\n`);
-    process.exitCode = error instanceof Interrupted ? error.status : 2;
-  }
-}
+else await runBench(main);

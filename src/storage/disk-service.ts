@@ -3,6 +3,7 @@ import { VirtsError } from '../base/errors.ts';
 import { BLOCK_OPERATION, BLOCK_RESULT, type DiskShape } from '../devices/block-port.ts';
 import type { IoHandler, IoRequest } from '../memory/io-link.ts';
 import type { BlockDevice } from './block-device.ts';
+import { pause } from './pause.ts';
 
 /** How long a write waits that the host had no room for, before it is tried again, in milliseconds. */
 const RETRY_MS = 1000;
@@ -37,19 +38,6 @@ function perform(disk: BlockDevice, { operation, position, count, spans }: IoReq
     default:
       return undefined;
   }
-}
-
-/** Waits, or less long if the signal is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }
 
 /**

@@ -1,26 +1,15 @@
 /** What the host tells of a file, and the entries of its directories, out of the C library's structures. */
-import type { DirectoryEntry, FolderStatistics, Time } from '../folder.ts';
+import type { Attributes, DirectoryEntry, FolderStatistics, Time } from '../folder.ts';
 import { AT, type Calls, NOTHING, succeeded } from './calls.ts';
 
 /** `statx(2)`: everything of `stat(2)` and the time of birth. */
 const MASK = 0xfff;
 const STATX_SIZE = 256;
 
-export interface Status {
+/** As the host has them: owner and mode are the host's. */
+export interface Status extends Attributes {
   /** Says which file it is: unlike that of all others, of those before it on the same place of the disk too. */
   readonly key: string;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly blocks: bigint;
-  readonly atime: Time;
-  readonly mtime: Time;
-  readonly ctime: Time;
-  readonly mode: number;
-  readonly links: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly rdev: number;
-  readonly blockSize: number;
   /** Number of the device that it is on. */
   readonly device: number;
 }

@@ -3,6 +3,7 @@
  * file is no longer the one that was opened. Runs wherever `fetch` does.
  */
 import { VirtsError } from '../../base/errors.ts';
+import { pause } from '../pause.ts';
 
 /** What is used of `fetch`. */
 export type Fetch = (url: string, init: { headers: Record<string, string>; signal: AbortSignal }) => Promise<Response>;
@@ -85,19 +86,6 @@ async function whileAlive<T>(
     clearTimeout(timer);
     signal.removeEventListener('abort', forward);
   }
-}
-
-/** A pause that ends early when the signal is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }
 
 /** The body, which must be that long: a server that sends more is not listened to any further. */
