@@ -52,6 +52,16 @@ const ROUNDS = 100 * SCALE;
 /** Interrupts that came, by vCPU. */
 const came = (vcpu: number) => word(vcpu);
 
+/** Handler that counts an interrupt for the vCPU that it came to. */
+const COUNT_IPI = `ipi: push eax
+    mov eax, [${LAPIC.id}]
+    shr eax, 24
+    shl eax, 6
+    inc dword [eax+${word(0)}]
+    mov dword [${LAPIC.eoi}], 0
+    pop eax
+    iret`;
+
 /** Halts until interrupt number EDX has come to this vCPU. */
 const halt = (name: string, vcpu: number) => `
   ${name}: cli
@@ -80,14 +90,7 @@ const pingPong: SeveralProgram = {
     ${sendIpi(0, IPI)}
     inc edx
     jmp other1
-    ipi: push eax
-    mov eax, [${LAPIC.id}]
-    shr eax, 24
-    shl eax, 6
-    inc dword [eax+${word(0)}]
-    mov dword [${LAPIC.eoi}], 0
-    pop eax
-    iret`,
+    ${COUNT_IPI}`,
   handlers: { [IPI]: 'ipi' },
 };
 
@@ -265,14 +268,7 @@ const ring: SeveralProgram = {
     ${sendOn}
     inc edx
     jmp next
-    ipi: push eax
-    mov eax, [${LAPIC.id}]
-    shr eax, 24
-    shl eax, 6
-    inc dword [eax+${word(0)}]
-    mov dword [${LAPIC.eoi}], 0
-    pop eax
-    iret`,
+    ${COUNT_IPI}`,
   handlers: { [IPI]: 'ipi' },
 };
 
