@@ -50,7 +50,7 @@ export interface BuildRequest {
   readonly signal: AbortSignal;
 }
 
-/** Programs at the same addresses each time they run are translated once. */
+/** What is known of the code at an address (jump cache, links) serves a program again that runs at the same ones. */
 const APPEND = 'console=ttyS0 quiet panic=-1 mitigations=off norandmaps';
 /** Bytes of the builder's memory. Most of it is files on their way to the disk. */
 const MEMORY = 768 << 20;
