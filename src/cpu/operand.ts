@@ -1,15 +1,8 @@
 /** What operands have in common whatever engine the code is for; where their registers and addresses are is the engine's. */
 import type { Value } from '../ir/node.ts';
 import { MEMORY_ACCESS } from '../isa/access.ts';
-import {
-  applyUpdate,
-  type InstructionBuilder,
-  type Modification,
-  type Operand,
-  type Update,
-  type Updated,
-  type Width,
-} from '../isa/semantics.ts';
+import { applyUpdate, type Modification, type Operand, type Update, type Updated, type Width } from '../isa/operand.ts';
+import type { InstructionBuilder } from '../isa/semantics.ts';
 import { VECTOR } from '../isa/state.ts';
 
 export abstract class EngineOperand implements Operand {

@@ -2,7 +2,7 @@
 import type { Definition } from './definition.ts';
 import { type Encoding, type OpcodeMap, type OperandCode, parseEncoding } from './encoding.ts';
 import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from './instruction.ts';
-import type { Width } from './semantics.ts';
+import type { Width } from './operand.ts';
 import { GPR, SEGMENT } from './state.ts';
 
 /** How code at hand is to be read. */

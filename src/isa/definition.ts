@@ -2,7 +2,9 @@
  * What an instruction definition is: its encodings, its text and its meaning, in one place. The decoder, the
  * disassembler, the interpreter, the translator and the hardware test corpus are all derived from these.
  */
-import type { InstructionBuilder, Operand } from './semantics.ts';
+
+import type { Operand } from './operand.ts';
+import type { InstructionBuilder } from './semantics.ts';
 
 /** Names of the status flags, plus the direction flag. */
 export type Flag = 'o' | 's' | 'z' | 'a' | 'p' | 'c';

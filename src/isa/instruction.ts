@@ -1,6 +1,6 @@
 /** A decoded instruction. */
 import type { Encoding } from './encoding.ts';
-import type { Width } from './semantics.ts';
+import type { Width } from './operand.ts';
 
 export type DecodedOperand =
   | {

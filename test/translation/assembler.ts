@@ -7,7 +7,7 @@
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
 import { listEncodings, sizeBytes } from '../../src/isa/decoder.ts';
 import type { Encoding, OperandCode } from '../../src/isa/encoding.ts';
-import type { Width } from '../../src/isa/semantics.ts';
+import type { Width } from '../../src/isa/operand.ts';
 import { type Address, assemble as encode } from '../../tools/corpus/assemble.ts';
 import { type Parsed, parseOperand } from './operands.ts';
 

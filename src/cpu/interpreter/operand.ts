@@ -1,6 +1,6 @@
 /** Operands of interpreter handlers: the shape says what kind they are, the record says which. */
 import type { Value } from '../../ir/node.ts';
-import type { Width } from '../../isa/semantics.ts';
+import type { Width } from '../../isa/operand.ts';
 import { EngineOperand } from '../operand.ts';
 import type { InterpreterBuilder } from './builder.ts';
 import { RECORD } from './record.ts';

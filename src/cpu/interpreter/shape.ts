@@ -4,7 +4,7 @@
  */
 import type { Encoding } from '../../isa/encoding.ts';
 import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from '../../isa/instruction.ts';
-import type { CodeMode, Width } from '../../isa/semantics.ts';
+import type { CodeMode, Width } from '../../isa/operand.ts';
 import { SEGMENT } from '../../isa/state.ts';
 import type { Addressing } from './builder.ts';
 

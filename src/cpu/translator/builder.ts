@@ -5,7 +5,8 @@
 import type { Hint, Label, Signature, Value, Variable } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import type { Helper } from '../../isa/helpers.ts';
-import { InstructionBuilder, type Operand, type Width } from '../../isa/semantics.ts';
+import type { Operand, Width } from '../../isa/operand.ts';
+import { InstructionBuilder } from '../../isa/semantics.ts';
 import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
 import { TLB_ENTRY, TLB_INVALID_PAGE, TLB_MASK } from '../../memory/tlb.ts';
 import { HANDLER } from '../interpreter/builder.ts';

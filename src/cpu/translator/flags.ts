@@ -3,7 +3,7 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { comparisonImage, type FlagImage, type FlagOperation, flagImage } from '../../isa/flag-image.ts';
 import { type Helper, routine } from '../../isa/helpers.ts';
-import type { Width } from '../../isa/semantics.ts';
+import type { Width } from '../../isa/operand.ts';
 import { VCPU } from '../../isa/state.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** Operands of an instruction in a region: registers and addresses are known when the code is built. */
 import type { Value } from '../../ir/node.ts';
 import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from '../../isa/instruction.ts';
-import type { Width } from '../../isa/semantics.ts';
+import type { Width } from '../../isa/operand.ts';
 import { SEGMENT } from '../../isa/state.ts';
 import { EngineOperand } from '../operand.ts';
 import type { RegionBuilder } from './builder.ts';

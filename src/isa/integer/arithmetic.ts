@@ -1,6 +1,7 @@
 /** Addition, subtraction, comparison, increments (SDM vol. 2; APM vol. 3). */
 import { define } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { rowEncodings, width } from './common.ts';
 
 function add(b: InstructionBuilder, dst: Operand, src: Operand, withCarry: boolean): void {

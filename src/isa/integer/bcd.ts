@@ -1,7 +1,8 @@
 /** Decimal adjustment (SDM vol. 2A, AAA to DAS). Not in 64-bit mode. */
 import type { Value } from '../../ir/node.ts';
 import { define } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { GPR } from '../state.ts';
 
 /** Whether the low digit passes 9 or AF is set: 0 or 1. */

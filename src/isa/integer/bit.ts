@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand, Update, Width } from '../semantics.ts';
+import type { Operand, Update, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { ifNonZero, width } from './common.ts';
 
 /** What becomes of the tested bit; BT changes nothing. */

@@ -3,7 +3,8 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { routine } from '../helpers.ts';
-import type { InstructionBuilder, Width } from '../semantics.ts';
+import type { Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { GPR } from '../state.ts';
 import { multiplyHighU, topBit, width } from './common.ts';
 

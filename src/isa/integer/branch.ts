@@ -1,7 +1,9 @@
 /** Near jumps, calls and returns, loops. In 64-bit mode an operand-size prefix does not shorten their targets. */
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
-import { CONDITIONS, type InstructionBuilder, type Operand } from '../semantics.ts';
+import { CONDITIONS } from '../flag-builder.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { GPR } from '../state.ts';
 import { conditionFlags, hex } from './common.ts';
 

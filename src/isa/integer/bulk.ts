@@ -3,7 +3,8 @@
  * and in memory that the TLB reaches in place. What it does not take, the path by elements does.
  */
 import type { Value } from '../../ir/node.ts';
-import type { InstructionBuilder, Width } from '../semantics.ts';
+import type { Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR, SEGMENT } from '../state.ts';
 import { advance } from './common.ts';
 

@@ -1,7 +1,8 @@
 /** What the integer instruction tables share. */
 import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 
 /** Size of an integer operand. */
 export const width = (operand: Operand): Width => operand.size as Width;

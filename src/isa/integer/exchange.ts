@@ -1,7 +1,8 @@
 /** Exchange, exchange-and-add, compare-and-exchange. */
 import type { Value } from '../../ir/node.ts';
 import { define } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR } from '../state.ts';
 import { probeWrite, width } from './common.ts';
 

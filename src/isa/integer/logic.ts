@@ -1,6 +1,6 @@
 /** Bitwise logic. AF, which the manuals leave undefined, is cleared. */
 import { type Definition, define } from '../definition.ts';
-import type { Update } from '../semantics.ts';
+import type { Update } from '../operand.ts';
 import { rowEncodings, width } from './common.ts';
 
 function logical(name: Update, row: number): Definition {

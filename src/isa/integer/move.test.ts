@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CONDITIONS } from '../semantics.ts';
+import { CONDITIONS } from '../flag-builder.ts';
 import { CODE, MEMORY, run } from './machine.test-helper.ts';
 
 const HIGH = 0x1122_3344_5566_7788n;

@@ -1,8 +1,9 @@
 /** Moves, conversions, conditional moves and sets, LEA. */
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
-import type { InstructionBuilder, Width } from '../semantics.ts';
-import { CONDITIONS } from '../semantics.ts';
+import { CONDITIONS } from '../flag-builder.ts';
+import type { Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR } from '../state.ts';
 import { conditionFlags, hex, width } from './common.ts';
 

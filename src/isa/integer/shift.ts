@@ -5,7 +5,8 @@
  */
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define, type Semantics } from '../definition.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { ifNonZero, topBit, width } from './common.ts';
 
 interface Outcome {

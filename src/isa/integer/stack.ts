@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import { define } from '../definition.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR, SEGMENT, STATUS_FLAGS } from '../state.ts';
 import { probeWrite } from './common.ts';
 

@@ -4,7 +4,8 @@
  */
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
-import type { InstructionBuilder, Width } from '../semantics.ts';
+import type { Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR, SEGMENT } from '../state.ts';
 import { bulkMove, bulkStore } from './bulk.ts';
 import { advance } from './common.ts';

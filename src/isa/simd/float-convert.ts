@@ -3,7 +3,8 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import type { Definition, Semantics } from '../definition.ts';
 import { type Helper, routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { checkPendingX87 } from '../x87/mmx-state.ts';
 import { earlyTransition, half, lowHalf, splat } from './common.ts';
 import {

@@ -9,7 +9,8 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import { routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { CR4, VCPU, VECTOR } from '../state.ts';
 
 /** An element type of SSE vectors. */

@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/node.ts';
 import type { Definition } from '../definition.ts';
 import { type Helper, routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { checkPendingX87, writeMmx } from '../x87/mmx-state.ts';
 import { earlyTransition, half, lowHalf } from './common.ts';
 import {

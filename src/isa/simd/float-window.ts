@@ -19,7 +19,8 @@
  */
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
-import { FLOAT_READY, type InstructionBuilder } from '../semantics.ts';
+import type { InstructionBuilder } from '../semantics.ts';
+import { FLOAT_READY } from '../state-builder.ts';
 import type { Element } from './float-element.ts';
 
 /** How far above the window begins that results are looked at in, as a power of two. */

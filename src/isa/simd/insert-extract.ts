@@ -1,7 +1,8 @@
 /** PEXTR*, PINSR*, EXTRACTPS, INSERTPS: single lanes chosen by an immediate. */
 import type { Value } from '../../ir/node.ts';
 import type { Definition, Semantics } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
 import { BYTE_INDEXES, constantOf, half, lanes, mmxInstruction } from './common.ts';
 

@@ -2,7 +2,8 @@
 import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import type { Definition, Semantics } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { checkPendingX87, mmxEnter } from '../x87/mmx-state.ts';
 import { half, lowHalf, mmxInstruction } from './common.ts';
 

@@ -1,7 +1,8 @@
 /** Packed shifts by a count in a register, in memory or in the instruction, and shifts of whole registers by bytes. */
 import type { Value } from '../../ir/node.ts';
 import type { Definition } from '../definition.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { BYTE_INDEXES, constantOf, half, lanes, mmxInstruction, zeroVector } from './common.ts';
 
 interface Shift {

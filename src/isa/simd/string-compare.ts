@@ -3,7 +3,8 @@ import type { Builder } from '../../ir/builder.ts';
 import type { Value } from '../../ir/node.ts';
 import type { Definition } from '../definition.ts';
 import { type Helper, routine } from '../helpers.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { GPR } from '../state.ts';
 import { BYTE_INDEXES, immediateByte, lanes, lowHalf } from './common.ts';
 

@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { helper } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { CR0, CR4, EFLAGS, GPR, VECTOR } from '../state.ts';
 import { hasCr4, privileged, resumeInNewMode, userModeProtected } from './leave.ts';
 

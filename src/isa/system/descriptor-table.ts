@@ -3,7 +3,8 @@ import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import { type Definition, define } from '../definition.ts';
 import { helper } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, SEGMENT } from '../state.ts';
 import { canonical, privileged, userModeProtected } from './leave.ts';
 

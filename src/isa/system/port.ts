@@ -2,7 +2,8 @@
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define } from '../definition.ts';
 import { helper } from '../helpers.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { EFLAGS, GPR, SEGMENT } from '../state.ts';
 
 export const portHelpers = [

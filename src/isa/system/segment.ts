@@ -3,7 +3,8 @@ import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import { type Definition, define } from '../definition.ts';
 import { helper } from '../helpers.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { CR4, SEGMENT, VCPU, VECTOR } from '../state.ts';
 import { canonical, hasCr4 } from './leave.ts';
 

@@ -1,7 +1,8 @@
 /** Arithmetic of the register stack, in all its forms. */
 import type { Value } from '../../ir/node.ts';
 import { type Definition, define, type Semantics } from '../definition.ts';
-import type { InstructionBuilder, Operand, Width } from '../semantics.ts';
+import type { Operand, Width } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { begin, physical, recordPointers, simple, used, x87Definition } from './common.ts';
 
 interface Operation {

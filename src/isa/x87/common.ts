@@ -3,7 +3,8 @@ import type { Value } from '../../ir/node.ts';
 import { MEMORY_ACCESS } from '../access.ts';
 import type { Definition, Semantics } from '../definition.ts';
 import { probeWrite } from '../integer/common.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { checkPendingX87 } from './mmx-state.ts';
 
 /** Begins a waiting instruction that may report exceptions. */

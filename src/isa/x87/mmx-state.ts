@@ -1,6 +1,7 @@
 /** What MMX instructions share with the x87 unit, whose registers they use (SDM vol. 1 9.5, vol. 3A 12.2). */
 import type { Value } from '../../ir/node.ts';
-import type { InstructionBuilder, Operand } from '../semantics.ts';
+import type { Operand } from '../operand.ts';
+import type { InstructionBuilder } from '../semantics.ts';
 import { CR0, VECTOR } from '../state.ts';
 import { STATUS } from './unit.ts';
 
