@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { createArena } from './arena.ts';
 import { createFramePool } from './frame-pool.ts';
 import { flatMemory, readGuest, writeGuest } from './guest-memory.ts';
@@ -256,4 +258,22 @@ test('a request may have memory to read and memory for its reply', () => {
   assert.deepEqual([...map.spans(4094, 2, 'read')![0]!], [9, 9]);
   assert.equal(pool.used, 2, 'nothing is held that is not RAM of the guest');
   for (const page of [0, 1]) assert.equal(pool.references(map.entry(page) >>> 12), 1);
+});
+
+test('no request of another thread is missed, whenever the back end falls asleep', { timeout: 60_000 }, async () => {
+  const memory = new SharedArrayBuffer(PAGE_SIZE);
+  const link = createIoLink();
+  const service = serveIoLink(
+    link,
+    memory,
+    ({ answer }) => answer(1),
+    () => {},
+  );
+  // It is so quick that the back end is about to sleep again and again.
+  const worker = new Worker(new URL('./io-link-worker.test-helper.ts', import.meta.url), {
+    workerData: { link, requests: 30_000 },
+  });
+  const [answered] = await once(worker, 'message');
+  assert.equal(answered, 30_000);
+  await service.close();
 });

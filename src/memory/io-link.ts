@@ -270,16 +270,16 @@ function openService(link: ArrayBufferLike, memory: ArrayBufferLike, handle: IoH
 
   return {
     words,
-    /** Handles what there is; returns the value of `posted` up to which that was, or `undefined` if that was too much for once. */
-    drain({ requests, bytes }: { readonly requests: number; readonly bytes: number }): number | undefined {
-      for (let [handled, moved] = [0, 0]; ; handled++) {
-        const posted = Atomics.load(words, WORD.posted);
-        if (posted === Atomics.load(words, WORD.taken)) return posted;
-        if (handled === requests || moved >= bytes) return undefined;
+    /** Handles what there is, as far as `left` allows, and counts that down; `false` if it was more. */
+    drain(left: { requests: number; bytes: number }): boolean {
+      while (Atomics.load(words, WORD.posted) !== Atomics.load(words, WORD.taken)) {
+        if (left.requests <= 0 || left.bytes <= 0) return false;
         const request = take();
-        for (const { length } of request.spans) moved += length;
+        left.requests--;
+        for (const { length } of request.spans) left.bytes -= length;
         handle(request);
       }
+      return true;
     },
   };
 }
@@ -317,19 +317,30 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
     if (underWay === 0) settled();
   });
 
-  /** The event loop's turn. */
-  const rest = () => Atomics.waitAsync(words, WORD.never, 0, 0.01);
+  /** The event loop's turn: the promise is settled by a task of its own. */
+  function rest(): Promise<unknown> {
+    const wait = Atomics.waitAsync(words, WORD.never, 0);
+    Atomics.notify(words, WORD.never);
+    return Promise.resolve(wait.value);
+  }
 
   async function serve(): Promise<void> {
     while (open) {
-      if (drain(TURN) !== undefined) {
-        // A request posted before the flag was up wakes nobody, but then the word is no longer what it was.
+      const left = { ...TURN };
+      while (drain(left)) {
         Atomics.store(words, WORD.asleep, 1);
-        const seen = drain(TURN);
-        const wait = seen === undefined ? rest() : Atomics.waitAsync(words, WORD.posted, seen);
-        if (wait.async) await wait.value;
+        // Whoever posted before the flag was up has woken nobody: that is found here, or the word is no longer what it was.
+        // Nothing may be taken while the flag is up: who posted it has cleared it, and the next one would wake nobody.
+        const posted = Atomics.load(words, WORD.posted);
+        if (posted === Atomics.load(words, WORD.taken)) {
+          const wait = Atomics.waitAsync(words, WORD.posted, posted);
+          if (wait.async) await wait.value;
+          Object.assign(left, TURN);
+        }
         Atomics.store(words, WORD.asleep, 0);
-      } else await rest().value;
+        if (!open) return;
+      }
+      await rest();
     }
   }
   serve();
@@ -355,7 +366,7 @@ export function directIoPort(memory: GuestMemory, handle: IoHandler): IoPort {
     ...port,
     post(request) {
       const outcome = port.post(request);
-      drain(ENDLESS);
+      drain({ ...ENDLESS });
       return outcome;
     },
   };

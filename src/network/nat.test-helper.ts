@@ -5,6 +5,7 @@ import { type Frame, NO_OFFLOADS, type Offloads, plainFrame } from '../base/fram
 import { randomNumbers } from '../devices/conformance.test-helper.ts';
 import { createFakeHost, type FakeHost } from './fake-host.test-helper.ts';
 import { createNat, type Nat, type NatOptions } from './nat.ts';
+import { FLAG } from './tcp/segment.ts';
 
 export const GUEST = { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56], v4: '10.0.2.15', v6: 'fd76:6972:7473:1::15' } as const;
 export const ROUTER_MAC = [0x52, 0x55, 0x0a, 0, 2, 2];
@@ -199,3 +200,36 @@ export function createNatRig(options: Partial<NatOptions> = {}): NatRig {
 
 /** What was promised comes after the promises before it. */
 export const soon = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Hosts outside, for guests to speak with. */
+export const OUTSIDE = '203.0.113.7';
+export const OUTSIDE6 = '2001:db8::7';
+
+/** A guest's connection that is open. */
+export async function connected(rig: NatRig, port = 1000, to = OUTSIDE) {
+  rig.give(tcpFrame(to, { from: port, to: 80, sequence: 100, flags: FLAG.syn, options: [2, 4, 5, 0xb4] }));
+  const socket = rig.host.connections.at(-1)!;
+  socket.events.connected();
+  const answer = tcpOf(rig.heard().at(-1)!);
+  assert.equal(answer.flags, FLAG.syn | FLAG.ack);
+  assert.equal(answer.acknowledgement, 101);
+  let sequence = 101;
+  const base = { from: port, to: 80 };
+  const guest = {
+    socket,
+    acknowledged: answer.sequence + 1,
+    send(data: readonly number[], flags: number = FLAG.ack): void {
+      rig.give(tcpFrame(to, { ...base, sequence, acknowledgement: guest.acknowledged, flags, data }));
+      sequence += data.length + (flags & FLAG.fin ? 1 : 0);
+    },
+    /** Takes data and acknowledges them. */
+    take(): HeardTcp[] {
+      const segments = rig.heard().map(tcpOf);
+      for (const { data, flags } of segments) guest.acknowledged += data.length + (flags & FLAG.fin ? 1 : 0);
+      guest.send([]);
+      return segments;
+    },
+  };
+  guest.send([]);
+  return guest;
+}
