@@ -1,129 +1,160 @@
 /**
- * Boot of the default guest to its prompt, on Virts and on QEMU's TCG: the same files, in turn, in one run.
- * `npm run bench:boot -- [--rounds N] [--arch amd64|i386] [--json FILE]`
+ * Boot of a guest to its prompt, on Virts and on QEMU's TCG: the same files, in turn, in one run.
+ * `npm run bench:boot -- --help`.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { SILENT } from '../src/images/apt/progress.ts';
+import { VirtsError } from '../src/base/errors.ts';
+import { FILES } from '../src/cli/machines/files.ts';
+import { layOverImage } from '../src/cli/machines/image-disk.ts';
+import { showProgress } from '../src/cli/progress.ts';
+import { cacheDirectory } from '../src/images/apt/cache.ts';
 import { defaultGuest } from '../src/images/default-guest.ts';
-import { monitorOverhead, peakMemory } from './memory.ts';
+import { type Boot, type BootOptions, boot } from './boot-time.ts';
+import type { Command } from './child.ts';
+import { bootCommand, imageCommand, qemuVersion } from './engines.ts';
+import { monitorOverhead } from './memory.ts';
+import { runBench } from './program.ts';
+import { median } from './statistics.ts';
 
-const PROMPT = 'virts# ';
+const USAGE = `npm run bench:boot -- [options]
+  --image NAME     boot a machine with a new disk over this image, to its login prompt; else the default guest
+  --arch NAME      of the default guest: amd64 (the default) or i386
+  --starts N       how often each machine starts, with the disk that the start before left (default 2 for an image, else 1)
+  --rounds N       how often everything is measured (default 3)
+  --limit SECONDS  give a start up after this time (default 600)
+  --json FILE      write the result as JSON
+`;
 
-interface Boot {
-  /** Seconds from the start of the process to the prompt. */
-  readonly seconds: number;
-  /** Most KiB of memory that the process had until then. */
-  readonly peak: number | undefined;
-  /** What the process said on standard error. */
-  readonly log: string;
+const ENGINES = ['virts', 'tcg'] as const;
+type Engine = (typeof ENGINES)[number];
+
+interface Guest {
+  readonly name: string;
+  readonly starts: number;
+  readonly options: Omit<BootOptions, 'limit'>;
+  /** The command that starts a machine with a disk of its own, if it has one, in a directory. */
+  command(engine: Engine, directory: string): Promise<Command>;
 }
 
-/** Starts a program, waits for the prompt on its standard output, types `poweroff -f` and waits for its end. */
-async function boot(command: string, args: readonly string[]): Promise<Boot> {
-  const started = performance.now();
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  let output = '';
-  let log = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    log += chunk;
+/** One of the default guest, which has no disk. */
+async function defaultOne(architecture: 'amd64' | 'i386', signal: AbortSignal): Promise<Guest> {
+  const progress = showProgress(process.stderr);
+  const guest = await defaultGuest({ cache: cacheDirectory(), architecture, signal, progress });
+  const prompt = 'virts# ';
+  return {
+    name: `the default guest (${architecture})`,
+    starts: 1,
+    options: { prompt, leave: { prompt, type: 'poweroff -f\n' } },
+    command: async (engine) => bootCommand(engine, guest),
+  };
+}
+
+/** One of an image, whose serial port logs root in. */
+const imageOne = (name: string): Guest => ({
+  name: `the image ${name}`,
+  starts: 2,
+  options: { prompt: 'login: ', leave: { prompt: ':~# ', type: 'systemctl poweroff\n' } },
+  async command(engine, directory) {
+    const { kernel, initrd, append } = await layOverImage(name, directory, process.env);
+    return imageCommand(engine, { kernel, initrd, append, disk: join(directory, FILES.disk) });
+  },
+});
+
+interface Start {
+  readonly round: number;
+  /** Counts from 0. */
+  readonly start: number;
+  readonly boots: Readonly<Record<Engine, Boot>>;
+}
+
+async function measureRound(guest: Guest, round: number, limit: number, signal: AbortSignal): Promise<Start[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'virts-bench-boot-'));
+  try {
+    const boots: Record<Engine, Boot[]> = { virts: [], tcg: [] };
+    for (const engine of round % 2 === 0 ? ENGINES : ENGINES.toReversed()) {
+      const own = mkdtempSync(join(directory, `${engine}-`));
+      const command = await guest.command(engine, own);
+      for (let start = 0; start < guest.starts; start++) {
+        boots[engine].push(await boot(command, { ...guest.options, limit }, signal));
+        signal.throwIfAborted();
+      }
+    }
+    return boots.virts.map((virts, start) => ({ round, start, boots: { virts, tcg: boots.tcg[start] } }));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+const figure = ({ seconds, processor = Number.NaN }: Boot): string =>
+  `${seconds.toFixed(2)} s (processor ${processor.toFixed(2)} s)`;
+
+/** Medians of all rounds, for each start. */
+function summarize(starts: readonly Start[], count: number) {
+  return Array.from({ length: count }, (_, start) => {
+    const these = starts.filter((one) => one.start === start).map(({ boots }) => boots);
+    const overheads = these
+      .map(({ virts }) => monitorOverhead(virts.peak, virts.log))
+      .filter((value) => value !== undefined);
+    return {
+      virtsSeconds: median(these.map(({ virts }) => virts.seconds)),
+      tcgSeconds: median(these.map(({ tcg }) => tcg.seconds)),
+      ratio: median(these.map(({ virts, tcg }) => virts.seconds / tcg.seconds)),
+      processorRatio: median(these.map(({ virts, tcg }) => (virts.processor ?? NaN) / (tcg.processor ?? NaN))),
+      ...(overheads.length === 0 ? {} : { monitorOverheadMiB: median(overheads) }),
+    };
   });
-  const seconds = await new Promise<number>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (status) => reject(new Error(`${command} ended early with status ${status}: ${log}${output}`)));
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk;
-      if (output.includes(PROMPT)) resolve((performance.now() - started) / 1000);
-    });
-  });
-  const peak = peakMemory(child.pid);
-  child.removeAllListeners('exit');
-  const exited = once(child, 'exit');
-  child.stdin.write('poweroff -f\n');
-  await exited;
-  return { seconds, peak, log };
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+function number(name: string, value: string): number {
+  if (!/^[1-9]\d*$/.test(value)) throw new VirtsError('usage', `--${name} takes a number from 1 up.`);
+  return Number(value);
 }
 
-async function version(command: string): Promise<string> {
-  const child = spawn(command, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    text += chunk;
-  });
-  await once(child, 'close');
-  return text.split('\n')[0];
-}
-
-async function main(): Promise<void> {
+async function main(signal: AbortSignal): Promise<number> {
+  const text = { type: 'string' } as const;
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '3' },
-      arch: { type: 'string', default: 'amd64' },
-      json: { type: 'string' },
+      ...{ image: text, arch: { ...text, default: 'amd64' }, starts: text, json: text },
+      ...{ rounds: { ...text, default: '3' }, limit: { ...text, default: '600' } },
+      help: { type: 'boolean', default: false },
     },
   });
-  const architecture = values.arch === 'i386' ? 'i386' : 'amd64';
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'virts');
-  const guest = await defaultGuest({
-    cache,
-    architecture,
-    signal: new AbortController().signal,
-    progress: SILENT,
-  });
-  const qemu = 'qemu-system-x86_64';
-  const files = (kernel: string, initrd: string, append: string) => [
-    ...[kernel, guest.kernel],
-    ...[initrd, guest.initrd],
-    ...[append, guest.append],
-  ];
-  const virtsArgs = [
-    join(import.meta.dirname, '../dist/cli/main.js'),
-    ...['run', '--stats', '--net', 'none', '--memory', '512M'],
-    ...files('--kernel', '--initrd', '--append'),
-  ];
-  const qemuArgs = [
-    ...['-accel', 'tcg', '-cpu', 'Westmere,+movbe,+bmi1,+bmi2,+adx,+rdrand,+rdseed,+smep,+smap', '-m', '512M'],
-    ...['-nographic', '-no-reboot', '-net', 'none'],
-    ...files('-kernel', '-initrd', '-append'),
-  ];
-  const virts: Boot[] = [];
-  const tcg: Boot[] = [];
-  for (let round = 0; round < Number(values.rounds); round++) {
-    virts.push(await boot(process.execPath, virtsArgs));
-    tcg.push(await boot(qemu, qemuArgs));
-    console.log(
-      `round ${round + 1}: virts ${virts[round].seconds.toFixed(2)} s, TCG ${tcg[round].seconds.toFixed(2)} s`,
-    );
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
   }
-  const overheads = virts.map(({ peak, log }) => monitorOverhead(peak, log)).filter((value) => value !== undefined);
-  const result = {
-    node: process.version,
-    qemu: await version(qemu),
-    architecture,
-    virtsSeconds: median(virts.map((b) => b.seconds)),
-    tcgSeconds: median(tcg.map((b) => b.seconds)),
-    ratio: median(virts.map((b, i) => b.seconds / tcg[i].seconds)),
-    ...(overheads.length === 0 ? {} : { monitorOverheadMiB: median(overheads) }),
-  };
-  console.log(`${result.qemu}; Node ${result.node}; ${architecture}`);
-  console.log(`median: virts ${result.virtsSeconds.toFixed(2)} s, TCG ${result.tcgSeconds.toFixed(2)} s`);
-  console.log(`virts takes ${result.ratio.toFixed(2)} times as long as TCG`);
-  if (result.monitorOverheadMiB !== undefined)
+  const { image, arch } = values;
+  if (arch !== 'amd64' && arch !== 'i386') throw new VirtsError('usage', '--arch takes amd64 or i386.');
+  const found = image === undefined ? await defaultOne(arch, signal) : imageOne(image);
+  const guest = { ...found, starts: values.starts === undefined ? found.starts : number('starts', values.starts) };
+  const limit = number('limit', values.limit);
+  const starts: Start[] = [];
+  for (let round = 0; round < number('rounds', values.rounds); round++) {
+    for (const measured of await measureRound(guest, round, limit, signal)) {
+      starts.push(measured);
+      const { virts, tcg } = measured.boots;
+      console.log(`round ${round + 1}, start ${measured.start + 1}: virts ${figure(virts)}, TCG ${figure(tcg)}`);
+    }
+  }
+  const result = { guest: guest.name, qemu: await qemuVersion(), node: process.version };
+  console.log(`${guest.name}; ${result.qemu}; Node ${result.node}`);
+  const summary = summarize(starts, guest.starts);
+  for (const [start, { ratio, processorRatio, monitorOverheadMiB }] of summary.entries()) {
     console.log(
-      `monitor overhead at the prompt: ${result.monitorOverheadMiB.toFixed(0)} MiB beside what the guest touched`,
+      `start ${start + 1}: virts takes ${ratio.toFixed(2)} times as long as TCG, and ${processorRatio.toFixed(2)} times its processor time`,
     );
-  console.log(virts[0].log.trim());
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, undefined, 2)}\n`);
+    if (monitorOverheadMiB !== undefined)
+      console.log(
+        `  monitor overhead at the prompt: ${monitorOverheadMiB.toFixed(0)} MiB beside what the guest touched`,
+      );
+  }
+  console.log(starts[0].boots.virts.log.trim());
+  if (values.json !== undefined)
+    writeFileSync(values.json, `${JSON.stringify({ ...result, summary, starts }, undefined, 2)}\n`);
+  return 0;
 }
 
-await main();
+await runBench(main);

@@ -32,24 +32,31 @@ const PAGE = join(import.meta.dirname, 'page/machine.ts');
 const MEMORY = { bytes: 2 ** 30, option: '1G' } as const;
 
 const NO_NETWORK = ['-net', 'none'];
+const NO_CARD = ['--net', 'none'];
 
-function qemu(kernel: string, initrd: string, append: string, memory: string, network = NO_NETWORK): Command {
+function qemu(
+  kernel: string,
+  initrd: string | undefined,
+  append: string,
+  memory: string,
+  network = NO_NETWORK,
+): Command {
   return {
     program: QEMU,
     args: [
       ...['-accel', 'tcg,thread=single', '-smp', '1', '-cpu', qemuCpu(CPU_FEATURES), '-m', memory],
       ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', ...network],
-      ...['-kernel', kernel, '-initrd', initrd, '-append', append],
+      ...['-kernel', kernel, ...(initrd === undefined ? [] : ['-initrd', initrd]), '-append', append],
     ],
   };
 }
 
-function virts(kernel: string, initrd: string, append: string, memory: string, network = ['--net', 'none']): Command {
+function virts(kernel: string, initrd: string | undefined, append: string, memory: string, network = NO_CARD): Command {
   return {
     program: process.execPath,
     args: [
       ...[MAIN, 'run', '--no-reboot', ...network, '--memory', memory],
-      ...['--kernel', kernel, '--initrd', initrd, '--append', append],
+      ...['--kernel', kernel, ...(initrd === undefined ? [] : ['--initrd', initrd]), '--append', append],
     ],
   };
 }
@@ -95,9 +102,28 @@ export function engineCommand(engine: Engine, guest: Guest, image: BenchImage, e
   return (engine === 'tcg' ? qemu : virts)(guest.kernel, image.initrd, APPEND, MEMORY.option);
 }
 
-/** The command that boots the default guest. */
-export function bootCommand(engine: 'tcg' | 'virts', guest: Guest): Command {
-  return (engine === 'tcg' ? qemu : virts)(guest.kernel, guest.initrd, guest.append, '512M');
+/** The command that boots the default guest; Virts prints its figures at the end. */
+export function bootCommand(engine: 'tcg' | 'virts', { kernel, initrd, append }: Guest): Command {
+  return engine === 'tcg'
+    ? qemu(kernel, initrd, append, '512M')
+    : virts(kernel, initrd, append, '512M', [...NO_CARD, '--stats']);
+}
+
+/** What boots an image. */
+export interface ImageBoot {
+  readonly kernel: string;
+  readonly initrd?: string | undefined;
+  readonly append: string;
+  /** Path of the machine's own disk, a qcow2 layer. */
+  readonly disk: string;
+}
+
+/** The command that boots an image with a user-mode network; Virts prints its figures at the end. */
+export function imageCommand(engine: 'tcg' | 'virts', { kernel, initrd, append, disk }: ImageBoot): Command {
+  if (engine === 'virts')
+    return virts(kernel, initrd, append, MEMORY.option, ['--stats', '--disk', `${disk},backing=any`]);
+  const devices = ['-nic', 'user,model=virtio-net-pci', '-drive', `file=${disk},format=qcow2,if=virtio`];
+  return qemu(kernel, initrd, append, MEMORY.option, devices);
 }
 
 /**
