@@ -49,16 +49,26 @@ function passInput(program: GuestProgram, { stdin }: ExecEnvironment): () => voi
   };
 }
 
-/** Passes signals on; where the same comes again, the program is given up for it. Returns what ends that. */
+/**
+ * Passes signals on; where the same comes again, or comes before there is a program, that is given up for it. Returns what ends
+ * that.
+ */
 function passSignals(
   program: GuestProgram,
   { signals }: ExecEnvironment,
   gaveUp: (signal: number) => void,
 ): () => void {
+  let runs = false;
+  program.started.then(
+    () => {
+      runs = true;
+    },
+    () => {},
+  );
   const listeners = Object.entries(PASSED).map(([name, number]) => {
     let before = false;
     const listener = (): void => {
-      if (!before) program.signal(number);
+      if (runs && !before) program.signal(number);
       else {
         gaveUp(number);
         program.abandon();
@@ -120,7 +130,8 @@ export async function exec(words: readonly string[], environment: ExecEnvironmen
   };
   // It is made while the guest is at work, as that takes the process longer than a program without output does the guest.
   const output = setImmediate(() => environment.stdout.once('error', onError));
-  const program = execute(agentOf(options.machine, environment.env), request, {
+  const tell = (sentence: string) => environment.stderr.write(`virts: ${sentence}\n`);
+  const program = execute(agentOf(options.machine, environment.env, tell), request, {
     stdout: (bytes) => writeTo(environment.stdout, bytes),
     stderr: (bytes) => writeTo(environment.stderr, bytes),
   });
