@@ -230,7 +230,7 @@ export async function cp(words: readonly string[], environment: ExecEnvironment)
   if (machine === undefined || (from.machine !== undefined && to.machine !== undefined)) {
     throw usage('One of the two places is in a machine, as MACHINE:PATH');
   }
-  const dial = agentOf(machine, environment.env);
+  const dial = agentOf(machine, environment.env, warn);
   if (from.machine !== undefined && to.path === '-') await toArchive(dial, from.path, options, environment);
   else if (from.machine !== undefined) await toHost(dial, from.path, to.path, options, warn);
   else if (from.path === '-') await fromArchive(dial, to.path, options, environment);

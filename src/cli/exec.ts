@@ -49,16 +49,26 @@ function passInput(program: GuestProgram, { stdin }: ExecEnvironment): () => voi
   };
 }
 
-/** Passes signals on; where the same comes again, the program is given up for it. Returns what ends that. */
+/**
+ * Passes signals on; where the same comes again, or comes before there is a program, that is given up for it. Returns what ends
+ * that.
+ */
 function passSignals(
   program: GuestProgram,
   { signals }: ExecEnvironment,
   gaveUp: (signal: number) => void,
 ): () => void {
+  let runs = false;
+  program.started.then(
+    () => {
+      runs = true;
+    },
+    () => {},
+  );
   const listeners = Object.entries(PASSED).map(([name, number]) => {
     let before = false;
     const listener = (): void => {
-      if (!before) program.signal(number);
+      if (runs && !before) program.signal(number);
       else {
         gaveUp(number);
         program.abandon();
@@ -80,9 +90,10 @@ function passSize(program: GuestProgram, { stdout }: ExecEnvironment): () => voi
   return () => void stdout.off('resize', listener);
 }
 
-function requestOf(options: ExecOptions, { stdin, stdout, env }: ExecEnvironment): ExecuteRequest {
+function requestOf(options: ExecOptions, environment: ExecEnvironment): ExecuteRequest {
   const { command, directory, user, interactive, terminal } = options;
-  if (terminal && interactive && stdin.isTTY !== true) {
+  const { env } = environment;
+  if (terminal && interactive && environment.stdin.isTTY !== true) {
     throw new VirtsError('usage', 'Standard input is no terminal; leave -t out.');
   }
   const own = terminal && env.TERM !== undefined ? { TERM: env.TERM } : {};
@@ -91,7 +102,7 @@ function requestOf(options: ExecOptions, { stdin, stdout, env }: ExecEnvironment
     environment: { ...own, ...options.environment },
     ...(directory === undefined ? {} : { directory }),
     ...(user === undefined ? {} : { user }),
-    ...(terminal ? { terminal: sizeOf(stdout) } : {}),
+    ...(terminal ? { terminal: sizeOf(environment.stdout) } : {}),
     input: interactive,
   };
 }
@@ -109,21 +120,27 @@ function failedStatus(error: unknown, { stderr }: ExecEnvironment): number {
  * @throws VirtsError.
  */
 export async function exec(words: readonly string[], environment: ExecEnvironment): Promise<number> {
-  const { stdout, stderr } = environment;
   const options = parseExec(words, environment.env);
   const request = requestOf(options, environment);
-  const program = execute(agentOf(options.machine, environment.env), request, {
-    stdout: (bytes) => writeTo(stdout, bytes),
-    stderr: (bytes) => writeTo(stderr, bytes),
-  });
-  const undo: (() => void)[] = [];
   /** The signal for which the program was given up: one of ours, or that nobody reads what it writes. */
   let givenUpFor = 0;
   const onError = (): void => {
     givenUpFor = SIGPIPE;
     program.abandon();
   };
-  stdout.once('error', onError);
+  // It is made while the guest is at work, as that takes the process longer than a program without output does the guest.
+  const output = setImmediate(() => environment.stdout.once('error', onError));
+  const tell = (sentence: string) => environment.stderr.write(`virts: ${sentence}\n`);
+  const program = execute(agentOf(options.machine, environment.env, tell), request, {
+    stdout: (bytes) => writeTo(environment.stdout, bytes),
+    stderr: (bytes) => writeTo(environment.stderr, bytes),
+  });
+  const undo: (() => void)[] = [
+    () => {
+      clearImmediate(output);
+      environment.stdout.off('error', onError);
+    },
+  ];
   try {
     if (options.terminal && options.interactive) undo.push(holdRaw(environment));
     if (options.terminal) undo.push(passSize(program, environment));
@@ -137,7 +154,6 @@ export async function exec(words: readonly string[], environment: ExecEnvironmen
   } catch (error) {
     return givenUpFor > 0 ? 128 + givenUpFor : failedStatus(error, environment);
   } finally {
-    stdout.off('error', onError);
     for (const end of undo) end();
   }
 }

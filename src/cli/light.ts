@@ -1,5 +1,5 @@
 /** Commands that talk with a guest's agent. They load little, as a command in the guest takes less time than that. */
-import type { ExecEnvironment } from './exec.ts';
+import { type ExecEnvironment, exec } from './exec.ts';
 import { reportError } from './report-error.ts';
 
 /** Whether a command line is one of these, and no question for help. */
@@ -11,7 +11,7 @@ export function isLight([command, first]: readonly string[]): boolean {
 export async function runLight([command, ...words]: readonly string[], environment: ExecEnvironment): Promise<number> {
   try {
     if (command === 'cp') return await (await import('./cp.ts')).cp(words, environment);
-    return await (await import('./exec.ts')).exec(words, environment);
+    return await exec(words, environment);
   } catch (error) {
     return reportError(error, environment);
   }

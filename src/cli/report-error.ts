@@ -42,3 +42,10 @@ export function reportError(error: unknown, { stderr, env }: Pick<Environment, '
   stderr.write(`virts: Internal error, a defect in Virts: ${message.replace(/\s*\n\s*/g, ' ')}.${hint}\n${trace}`);
   return ERROR_KINDS.internal;
 }
+
+/** Has errors that nothing else took reported, and end the process. */
+export function reportUncaught(): void {
+  const fail = (error: unknown): never => process.exit(reportError(error, process));
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+}

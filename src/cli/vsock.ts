@@ -1,4 +1,5 @@
 /** What serves the connections of a machine's socket device, and the socket by which programs of this host reach it. */
+import { utimesSync } from 'node:fs';
 import { createNetLink } from '../network/link.ts';
 import { createHostTimers } from '../network/node/host.ts';
 import { serveNetLink } from '../network/node/serve.ts';
@@ -9,6 +10,18 @@ import type { MachineVsock } from '../sdk/machine-host.ts';
 
 /** The guest's context ID. Each machine has its device for itself, so that it need not be unique. */
 const CID = 3;
+
+/** Notes at the sockets that the guest starts now: whoever waits for its agent goes by that. */
+function noteStart(paths: readonly string[]): void {
+  const now = new Date();
+  for (const path of paths) {
+    try {
+      utimesSync(path, now, now);
+    } catch {
+      // It is not there yet, or was taken away.
+    }
+  }
+}
 
 export interface OpenVsock {
   readonly machine: MachineVsock;
@@ -26,8 +39,15 @@ export async function openVsock(paths: readonly string[] = []): Promise<OpenVsoc
     link,
     () => wake(),
     (wire) => {
-      made = createVsock({ wire, timers: createHostTimers() });
-      return made;
+      const vsock = createVsock({ wire, timers: createHostTimers() });
+      made = vsock;
+      return {
+        ...vsock,
+        reset() {
+          noteStart(paths);
+          vsock.reset();
+        },
+      };
     },
   );
   const vsock = made!;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type FakeMirror, startFakeMirror } from '../../test/images/fake-mirror.ts';
 import { makeModule } from '../../test/images/fake-module.ts';
@@ -76,14 +76,56 @@ test('a guest that was made is used again without the network', async () => {
   assert.equal(mirror.requests.length, length);
 });
 
-test('refreshing takes newer packages and removes the guest before', async () => {
+const DAY = 86_400;
+
+/** Has a guest be one that was used last so many days ago. */
+async function lastUsed({ kernel: path }: Guest, days: number): Promise<void> {
+  const then = Date.now() / 1000 - days * DAY;
+  await utimes(dirname(path), then, then);
+}
+
+test('refreshing takes newer packages; a guest goes when nobody has used it for long', async () => {
   await mirror.publish('debian', 'bookworm', kernel('6.1.1'));
   const first = await make();
   assert.deepEqual(await make({ refresh: true }), first);
   await mirror.publish('debian', 'bookworm', [...kernel('6.1.1'), ...kernel('6.1.2')]);
   const second = await make({ refresh: true });
   assert.equal(await readFile(second.kernel, 'utf8'), 'kernel 6.1.2');
+  assert.equal(await readFile(first.kernel, 'utf8'), 'kernel 6.1.1', 'somebody may have begun to boot it');
+  await lastUsed(first, 31);
+  await mirror.publish('debian', 'bookworm', [...kernel('6.1.1'), ...kernel('6.1.2'), ...kernel('6.1.3')]);
+  const third = await make({ refresh: true });
+  assert.equal(await readFile(third.kernel, 'utf8'), 'kernel 6.1.3');
+  assert.equal(await readFile(second.kernel, 'utf8'), 'kernel 6.1.2');
   await assert.rejects(readFile(first.kernel));
+});
+
+test('guests that other versions or mirrors made are theirs as long as they use them', async () => {
+  await mirror.publish('debian', 'bookworm', kernel('6.1.1'));
+  const first = await make();
+  await lastUsed(first, 29);
+  const other = await make({ mirror: `${mirror.url}/.` });
+  const { length } = mirror.requests;
+  // Both go on without the network, in turn, and each use counts.
+  assert.deepEqual(await make(), first);
+  assert.deepEqual(await make({ mirror: `${mirror.url}/.` }), other);
+  assert.equal(mirror.requests.length, length);
+  assert.ok((await stat(dirname(first.kernel))).mtimeMs > Date.now() - DAY * 1000);
+});
+
+test('records of guests that are gone go too', async () => {
+  await mirror.publish('debian', 'bookworm', kernel('6.1.1'));
+  const guest = await make();
+  const directory = dirname(dirname(guest.kernel));
+  const stale = join(directory, `made-${'0'.repeat(16)}.json`);
+  const kept = join(directory, 'something-else.json');
+  await writeFile(stale, JSON.stringify({ key: '1'.repeat(16), asked: 0, kernel: '', initrd: '' }));
+  await writeFile(kept, '');
+  await rm(dirname(guest.kernel), { recursive: true });
+  assert.deepEqual(await make(), guest);
+  const names = await readdir(directory);
+  assert.ok(!names.some((name) => stale.endsWith(name)));
+  assert.ok(names.includes('something-else.json'));
 });
 
 test('without the network a guest that was made before serves on', async () => {
@@ -117,7 +159,7 @@ test('an abort while the kernel comes in leaves no half file', async () => {
   await assert.rejects(make({ signal: controller.signal }));
   const files = await readdir(join(directory, 'cache'), { recursive: true });
   assert.deepEqual(
-    files.filter((name) => /\.(part|deb)$|vmlinuz|initrd|current/.test(name)),
+    files.filter((name) => /\.(part|deb)$|vmlinuz|initrd|made-/.test(name)),
     [],
   );
 });

@@ -1,6 +1,6 @@
 /** The guest that runs when none is named: Debian's kernel and busybox, made into an initramfs. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
@@ -41,14 +41,13 @@ const KERNEL_PACKAGE: Readonly<Record<Architecture, string>> = {
 const APPEND = 'console=ttyS0';
 /** How long (ms) a guest is used without asking the archive for newer packages. */
 const FRESH = 7 * 86_400_000;
+/** How long (ms) a guest is kept that nobody has used. */
+const KEPT = 30 * 86_400_000;
 
 /** What is known of a guest that was made. */
 const Made = z.object({
-  /** Name of its directory. */
-  key: z.string().regex(/^[0-9a-f]+$/),
-  recipe: z.string(),
-  /** The mirror, or empty for the host's package sources. */
-  mirror: z.string(),
+  /** By its packages and its recipe; its directory is named after it. */
+  key: z.string().regex(/^[0-9a-f]{16}$/),
   /** When the archive was last asked, in milliseconds since 1970. */
   asked: z.number(),
   /** SHA-256. */
@@ -69,15 +68,34 @@ async function readMade(path: string): Promise<Made | undefined> {
   }
 }
 
-const guestIn = (directory: string): Guest => ({
-  kernel: join(directory, 'vmlinuz'),
-  initrd: join(directory, 'initrd'),
+/** A short name for what a value says. */
+const keyOf = (value: unknown): string => sha256(JSON.stringify(value)).slice(0, 16);
+
+/** The directory of a guest; when it was changed last is when the guest was used last. */
+const placeOf = (directory: string, key: string): string => join(directory, `guest-${key}`);
+const PLACE = /^guest-[0-9a-f]{16}$/;
+/** Other versions of Virts, which make their guests otherwise, have records of their own, and so has each mirror. */
+const recordOf = (directory: string, mirror = ''): string => join(directory, `made-${keyOf([recipe(), mirror])}.json`);
+const RECORD = /^made-[0-9a-f]{16}\.json$/;
+
+const guestIn = (directory: string, key: string): Guest => ({
+  kernel: join(placeOf(directory, key), 'vmlinuz'),
+  initrd: join(placeOf(directory, key), 'initrd'),
   append: APPEND,
 });
 
-async function isIntact(guest: Guest, made: Made): Promise<boolean> {
+async function noteUse(directory: string, key: string): Promise<void> {
+  const now = new Date();
+  // In a cache that cannot be changed nothing is removed either.
+  await utimes(placeOf(directory, key), now, now).catch(() => {});
+}
+
+/** Whether a guest is there as it was made; it counts as used now. */
+async function isIntact(directory: string, { key, kernel, initrd }: Made): Promise<boolean> {
+  const guest = guestIn(directory, key);
+  await noteUse(directory, key);
   try {
-    return (await fileSha256(guest.kernel)) === made.kernel && (await fileSha256(guest.initrd)) === made.initrd;
+    return (await fileSha256(guest.kernel)) === kernel && (await fileSha256(guest.initrd)) === initrd;
   } catch {
     return false;
   }
@@ -96,9 +114,23 @@ async function build(
   return { kernel: image, initrd: writeCpio(guestEntries(shell, version, selectModules(modules, MODULES))) };
 }
 
-async function removeOthers(directory: string, key: string): Promise<void> {
-  for (const name of await readdir(directory).catch(() => [] as string[])) {
-    if (/^[0-9a-f]{16}$/.test(name) && name !== key) await rm(join(directory, name), { recursive: true, force: true });
+/**
+ * Removes guests that nobody has used for long, whoever made them, and records of guests that are gone. A machine that still
+ * runs such a guest has its files open.
+ */
+async function removeUnused(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => [] as string[]);
+  for (const name of names.filter((one) => PLACE.test(one))) {
+    const path = join(directory, name);
+    const used = (await stat(path).catch(() => undefined))?.mtimeMs;
+    if (used !== undefined && Date.now() - used > KEPT) await rm(path, { recursive: true, force: true });
+  }
+  for (const name of names.filter((one) => RECORD.test(one))) {
+    const path = join(directory, name);
+    const made = await readMade(path);
+    const isThere =
+      made !== undefined && (await stat(placeOf(directory, made.key)).catch(() => undefined)) !== undefined;
+    if (!isThere) await rm(path, { force: true });
   }
 }
 
@@ -111,14 +143,14 @@ async function make(options: DefaultGuestOptions, directory: string, before: Mad
   });
   const kernel = archive.resolve(KERNEL_PACKAGE[architecture]);
   const busybox = archive.resolve('busybox-static');
-  const key = sha256(JSON.stringify([kernel.sha256, busybox.sha256, recipe()])).slice(0, 16);
-  const guest = guestIn(join(directory, key));
-  const common = { key, recipe: sha256(recipe()), mirror: mirror ?? '', asked: Date.now() };
+  const key = keyOf([kernel.sha256, busybox.sha256, recipe()]);
+  const guest = guestIn(directory, key);
+  const asked = Date.now();
   const record = (kernelSum: string, initrdSum: string): Promise<void> => {
-    const made: Made = { ...common, kernel: kernelSum, initrd: initrdSum };
-    return writeWhole(join(directory, 'current.json'), Buffer.from(`${JSON.stringify(made)}\n`));
+    const made: Made = { key, asked, kernel: kernelSum, initrd: initrdSum };
+    return writeWhole(recordOf(directory, mirror), Buffer.from(`${JSON.stringify(made)}\n`));
   };
-  if (before?.key === key && (await isIntact(guest, before))) {
+  if (before?.key === key && (await isIntact(directory, before))) {
     await record(before.kernel, before.initrd);
     return guest;
   }
@@ -137,7 +169,8 @@ async function make(options: DefaultGuestOptions, directory: string, before: Mad
   } finally {
     step.end();
   }
-  await removeOthers(directory, key);
+  await noteUse(directory, key);
+  await removeUnused(directory);
   return guest;
 }
 
@@ -152,17 +185,15 @@ function warnStale(progress: Progress, error: VirtsError): void {
  */
 export async function defaultGuest(options: DefaultGuestOptions): Promise<Guest> {
   const directory = join(options.cache, 'guests', options.architecture ?? 'amd64');
-  const made = await readMade(join(directory, 'current.json'));
-  const fits = made !== undefined && made.recipe === sha256(recipe()) && made.mirror === (options.mirror ?? '');
-  const before = fits ? made : undefined;
-  const isThere = before !== undefined && (await isIntact(guestIn(join(directory, before.key)), before));
+  const before = await readMade(recordOf(directory, options.mirror));
+  const isThere = before !== undefined && (await isIntact(directory, before));
   const age = Date.now() - (before?.asked ?? 0);
-  if (isThere && options.refresh !== true && age >= 0 && age < FRESH) return guestIn(join(directory, before.key));
+  if (isThere && options.refresh !== true && age >= 0 && age < FRESH) return guestIn(directory, before.key);
   try {
     return await make(options, directory, before);
   } catch (error) {
     if (!isThere || options.signal.aborted || !(error instanceof VirtsError) || error.kind !== 'network') throw error;
     warnStale(options.progress, error);
-    return guestIn(join(directory, before.key));
+    return guestIn(directory, before.key);
   }
 }

@@ -6,6 +6,7 @@ import { VirtsError } from '../base/errors.ts';
 import { type StructView, struct } from '../base/struct.ts';
 import { checkState } from '../devices/check-state.ts';
 import type { Device, Line, Place } from '../devices/device.ts';
+import type { ReplaceableLine } from '../devices/pit/pit.ts';
 
 const IRQS = 16;
 /** The second PIC's place: no device can request it. */
@@ -35,8 +36,8 @@ export interface InterruptLinesOptions {
 export interface InterruptLines extends Device<typeof FIELDS> {
   /** A further device's wire to request `irq` (0–15 but not 2). Throws VirtsError 'internal' for others, or the 33rd. */
   shared(irq: number): Line;
-  /** As `shared`, for PIT (0) and RTC (8): silent while the HPET replaces them. */
-  replaceable(irq: 0 | 8): Line;
+  /** As `shared`, for PIT (0) and RTC (8): silent while the HPET replaces them. `changed` is called when that begins or ends. */
+  replaceable(irq: 0 | 8, changed?: () => void): ReplaceableLine;
   /** The PCI interrupt router's wire to each request. It ends at the PICs: the I/O APIC has inputs of its own for PCI. */
   readonly routed: readonly Line[];
   /** Lets the HPET take the place of PIT and RTC, or gives it back. */
@@ -71,12 +72,15 @@ export function createInterruptLines({ place, pic, ioApic, timerGsi }: Interrupt
     };
   }
 
-  const gates: { readonly bit: number; readonly line: Line }[] = [];
+  const gates: { readonly bit: number; readonly line: Line; readonly changed: () => void }[] = [];
 
-  function replaceable(irq: 0 | 8): Line {
-    const gate = { bit: irq === 0 ? 1 : 2, line: shared(irq) };
+  function replaceable(irq: 0 | 8, changed = () => {}): ReplaceableLine {
+    const gate = { bit: irq === 0 ? 1 : 2, line: shared(irq), changed };
     gates.push(gate);
     return {
+      get replaced() {
+        return state.legacyReplaced !== 0;
+      },
       set(level) {
         state.gated = withBit(state.gated, gate.bit, level);
         gate.line.set(level && state.legacyReplaced === 0);
@@ -99,7 +103,10 @@ export function createInterruptLines({ place, pic, ioApic, timerGsi }: Interrupt
     })),
     replaceLegacy(on) {
       state.legacyReplaced = on ? 1 : 0;
-      for (const { bit, line } of gates) line.set(!on && (state.gated & bit) !== 0);
+      for (const { bit, line, changed } of gates) {
+        line.set(!on && (state.gated & bit) !== 0);
+        changed();
+      }
     },
     /** The levels belong to the devices that drive them. */
     reset() {},

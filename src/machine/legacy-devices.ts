@@ -2,7 +2,7 @@
 import { struct } from '../base/struct.ts';
 import type { Device, Line } from '../devices/device.ts';
 import { createI8042, type I8042 } from '../devices/i8042/i8042.ts';
-import { createPit } from '../devices/pit/pit.ts';
+import { createPit, type Pit } from '../devices/pit/pit.ts';
 import { createPort92 } from '../devices/port92/port92.ts';
 import { createRtc, type Rtc } from '../devices/rtc/rtc.ts';
 import { createSerial, type Serial, type SerialBackend } from '../devices/serial/serial.ts';
@@ -57,7 +57,7 @@ function serialPorts({ description, place, timers, serial = [] }: PartOptions, l
 export function createLegacyDevices(parts: PartOptions, lines: InterruptLines, rtcAlarm: Line): LegacyDevices {
   const { description, place, timers, log, reset } = parts;
   const { ps2 } = description;
-  const pit = createPit({ place, timers, irq: lines.replaceable(0) });
+  const pit: Pit = createPit({ place, timers, irq: lines.replaceable(0, () => pit.replacedOrBack()) });
   const rtcIrq = lines.replaceable(8);
   const rtc = createRtc({
     place,

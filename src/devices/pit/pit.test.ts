@@ -11,6 +11,7 @@ function makePit(timers: FakeTimers = fakeTimers()) {
   let level = false;
   let tick = 0;
   const irq = {
+    replaced: false,
     set(next: boolean) {
       if (next && !level) rises.push(tick);
       level = next;
@@ -46,10 +47,24 @@ function makePit(timers: FakeTimers = fakeTimers()) {
     }
     return text;
   };
-  return { timers, pit, counters, control, to, read16, program, status, out2, wave, rises, irq: () => level };
+  return {
+    timers,
+    pit,
+    counters,
+    control,
+    to,
+    read16,
+    program,
+    status,
+    out2,
+    wave,
+    rises,
+    irq: () => level,
+    line: irq,
+  };
 }
 
-checkDevice('pit', (timers, place) => createPit({ place, timers, irq: { set() {} } }));
+checkDevice('pit', (timers, place) => createPit({ place, timers, irq: { replaced: false, set() {} } }));
 
 test('mode 0: the output rises once, N + 1 ticks after the write, and the count runs on', () => {
   const p = makePit();
@@ -160,7 +175,11 @@ test('periodic interrupts neither drift nor cost more than one event each', () =
   }
   const timers = fakeTimers();
   let rises = 0;
-  const pit = createPit({ place: allocate, timers, irq: { set: (level) => (rises += level ? 1 : 0) } });
+  const pit = createPit({
+    place: allocate,
+    timers,
+    irq: { replaced: false, set: (level) => (rises += level ? 1 : 0) },
+  });
   pit.reset();
   pit.regions.counters.write(3, 1, 0x34);
   pit.regions.counters.write(0, 1, 11932 & 0xff);
@@ -240,11 +259,32 @@ test('a restored timer keeps its phase', () => {
   const timers = fakeTimers();
   timers.advance(p.timers.now());
   let risen = 0;
-  const other = createPit({ place: allocate, timers, irq: { set: (level) => (risen += level ? 1 : 0) } });
+  const other = createPit({
+    place: allocate,
+    timers,
+    irq: { replaced: false, set: (level) => (risen += level ? 1 : 0) },
+  });
   restoreState(other, saveState(p.pit));
   risen = 0;
   timers.advance(ticksToNs(1000, PIT_HZ) - timers.now());
   assert.equal(risen, 0);
   timers.advance(ticksToNs(1001, PIT_HZ) - timers.now());
   assert.equal(risen, 1);
+});
+
+test('while the HPET has its line no timer runs; afterwards it goes on in step', () => {
+  const p = makePit();
+  p.program(0, 2, 100);
+  p.to(250);
+  assert.deepEqual(p.rises, [0, 101, 201]);
+  p.line.replaced = true;
+  p.pit.replacedOrBack();
+  assert.equal(p.timers.armed, 0);
+  p.to(640);
+  p.program(2, 0, 5);
+  assert.equal(p.timers.armed, 0);
+  p.line.replaced = false;
+  p.pit.replacedOrBack();
+  p.to(850);
+  assert.deepEqual(p.rises, [0, 101, 201, 640, 701, 801]);
 });

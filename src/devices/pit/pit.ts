@@ -27,6 +27,12 @@ const REFRESH_TICKS = 18;
 /** About 10 µs: faster rises of channel 0 are merged, so that no count floods the host with timer events. */
 const MIN_RISE_TICKS = 12;
 
+/** IRQ 0, which the HPET may take over. */
+export interface ReplaceableLine extends Line {
+  /** What is said of the line reaches nobody. */
+  readonly replaced: boolean;
+}
+
 export interface PitOptions {
   readonly place: Place;
   readonly timers: TimerService;
@@ -34,10 +40,13 @@ export interface PitOptions {
    * Channel 0's output, to IRQ 0. Edges are what counts there: between two rises of a periodic mode it stays high, and
    * falls only just before the next rise.
    */
-  readonly irq: Line;
+  readonly irq: ReplaceableLine;
 }
 
-export type Pit = Device<(typeof pitSchema)['fields']>;
+export interface Pit extends Device<(typeof pitSchema)['fields']> {
+  /** To be called when the HPET has taken over the line, or given it back. */
+  replacedOrBack(): void;
+}
 
 /** Regions `counters`, 4 ports (0x40), and `control`, 1 port (0x61). */
 export function createPit({ place, timers, irq }: PitOptions): Pit {
@@ -57,7 +66,8 @@ export function createPit({ place, timers, irq }: PitOptions): Pit {
   }
 
   function arm(): void {
-    if (state.nextRise === 0) timer.cancel();
+    // An idle host is not to wake up for rises that nobody sees.
+    if (state.nextRise === 0 || irq.replaced) timer.cancel();
     else timer.arm(ticksToNs(state.nextRise, PIT_HZ));
   }
 
@@ -71,7 +81,7 @@ export function createPit({ place, timers, irq }: PitOptions): Pit {
   }
 
   function fire(): void {
-    catchUp(now());
+    if (!irq.replaced) catchUp(now());
     arm();
   }
 
@@ -185,6 +195,7 @@ export function createPit({ place, timers, irq }: PitOptions): Pit {
       ),
       control: byteRegion(1, readPort61, (_offset, value) => writePort61(value)),
     },
+    replacedOrBack: fire,
     reset() {
       for (const value of Object.values(state)) if (typeof value !== 'number') value.fill(0);
       state.access.fill(3);

@@ -154,9 +154,10 @@ export function throughDoorway(
       events.connected();
       if (found.rest.length > 0) events.received(found.rest);
     },
-    ended: () => refused('reset'),
+    // Nobody serves the doorway, which is no word of the guest's.
+    ended: () => refused('unreachable'),
     flushed,
-    closed: (error) => isOver || events.closed(error ?? 'reset'),
+    closed: () => isOver || events.closed('unreachable'),
   });
   function flushed(count: number): void {
     const mine = Math.min(own, count);
