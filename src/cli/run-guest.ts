@@ -15,14 +15,14 @@ function shared(content: Uint8Array): Uint8Array {
 
 /** @param report takes what disks have to say to the user. */
 export function guestRunner(startMachine: StartMachine, report: (message: string) => void): RunGuest {
-  return async ({ name, kernel, initrd, append, memory, disks, output, signal }) => {
+  return async ({ name, kernel, initrd, append, memory, cpus, disks, output, signal }) => {
     signal.throwIfAborted();
     const machine = await startMachine({
       kernel: { name: `the kernel of ${name}`, bytes: shared(kernel) },
       initrd: { name: `the initrd of ${name}`, bytes: shared(initrd) },
       append,
       memory,
-      cpus: 1,
+      cpus,
       disks: disks.map((disk) => servedDisk(disk, report)),
       translation: DEFAULT_TRANSLATION,
       reboot: false,

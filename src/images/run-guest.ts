@@ -11,6 +11,8 @@ export interface GuestRun {
   readonly append: string;
   /** Bytes, a multiple of 4 KiB. */
   readonly memory: number;
+  /** vCPUs. */
+  readonly cpus: number;
   /** In the order in which the guest finds them. */
   readonly disks: readonly BlockDevice[];
   /** Takes what the guest writes to its first serial port; valid during the call only. */

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -54,6 +55,8 @@ export interface BuildRequest {
 const APPEND = 'console=ttyS0 quiet panic=-1 mitigations=off norandmaps';
 /** Bytes of the builder's memory. Most of it is files on their way to the disk. */
 const MEMORY = 768 << 20;
+/** dpkg unpacks a package in one process and puts its files in place in another. More has nothing to do. */
+const CPUS = 2;
 /** Bytes of the disk by which the builder hands out the kernel and some modules; it takes memory as it is filled. */
 const HANDED_OUT = 64 << 20;
 /** After so long (ms) without a word from the guest it is taken for dead; the longest step on a busy host takes a fraction of it. */
@@ -204,6 +207,7 @@ async function runBuilder(request: BuildRequest, disks: readonly BlockDevice[], 
       initrd,
       append: APPEND,
       memory: MEMORY,
+      cpus: Math.min(availableParallelism(), CPUS),
       disks,
       signal: AbortSignal.any([signal, failed.signal]),
       output(bytes) {
