@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { geometricMean, median, spread, warmUp } from './statistics.ts';
+import { geometricMean, median, quantile, spread, warmUp } from './statistics.ts';
 
 test('median of odd, even and no values', () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -11,6 +11,13 @@ test('median of odd, even and no values', () => {
 test('geometric mean', () => {
   assert.ok(Math.abs(geometricMean([1, 4, 16]) - 4) < 1e-12);
   assert.ok(Number.isNaN(geometricMean([])));
+});
+
+test('quantiles, between two values where they fall there', () => {
+  assert.equal(quantile([5, 1, 2, 3, 4], 0.5), 3);
+  assert.equal(quantile([0, 10], 0.95), 9.5);
+  assert.equal(quantile([7], 0.95), 7);
+  assert.ok(Number.isNaN(quantile([], 0.5)));
 });
 
 test('spread is half the interquartile distance as a part of the median', () => {

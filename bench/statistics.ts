@@ -14,15 +14,18 @@ export function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
+/** The value that a part (0 to 1) of the values are below, between two of them where it falls there. NaN of nothing. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  if (sorted.length === 0) return Number.NaN;
+  const position = part * (sorted.length - 1);
+  const below = sorted[Math.floor(position)]!;
+  return below + (sorted[Math.ceil(position)]! - below) * (position % 1);
+}
+
 /** Half the distance between the quartiles, as a part of the median: how far single measurements are from one another. */
 export function spread(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (part: number): number => {
-    const position = part * (sorted.length - 1);
-    const below = sorted[Math.floor(position)]!;
-    return below + (sorted[Math.ceil(position)]! - below) * (position % 1);
-  };
-  return sorted.length < 2 ? 0 : (at(0.75) - at(0.25)) / 2 / median(sorted);
+  return values.length < 2 ? 0 : (quantile(values, 0.75) - quantile(values, 0.25)) / 2 / median(values);
 }
 
 /** How fast something became as fast as it stays. */

@@ -1,5 +1,4 @@
 /** Commands that may run a machine, or need what checks the state directory: all but the light ones. */
-import process from 'node:process';
 import { ENGINE_OPTIONS } from './engine-options.ts';
 import type { Environment } from './environment.ts';
 import { reportUncaught } from './report-error.ts';

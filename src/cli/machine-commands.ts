@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Environment } from './environment.ts';
 import { runDetached } from './machines/detached.ts';
 import * as verbs from './machines/verbs.ts';
+import { parseAmount } from './options.ts';
 
 /** Seconds that a guest may take to shut down unless told. */
 const STOP_SECONDS = 30;
@@ -50,6 +51,12 @@ export function machineCommands(program: Command, environment: Environment, fini
   onMachines('resume', 'have machines go on that stand still')
     .alias('unpause')
     .action(async (names: string[]) => finish(await verbs.resume(names, environment)));
+  program
+    .command('balloon')
+    .description('have guests give up memory, which the host then has; 0 gives it back')
+    .argument('<size>', 'how much of its memory each is to give up, such as 128M', parseAmount)
+    .argument('<machine...>', MACHINES)
+    .action(async (bytes: number, names: string[]) => finish(await verbs.balloon(bytes, names, environment)));
   onMachines('wait', 'wait until machines have ended, and print their exit statuses').action(async (names: string[]) =>
     finish(await verbs.wait(names, environment)),
   );

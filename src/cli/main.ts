@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 /**
  * The program `virts`. It and the light commands are one file in the package (vite.cli.config.ts), as to load each module of theirs
- * takes longer than what these do; everything else is loaded once it is known to be needed, and that Node is new enough for it.
+ * takes longer than what these do; everything else is loaded once it is known to be needed, and that Node is new enough for it. They import nothing from node:process: that makes all its streams.
  */
-import process from 'node:process';
 import type { Environment, Output } from './environment.ts';
 import { isLight, runLight } from './light.ts';
 import { reportUncaught } from './report-error.ts';

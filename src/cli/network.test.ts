@@ -39,7 +39,14 @@ async function run(args: readonly string[], during: (options: MachineOptions) =>
     async startMachine(given: MachineOptions) {
       options = given;
       const ended = during(given).then((): MachineEnd => ({ reason: 'power-off', status: 0 }));
-      const nothing = { input() {}, onOutput() {}, resume() {}, pressPowerButton() {}, pause: async () => {} };
+      const nothing = {
+        input() {},
+        onOutput() {},
+        resume() {},
+        pressPowerButton() {},
+        setBalloon() {},
+        pause: async () => {},
+      };
       return { ...nothing, ended, stop: async () => {} };
     },
   };

@@ -26,6 +26,9 @@ function option<T>(read: (text: string) => T): (text: string) => T {
 /** Reads an amount of memory such as `512M`, in bytes. */
 export const parseMemory = option(readSize);
 
+/** Reads an amount of memory that may be none. */
+export const parseAmount = option((text) => (text === '0' ? 0 : readSize(text)));
+
 /** Reads a TCP port. */
 export const parsePort = option(readPort);
 

@@ -54,6 +54,7 @@ function fake({ tty = false, highWaterMark = 1 << 16 } = {}): Fake {
     pause: async () => {},
     resume() {},
     pressPowerButton() {},
+    setBalloon() {},
     statistics: () => ({ instructions: 42 }),
   };
   const result: Fake = {

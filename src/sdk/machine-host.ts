@@ -104,6 +104,11 @@ export interface RunningMachine {
   resume(): void;
   /** Asks the guest to shut down, as the power button of a PC does. */
   pressPowerButton(): void;
+  /**
+   * Asks the guest to give up so many bytes of its memory, which the host has back once it does; fewer than before are returned to
+   * it. It keeps what it cannot do without.
+   */
+  setBalloon(bytes: number): void;
   /** Makes `statistics` tell how things are now, while the machine runs; at its end they are told by themselves. */
   refreshStatistics?(): Promise<void>;
   /** Figures for `--stats`, by name. */

@@ -44,6 +44,7 @@ function scripted(script: readonly TargetProgress[], { room = 0, now = 0 } = {})
       pause: () => void calls.push('pause'),
       continue: () => void calls.push('continue'),
       pressPowerButton: () => void calls.push('power button'),
+      setBalloon: (bytes) => void calls.push(`balloon ${bytes}`),
     },
   };
   return { control, input, calls, loop: machineLoop(parts), give: (more: number) => (space += more) };
@@ -81,10 +82,19 @@ test('a machine that is to stand still runs nothing until it is to go on', () =>
   // It went on and was stopped again before the thread looked.
   orders.pause(3);
   orders.pressPowerButton();
+  orders.inflate(3);
   waits(loop, 2);
   orders.pause(4);
   loop.next();
-  assert.deepEqual(calls.slice(5), ['pause', 'standing 3', 'continue', 'power button', 'advance', 'flush']);
+  assert.deepEqual(calls.slice(5), [
+    'pause',
+    'standing 3',
+    'continue',
+    'power button',
+    'balloon 12288',
+    'advance',
+    'flush',
+  ]);
 });
 
 test('an idle guest sleeps until its deadline, a second at most', () => {

@@ -3,6 +3,7 @@
  * quickest, and one whose event loop serves a debugger meanwhile.
  */
 import type { Ring } from '../base/ring.ts';
+import { PAGE_SIZE } from '../memory/layout.ts';
 import type { TargetProgress } from '../vm/gdb/machine-target.ts';
 import type { MachineEnd } from '../vm/machine.ts';
 import { CONTROL, OUTPUT_LIMIT } from './worker-channel.ts';
@@ -25,6 +26,8 @@ export interface Runner {
   pause(): void;
   continue(): void;
   pressPowerButton(): void;
+  /** The guest is to give up so many bytes of its memory, or to take back what is more. */
+  setBalloon(bytes: number): void;
 }
 
 export interface LoopParts {
@@ -90,6 +93,7 @@ export function* machineLoop(parts: LoopParts): MachineLoop {
   const stands = pausing(parts);
   let reports = 0;
   let presses = 0;
+  let ballooned = 0;
   for (;;) {
     const seen = Atomics.load(control, word);
     if (Atomics.load(control, CONTROL.stop) !== 0) return { reason: 'stopped' };
@@ -109,6 +113,9 @@ export function* machineLoop(parts: LoopParts): MachineLoop {
     const pressed = Atomics.load(control, CONTROL.button);
     if (pressed !== presses && vcpu === 0) runner.pressPowerButton();
     presses = pressed;
+    const balloon = Atomics.load(control, CONTROL.balloon);
+    if (balloon !== ballooned && vcpu === 0) runner.setBalloon(balloon * PAGE_SIZE);
+    ballooned = balloon;
     passInput(parts);
     const progress = runner.advance(SLICE_NS);
     parts.flushOutput();

@@ -3,7 +3,7 @@ import { VirtsError } from '../base/errors.ts';
 import { sumFigures } from '../base/figures.ts';
 import { createBuffer } from '../base/shared-memory.ts';
 import { createIoLink, type IoService } from '../memory/io-link.ts';
-import { createSharedMemory } from '../memory/layout.ts';
+import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
 import type { CardOptions } from '../network/link.ts';
 import type { MachineEnd, MachineNetwork, MachineOptions, RunningMachine } from './machine-host.ts';
 import type { RunEnd } from './machine-loop.ts';
@@ -217,6 +217,7 @@ function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after
       if (pauses % 2 !== 0) end.pause(++pauses);
     },
     pressPowerButton: () => end.pressPowerButton(),
+    setBalloon: (bytes) => end.inflate(Math.floor(bytes / PAGE_SIZE)),
     async refreshStatistics() {
       const answers = stopped.map((gone, number) => {
         const answer = Promise.withResolvers<void>();

@@ -20,7 +20,9 @@ export const CONTROL = {
   pause: 3 + MOST_VCPUS,
   /** Times that the owner pressed the power button. */
   button: 4 + MOST_VCPUS,
-  words: 5 + MOST_VCPUS,
+  /** Pages of 4 KiB that the owner wants in the guest's balloon. */
+  balloon: 5 + MOST_VCPUS,
+  words: 6 + MOST_VCPUS,
 } as const;
 
 /** Output under way before the guest is made to wait, in bytes. */
@@ -68,6 +70,8 @@ export interface OwnerEnd {
   /** The machine is to stand still, or to go on; each thread tells, with this number, that it stands. */
   pause(count: number): void;
   pressPowerButton(): void;
+  /** So many pages of 4 KiB are to be in the guest's balloon. */
+  inflate(count: number): void;
 }
 
 /** The owner's end where both threads see the channel; also what messages of an owner do in the machine's thread. */
@@ -107,6 +111,10 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
       Atomics.add(control, CONTROL.button, 1);
       kick(control);
     },
+    inflate(count) {
+      Atomics.store(control, CONTROL.balloon, count);
+      kick(control);
+    },
   };
 }
 
@@ -114,7 +122,7 @@ export function openOwnerEnd(channel: Channel): OwnerEnd {
 export type OwnerMessage =
   | { readonly kind: 'input'; readonly bytes: Uint8Array }
   | { readonly kind: 'taken'; readonly count: number }
-  | { readonly kind: 'pause'; readonly count: number }
+  | { readonly kind: 'pause' | 'inflate'; readonly count: number }
   | { readonly kind: 'wake' | 'stop' | 'report' | 'pressPowerButton' };
 
 /** The owner's end where it can only send messages. `consumed` is to be told what the machine has taken of the input. */
@@ -138,6 +146,7 @@ export function createMessagingEnd(
     report: () => post({ kind: 'report' }),
     pause: (count) => post({ kind: 'pause', count }),
     pressPowerButton: () => post({ kind: 'pressPowerButton' }),
+    inflate: (count) => post({ kind: 'inflate', count }),
   };
 }
 
@@ -145,7 +154,7 @@ export function createMessagingEnd(
 export function obey(end: OwnerEnd, message: OwnerMessage): void {
   if (message.kind === 'input') end.write(message.bytes);
   else if (message.kind === 'taken') end.taken(message.count);
-  else if (message.kind === 'pause') end.pause(message.count);
+  else if (message.kind === 'pause' || message.kind === 'inflate') end[message.kind](message.count);
   else end[message.kind]();
 }
 

@@ -131,6 +131,8 @@ export interface Machine {
   continue(): void;
   /** What the guest makes of it is its own: systems usually shut down. */
   pressPowerButton(): void;
+  /** Asks the guest to give up so many bytes of its memory, at most all; it gives what it can. */
+  setBalloon(bytes: number): void;
   /** Input for the first serial port; returns how many bytes it took, none before the guest listens. */
   input(bytes: Uint8Array): number;
   /** Starts over after an end by reset or triple fault. */
@@ -440,6 +442,7 @@ export function createMachine(options: MachineOptions): Machine {
     pause: () => standingStill(() => clock.stop()),
     continue: () => standingStill(() => clock.continue()),
     pressPowerButton: () => guarded(() => board.pressPowerButton()),
+    setBalloon: (bytes) => guarded(() => board.virtioBalloon?.setTarget(bytes)),
     input: (bytes) => guarded(() => (board.serial[0].listening() ? board.serial[0].receive(bytes) : 0)),
     reset() {
       const again = request;
@@ -459,6 +462,7 @@ export function createMachine(options: MachineOptions): Machine {
       ...threads?.stats(),
       'instructions retired': vcpus.reduce((sum, vcpu) => sum + vcpu.retired(), 0),
       // The memory of all threads is told of once.
+      'guest memory in the balloon (KiB)': arena.thread === 0 ? (board.virtioBalloon?.actual() ?? 0) / 1024 : 0,
       'resident guest memory (KiB)': arena.thread === 0 ? map.resident() * 4 : 0,
     }),
   };

@@ -128,6 +128,36 @@ describe('the 64-bit guest', { concurrency: false }, () => {
     assert.ok(wakes < seconds * IDLE.wakes, `${wakes} wakes in ${seconds} s`);
   });
 
+  test('memory that the guest frees, or is asked for, goes back to the host', () => {
+    const [{ machine }, other] = restored();
+    const MIB = 256; // pages
+    const resident = () => machine.memory.resident();
+    /** Lets time pass in the guest until something is so; it is seconds at most. */
+    const until = (what: string, done: () => boolean) => {
+      for (let i = 0; !done(); i++) {
+        assert.ok(i < 30, `${what}: ${resident() / MIB} MiB are resident`);
+        other.command('sleep 1');
+      }
+    };
+    const before = resident();
+    other.command('mkdir /m; mount -t tmpfs x /m; head -c 50331648 /dev/urandom > /m/f');
+    const full = resident();
+    assert.ok(full > before + 44 * MIB, `${before} pages, then ${full}`);
+    // Free-page reporting: of what was 48 MiB, all but what is in blocks that are partly in use.
+    other.command('rm /m/f');
+    until('free pages', () => resident() < full - 36 * MIB);
+
+    // What is still resident is in use or was never reported; the balloon gets at free pages of any size.
+    const free = () => Number(other.command('grep MemFree /proc/meminfo').replace(/\D/g, ''));
+    const [freeBefore, asked] = [free(), 64 << 20];
+    machine.setBalloon(asked);
+    until('the balloon', () => machine.board.virtioBalloon!.actual() === asked);
+    assert.ok(free() < freeBefore - 56 * 1024);
+    machine.setBalloon(0);
+    until('the empty balloon', () => machine.board.virtioBalloon!.actual() === 0);
+    assert.ok(free() > freeBefore - 8 * 1024);
+  });
+
   test('the power button is noticed', () => {
     const [pressed, other] = restored();
     pressed.machine.board.pressPowerButton();

@@ -21,6 +21,12 @@ export const Request = z.discriminatedUnion('method', [
   }),
   z.object({
     id,
+    method: z.literal('balloon'),
+    /** Bytes that the guest is to give up, of all its memory. */
+    bytes: z.int().nonnegative(),
+  }),
+  z.object({
+    id,
     method: z.literal('attach'),
     /** Whether the last output comes first. */
     recent: z.boolean().default(false),
@@ -44,7 +50,13 @@ export const Stats = z.object({
   at: z.number(),
   vcpus: z.number(),
   /** Guest RAM, and what of it the host backs at present. */
-  memory: z.object({ size: z.number(), guest: z.number(), process: z.number() }),
+  memory: z.object({
+    size: z.number(),
+    guest: z.number(),
+    process: z.number(),
+    /** What the guest has given up. */
+    balloon: z.number().default(0),
+  }),
   /** As the guest sees it: what it read from its disks, and wrote. */
   disk: z.object({ read: z.number(), written: z.number() }),
   network: z.object({ received: z.number(), sent: z.number() }),

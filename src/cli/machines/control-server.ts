@@ -24,6 +24,8 @@ export interface Controlled {
   kill(): Promise<Ending>;
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Asks the guest to give up so many bytes of its memory. */
+  balloon(bytes: number): Promise<void>;
   stats(): Promise<Stats>;
   /** Returns what ends it. */
   watch(listener: (event: Event) => void): () => void;
@@ -61,6 +63,7 @@ function attach(socket: Socket, { console }: Controlled, recent: boolean, typed:
 
 function perform(request: Exclude<Request, { method: 'attach' }>, machine: Controlled): Promise<unknown> {
   if (request.method === 'stop') return machine.stop(request.timeout);
+  if (request.method === 'balloon') return machine.balloon(request.bytes);
   if (request.method === 'wait') return machine.ended;
   if (request.method === 'watch') return Promise.resolve();
   return machine[request.method]();

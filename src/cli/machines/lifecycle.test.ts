@@ -70,6 +70,11 @@ test('a machine in the background: its states, its console, its end, and a new s
   await ok('resume', id.slice(0, 6));
   assert.equal((await machine('web')).state, 'running');
 
+  assert.equal(await ok('balloon', '1M', 'web'), 'web\n');
+  assert.equal(await ok('balloon', '0', 'web'), 'web\n');
+  assert.match((await virts('balloon', '4M', 'web')).stderr, /web has 4M of memory, and cannot give up all/);
+  assert.match((await virts('balloon', 'much', 'web')).stderr, /size such as 512M/);
+
   assert.equal(
     (await virts('run', '-d', '--name', 'web', '--kernel', ECHO)).stderr.match(/name web is in use/)?.length,
     1,

@@ -198,12 +198,13 @@ function figuresOf(
     await refreshing;
     const figures = running.statistics?.() ?? {};
     const { user, system } = process.cpuUsage();
+    const balloon = Number(figures['guest memory in the balloon (KiB)'] ?? 0) * 1024;
     const guest = Number(figures['resident guest memory (KiB)'] ?? 0) * 1024;
     return {
       cpu: user + system,
       at: performance.now(),
       vcpus: cpus,
-      memory: { size: memory, guest, process: process.memoryUsage.rss() },
+      memory: { size: memory, guest, process: process.memoryUsage.rss(), balloon },
       disk: { ...(disks?.traffic ?? { read: 0, written: 0 }) },
       network: { ...(network?.traffic ?? { received: 0, sent: 0 }) },
       instructions: Number(figures['instructions retired'] ?? 0),
@@ -280,6 +281,9 @@ function controls({ running, console, status, vsock, debugged }: ControlOptions)
         } finally {
           clearTimeout(patience);
         }
+      },
+      async balloon(bytes: number) {
+        running.setBalloon(bytes);
       },
       watch(listener: (event: Event) => void) {
         listeners.add(listener);

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import * as z from 'zod';
 import { VirtsError } from '../../base/errors.ts';
 import { machinesDirectory } from '../../images/directories.ts';
+import { formatMemory } from '../../vm/memory-size.ts';
 import type { Environment } from '../environment.ts';
 import { aborted, interruptible } from '../interrupt.ts';
 import { reportError } from '../report-error.ts';
@@ -131,6 +132,20 @@ export const pause = (names: readonly string[], environment: Environment): Promi
 export const resume = (names: readonly string[], environment: Environment): Promise<number> =>
   forEach(names, environment, async (machine) => {
     await ask(machine, { method: 'resume' }, Nothing);
+    return undefined;
+  });
+
+/** Has guests give up so much of their memory. */
+export const balloon = (bytes: number, names: readonly string[], environment: Environment): Promise<number> =>
+  forEach(names, environment, async (machine) => {
+    if (bytes >= machine.configuration.memory) {
+      const size = formatMemory(machine.configuration.memory);
+      throw new VirtsError(
+        'usage',
+        `The machine ${nameOf(machine)} has ${size} of memory, and cannot give up all of it.`,
+      );
+    }
+    await ask(machine, { method: 'balloon', bytes }, Nothing);
     return undefined;
   });
 

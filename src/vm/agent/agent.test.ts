@@ -16,6 +16,16 @@ describe('programs in the guest', () => {
   });
   after(() => agent.stop());
 
+  /** The process that waits to become the next program, once there is one and no program. */
+  async function spare(): Promise<number> {
+    for (;;) {
+      const path = `/proc/${agent.process.pid}/task/${agent.process.pid}/children`;
+      const children = readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+      if (children.length === 1) return children[0]!;
+      await setTimeout(5);
+    }
+  }
+
   const user = process.getuid?.() === 0 ? 'root' : `${process.getuid?.()}`;
   const run = (request: ExecuteRequest, meanwhile?: Parameters<typeof runToEnd>[2]) =>
     runToEnd(agent.dial, { user, ...request }, meanwhile);
@@ -208,6 +218,7 @@ describe('programs in the guest', () => {
     const open = () => readdirSync(`/proc/${agent.process.pid}/fd`).length;
     await pingAgent(agent.dial);
     await setTimeout(50);
+    await spare();
     const before = open();
     const all = await Promise.all(
       Array.from({ length: 60 }, (_, i) =>
@@ -219,6 +230,43 @@ describe('programs in the guest', () => {
     for (const [i, { stdout }] of all.entries()) assert.equal(stdout, `n${i} ${i}\n`);
     for (let i = 0; i < 20; i++) await run({ command: ['true'] });
     while (open() !== before) await setTimeout(10);
+  });
+
+  test('the next program’s process is made ahead; one that was killed meanwhile is missed by nobody', async () => {
+    const ahead = await spare();
+    const { stdout } = await shell('echo $$; pwd; echo $HOME', { directory: '/usr', environment: { HOME: '/x' } });
+    assert.equal(stdout, `${ahead}\n/usr\n/x\n`);
+    const killed = await spare();
+    process.kill(killed, 'SIGKILL');
+    while (existsSync(`/proc/${killed}`)) await setTimeout(5);
+    assert.equal((await shell('exit 3')).status, 3);
+  });
+
+  test('a process made ahead holds no stream of a session, and ends with the agent', async () => {
+    const other = await startAgent();
+    const started = Promise.withResolvers<void>();
+    const long = runToEnd(
+      other.dial,
+      { user, command: ['sh', '-c', 'echo here; exec cat'], input: true },
+      async (program) => {
+        await program.started;
+        started.resolve();
+        // Longer than the agent rests before it makes another.
+        await setTimeout(500);
+        program.closeInput();
+      },
+    );
+    await started.promise;
+    assert.deepEqual(await long, { stdout: 'here\n', stderr: '', status: 0 });
+    const path = `/proc/${other.process.pid}/task/${other.process.pid}/children`;
+    let child: string;
+    do {
+      await setTimeout(5);
+      child = readFileSync(path, 'utf8').trim();
+    } while (!/^\d+$/.test(child));
+    await other.stop();
+    while (existsSync(`/proc/${child}`) && !/\) Z /.test(readFileSync(`/proc/${child}/stat`, 'utf8')))
+      await setTimeout(5);
   });
 
   test('files are told of, and links with where they lead', async () => {
