@@ -2,12 +2,12 @@
 import { lstatSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { VirtsError } from '../base/errors.ts';
+import { pack } from '../sdk/node/copy/pack.ts';
+import { formOf, type Kind, parsePlace, targetOf } from '../sdk/node/copy/place.ts';
+import { unpack } from '../sdk/node/copy/unpack.ts';
 import { execute, type GuestProgram, type OutputReceiver } from '../vm/agent/execute.ts';
 import { fileStatus } from '../vm/agent/requests.ts';
 import { type DialAgent, printable } from '../vm/agent/session.ts';
-import { pack } from './copy/pack.ts';
-import { formOf, type Kind, parsePlace, targetOf } from './copy/place.ts';
-import { unpack } from './copy/unpack.ts';
 import type { ExecEnvironment } from './exec.ts';
 import { agentOf } from './machine-socket.ts';
 

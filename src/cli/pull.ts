@@ -4,9 +4,9 @@ import { VirtsError } from '../base/errors.ts';
 import { cacheDirectory, fileError } from '../images/apt/cache.ts';
 import { type Pulled, pullDebian } from '../images/debian/pull.ts';
 import { openImage } from '../images/store.ts';
+import { guestRunner } from '../sdk/node/run-guest.ts';
 import type { Environment } from './environment.ts';
 import { showProgress } from './progress.ts';
-import { guestRunner } from './run-guest.ts';
 
 export interface PullRequest {
   readonly name?: string | undefined;

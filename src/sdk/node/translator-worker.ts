@@ -1,11 +1,11 @@
 /** The thread that compiles hot code for the thread of a machine. */
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createThreadCompiler } from '../engine/translated/helpers.ts';
-import { x86 } from '../engine/translated/instruction-set.ts';
-import type { TranslatorMessage } from '../sdk/running-machine.ts';
-import { serveCompiler, type TranslatorLink } from '../sdk/translator-link.ts';
-import { describeError } from '../sdk/worker-error.ts';
+import { createThreadCompiler } from '../../engine/translated/helpers.ts';
+import { x86 } from '../../engine/translated/instruction-set.ts';
+import type { TranslatorMessage } from '../running-machine.ts';
+import { serveCompiler, type TranslatorLink } from '../translator-link.ts';
+import { describeError } from '../worker-error.ts';
 
 const hostClock = performance;
 

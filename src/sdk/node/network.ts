@@ -1,18 +1,18 @@
 /** The network that a command line asks for, opened for a run. */
 import { randomBytes, randomFillSync } from 'node:crypto';
-import type { FrameSink } from '../base/frame.ts';
-import { type Mac, parseMac } from '../network/address.ts';
-import { LAN, type LanAddresses } from '../network/addresses.ts';
-import { createJunction } from '../network/junction.ts';
-import { type Attached, createNetLink } from '../network/link.ts';
-import { createNat, type Forward, type ForwardRequest, type Nat } from '../network/nat.ts';
-import { endpointText } from '../network/node/errors.ts';
-import { createHostTimers, createNodeNetwork, hasNetwork, hasRoute6 } from '../network/node/host.ts';
-import { joinNetwork, type Membership } from '../network/node/networks.ts';
-import { type Service, serveNetLink } from '../network/node/serve.ts';
-import { openSharedSwitch, type SharedSwitch } from '../network/node/shared-switch.ts';
-import type { Access } from '../network/policy.ts';
-import type { MachineNetwork } from '../sdk/machine-host.ts';
+import type { FrameSink } from '../../base/frame.ts';
+import { type Mac, parseMac } from '../../network/address.ts';
+import { LAN, type LanAddresses } from '../../network/addresses.ts';
+import { createJunction } from '../../network/junction.ts';
+import { type Attached, createNetLink } from '../../network/link.ts';
+import { createNat, type Forward, type ForwardRequest, type Nat } from '../../network/nat.ts';
+import { endpointText } from '../../network/node/errors.ts';
+import { createHostTimers, createNodeNetwork, hasNetwork, hasRoute6 } from '../../network/node/host.ts';
+import { joinNetwork, type Membership } from '../../network/node/networks.ts';
+import { type Service, serveNetLink } from '../../network/node/serve.ts';
+import { openSharedSwitch, type SharedSwitch } from '../../network/node/shared-switch.ts';
+import type { Access } from '../../network/policy.ts';
+import type { MachineNetwork } from '../machine-host.ts';
 
 /** The guest's card where it meets no other machine's, so that the address need not be unique. */
 const MAC: Mac = '52:54:00:12:34:56';

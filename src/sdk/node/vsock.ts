@@ -1,12 +1,12 @@
 /** What serves the connections of a machine's socket device, and the socket by which programs of this host reach it. */
 import { utimesSync } from 'node:fs';
-import { createNetLink } from '../network/link.ts';
-import { createHostTimers } from '../network/node/host.ts';
-import { serveNetLink } from '../network/node/serve.ts';
-import { listenUnix, type UnixListener } from '../network/node/unix.ts';
-import { createVsock, type Vsock } from '../network/vsock/connections.ts';
-import { serveDoorway } from '../network/vsock/doorway.ts';
-import type { MachineVsock } from '../sdk/machine-host.ts';
+import { createNetLink } from '../../network/link.ts';
+import { createHostTimers } from '../../network/node/host.ts';
+import { serveNetLink } from '../../network/node/serve.ts';
+import { listenUnix, type UnixListener } from '../../network/node/unix.ts';
+import { createVsock, type Vsock } from '../../network/vsock/connections.ts';
+import { serveDoorway } from '../../network/vsock/doorway.ts';
+import type { MachineVsock } from '../machine-host.ts';
 
 /** The guest's context ID. Each machine has its device for itself, so that it need not be unique. */
 const CID = 3;

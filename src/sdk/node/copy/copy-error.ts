@@ -1,6 +1,6 @@
 /** Failures of the host's files while something is copied, as sentences. */
-import { VirtsError } from '../../base/errors.ts';
-import { fileError } from '../../images/apt/cache.ts';
+import { VirtsError } from '../../../base/errors.ts';
+import { fileError } from '../../../images/apt/cache.ts';
 
 export function copyError(error: unknown, path: string, doing: 'read' | 'written'): VirtsError {
   const known = fileError(error, path, doing);

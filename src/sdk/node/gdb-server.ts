@@ -1,8 +1,8 @@
 /** The GDB remote protocol over TCP, for debuggers on this host. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { VirtsError } from '../base/errors.ts';
-import { createGdbSession, type GdbOptions } from '../vm/gdb/session.ts';
-import type { DebugTarget } from '../vm/gdb/target.ts';
+import { VirtsError } from '../../base/errors.ts';
+import { createGdbSession, type GdbOptions } from '../../vm/gdb/session.ts';
+import type { DebugTarget } from '../../vm/gdb/target.ts';
 
 /** The protocol has no authentication: whoever reaches the port owns the guest. */
 const LOOPBACK = '127.0.0.1';

@@ -3,11 +3,11 @@
  * so it takes no memory in between, and a reset finds it whatever has become of its name.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import { VirtsError } from '../base/errors.ts';
-import { fileError } from '../images/apt/cache.ts';
-import type { LentBytes } from '../machine/boot.ts';
-import type { BootFile } from '../sdk/machine-host.ts';
-import { bootFileBuffer } from '../sdk/running-machine.ts';
+import { VirtsError } from '../../base/errors.ts';
+import { fileError } from '../../images/apt/cache.ts';
+import type { LentBytes } from '../../machine/boot.ts';
+import type { BootFile } from '../machine-host.ts';
+import { bootFileBuffer } from '../running-machine.ts';
 
 /** No guest has as much memory. */
 const MOST_BYTES = 2 ** 32;
@@ -16,13 +16,17 @@ function tooLarge(path: string, what: string, cause?: unknown): VirtsError {
   return new VirtsError('no-space', `The ${what} ${path} is larger than any guest's memory.`, { path }, cause);
 }
 
-/** What a pipe or a device gives, for all threads to see. */
+/** A copy for all threads to see. */
+export function sharedBytes(content: Uint8Array): Uint8Array {
+  const bytes = bootFileBuffer(content.length);
+  bytes.set(content);
+  return bytes;
+}
+
+/** What a pipe or a device gives. */
 function readOnce(fd: number, path: string, what: string): Uint8Array {
   try {
-    const content = readFileSync(fd);
-    const bytes = bootFileBuffer(content.length);
-    bytes.set(content);
-    return bytes;
+    return sharedBytes(readFileSync(fd));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_FS_FILE_TOO_LARGE') throw tooLarge(path, what, error);
     throw error;

@@ -1,9 +1,9 @@
 /** The disk by which cloud-init in a guest gets its user data. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { fileError } from '../images/apt/cache.ts';
-import { noCloudSeed } from '../images/seed/no-cloud.ts';
-import type { BlockDevice } from '../storage/block-device.ts';
+import { fileError } from '../../images/apt/cache.ts';
+import { noCloudSeed } from '../../images/seed/no-cloud.ts';
+import type { BlockDevice } from '../../storage/block-device.ts';
 
 /**
  * A seed with a file's content. The guest takes it as new where it has not seen the same content before.

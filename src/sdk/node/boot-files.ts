@@ -1,15 +1,27 @@
 /** The files that a run boots from: those that the user names, those of an image, or the default guest. */
-import { cacheDirectory } from '../images/apt/cache.ts';
-import type { Progress } from '../images/apt/progress.ts';
-import { defaultGuest } from '../images/default-guest.ts';
-import type { BootFile } from '../sdk/machine-host.ts';
-import type { Configuration } from '../vm/configuration.ts';
-import { closeBootFile, openBootFile } from './boot-file.ts';
-import type { MadeFrom } from './machines/state-directory.ts';
+import { cacheDirectory } from '../../images/apt/cache.ts';
+import type { Progress } from '../../images/apt/progress.ts';
+import { defaultGuest } from '../../images/default-guest.ts';
+import type { Configuration } from '../../vm/configuration.ts';
+import type { BootFile, NamedBytes } from '../machine-host.ts';
+import { closeBootFile, openBootFile, sharedBytes } from './boot-file.ts';
 
-export interface BootRequest
-  extends Pick<Configuration, 'kernel' | 'initrd' | 'append' | 'architecture' | 'mirror' | 'keyring'> {
-  readonly madeFrom?: MadeFrom | undefined;
+/** Paths of what boots an image, and its command line. */
+export interface BootPaths {
+  readonly kernel: string;
+  readonly initrd?: string | undefined;
+  readonly append: string;
+}
+
+/** A path, or what a program has in memory. */
+export type BootSource = string | NamedBytes;
+
+export interface BootRequest extends Pick<Configuration, 'append' | 'architecture' | 'mirror' | 'keyring'> {
+  readonly kernel?: BootSource | undefined;
+  readonly initrd?: BootSource | undefined;
+  /** Of the image that the machine is made from; absent: the default guest is booted. */
+  readonly imageFiles?: BootPaths | undefined;
+  /** Ask the archive for newer packages of the default guest. */
   readonly refresh?: boolean | undefined;
 }
 
@@ -27,8 +39,8 @@ export interface Boot {
 }
 
 /** What is booted unless the request names it: paths, and a command line that its own is added to. */
-async function usual(request: BootRequest, { env, progress, signal }: BootHost): Promise<MadeFrom | Guest> {
-  if (request.madeFrom !== undefined) return request.madeFrom;
+async function usual(request: BootRequest, { env, progress, signal }: BootHost): Promise<BootPaths> {
+  if (request.imageFiles !== undefined) return request.imageFiles;
   return defaultGuest({
     architecture: request.architecture,
     cache: cacheDirectory(env),
@@ -41,13 +53,12 @@ async function usual(request: BootRequest, { env, progress, signal }: BootHost):
   });
 }
 
-type Guest = Awaited<ReturnType<typeof defaultGuest>>;
-
 /** Opens what to boot. @throws VirtsError for what cannot be opened or made. */
 export async function bootFiles(request: BootRequest, host: BootHost): Promise<Boot> {
   const opened: BootFile[] = [];
-  function open(path: string, what: string): BootFile {
-    const file = openBootFile(path, what);
+  function open(source: BootSource, what: string): BootFile {
+    if (typeof source !== 'string') return { name: source.name, bytes: sharedBytes(source.bytes) };
+    const file = openBootFile(source, what);
     opened.push(file);
     return file;
   }

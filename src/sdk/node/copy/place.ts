@@ -1,6 +1,6 @@
 /** The places of a copy, and Docker's rules for what ends up where. */
 import { basename, dirname } from 'node:path';
-import { VirtsError } from '../../base/errors.ts';
+import { VirtsError } from '../../../base/errors.ts';
 
 /** A place as the command line names it. */
 export type Place =

@@ -1,5 +1,5 @@
 /** The first serial port of a machine, for whoever watches it or types: a log, a terminal, clients of the control socket. */
-import type { RunningMachine } from '../../sdk/machine-host.ts';
+import type { RunningMachine } from './machine-host.ts';
 
 /** What a terminal needs of a machine, here or in another process. */
 export type ConsolePort = Pick<RunningMachine, 'input' | 'onOutput'>;

@@ -1,25 +1,18 @@
 /** Runs machines that work for the host, such as the one that builds an image. */
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
-import type { RunGuest } from '../images/run-guest.ts';
-import type { StartMachine } from '../sdk/machine-host.ts';
-import { bootFileBuffer } from '../sdk/running-machine.ts';
+import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu.ts';
+import type { RunGuest } from '../../images/run-guest.ts';
+import type { StartMachine } from '../machine-host.ts';
+import { aborted } from './aborted.ts';
+import { sharedBytes } from './boot-file.ts';
 import { servedDisk } from './disks.ts';
-import { aborted } from './interrupt.ts';
-
-/** For all threads to see. */
-function shared(content: Uint8Array): Uint8Array {
-  const bytes = bootFileBuffer(content.length);
-  bytes.set(content);
-  return bytes;
-}
 
 /** @param report takes what disks have to say to the user. */
 export function guestRunner(startMachine: StartMachine, report: (message: string) => void): RunGuest {
   return async ({ name, kernel, initrd, append, memory, disks, output, signal }) => {
     signal.throwIfAborted();
     const machine = await startMachine({
-      kernel: { name: `the kernel of ${name}`, bytes: shared(kernel) },
-      initrd: { name: `the initrd of ${name}`, bytes: shared(initrd) },
+      kernel: { name: `the kernel of ${name}`, bytes: sharedBytes(kernel) },
+      initrd: { name: `the initrd of ${name}`, bytes: sharedBytes(initrd) },
       append,
       memory,
       cpus: 1,

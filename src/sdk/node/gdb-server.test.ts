@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { VirtsError } from '../base/errors.ts';
-import { createFakeTarget } from '../vm/gdb/fake-target.test-helper.ts';
-import type { GdbArchitecture } from '../vm/gdb/registers.ts';
+import { VirtsError } from '../../base/errors.ts';
+import { createFakeTarget } from '../../vm/gdb/fake-target.test-helper.ts';
+import type { GdbArchitecture } from '../../vm/gdb/registers.ts';
 import { serveGdb } from './gdb-server.ts';
 
 const hasGdb = spawnSync('gdb', ['--version']).status === 0;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { createArena } from '../memory/arena.ts';
-import { createFramePool } from '../memory/frame-pool.ts';
-import { createSharedMemory, PAGE_SIZE } from '../memory/layout.ts';
-import { createPhysicalMap } from '../memory/physical-map.ts';
+import { createArena } from '../../memory/arena.ts';
+import { createFramePool } from '../../memory/frame-pool.ts';
+import { createSharedMemory, PAGE_SIZE } from '../../memory/layout.ts';
+import { createPhysicalMap } from '../../memory/physical-map.ts';
 import { giveBack, preferHugePages } from './host-memory.ts';
 
 const KNOWN = '/sys/kernel/mm/transparent_hugepage/enabled';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import type { CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
-import { createTranslatorLinks, openCompiler } from '../sdk/translator-link.ts';
+import type { CompilerPort, RegionReply, RegionRequest } from '../../cpu/translator/compiler.ts';
+import { createTranslatorLinks, openCompiler } from '../translator-link.ts';
 
 /** The thread that compiles regions, as the command line starts it. */
 async function withTranslator(use: (compiler: CompilerPort, worker: Worker, words: Int32Array) => Promise<void>) {

@@ -1,12 +1,12 @@
 /** The disks that a command line names, opened for a run. */
-import { serveIoLink } from '../memory/io-link.ts';
-import type { Disk } from '../sdk/machine-host.ts';
-import type { BlockDevice } from '../storage/block-device.ts';
-import { byteLength } from '../storage/byte-file.ts';
-import { diskHandler, shapeOf } from '../storage/disk-service.ts';
-import { openDisk } from '../storage/open-disk.ts';
-import { temporaryOverlay } from '../storage/overlay.ts';
-import type { DiskConfiguration } from '../vm/configuration.ts';
+import { serveIoLink } from '../../memory/io-link.ts';
+import type { BlockDevice } from '../../storage/block-device.ts';
+import { byteLength } from '../../storage/byte-file.ts';
+import { diskHandler, shapeOf } from '../../storage/disk-service.ts';
+import { openDisk } from '../../storage/open-disk.ts';
+import { temporaryOverlay } from '../../storage/overlay.ts';
+import type { DiskConfiguration } from '../../vm/configuration.ts';
+import type { Disk } from '../machine-host.ts';
 
 /** Bytes that a guest read and wrote since its start. */
 export interface DiskTraffic {
@@ -54,24 +54,33 @@ function counted(device: BlockDevice, traffic: DiskTraffic): BlockDevice {
   };
 }
 
-/** Opens all, or none; `more` come after them. @throws VirtsError as `openDisk` does. */
+/** Opens a disk that a configuration names. @throws VirtsError as `openDisk` does. */
+export async function openConfigured({ snapshot, readOnly, ...request }: DiskConfiguration): Promise<BlockDevice> {
+  const disk = await openDisk({ ...request, readOnly: readOnly || snapshot });
+  if (!snapshot) return disk;
+  try {
+    return await temporaryOverlay(disk);
+  } catch (error) {
+    await disk.close();
+    throw error;
+  }
+}
+
+/** Opens all, or none: those that are open already are closed, too. @throws VirtsError as `openDisk` does. */
 export async function openDisks(
-  options: readonly DiskConfiguration[],
+  disks: readonly (DiskConfiguration | BlockDevice)[],
   report: (message: string) => void,
-  more: readonly BlockDevice[] = [],
 ): Promise<OpenDisks> {
-  const devices: BlockDevice[] = [];
+  const devices = disks.filter((disk) => 'flush' in disk);
   async function close(): Promise<void> {
     const outcomes = await Promise.allSettled(devices.map((device) => device.close()));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   }
   try {
-    for (const { snapshot, readOnly, ...request } of options) {
-      devices.push(await openDisk({ ...request, readOnly: readOnly || snapshot }));
-      if (snapshot) devices[devices.length - 1] = await temporaryOverlay(devices.at(-1)!);
+    for (const [i, disk] of disks.entries()) {
+      if (!('flush' in disk)) devices.splice(i, 0, await openConfigured(disk));
     }
-    devices.push(...more);
   } catch (error) {
     await close().catch(() => {});
     throw error;

@@ -2,9 +2,9 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
-import type { StartMachine } from '../sdk/machine-host.ts';
-import { startInThreads, type Thread } from '../sdk/running-machine.ts';
-import { createChannel, kick, openOwnerEnd } from '../sdk/worker-channel.ts';
+import type { StartMachine } from '../machine-host.ts';
+import { startInThreads, type Thread } from '../running-machine.ts';
+import { createChannel, kick, openOwnerEnd } from '../worker-channel.ts';
 import type { WorkerOptions } from './machine-worker.ts';
 import { threadFile } from './thread-file.ts';
 

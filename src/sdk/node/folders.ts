@@ -1,9 +1,9 @@
 /** The folders that a command line shares with the guest, served for a run. */
 import { Worker } from 'node:worker_threads';
-import type { IoService } from '../memory/io-link.ts';
-import type { SharedFolder } from '../sdk/machine-host.ts';
-import { openHostFolder } from '../sharing/node/host-folder.ts';
-import type { VolumeConfiguration } from '../vm/volume-text.ts';
+import type { IoService } from '../../memory/io-link.ts';
+import { openHostFolder } from '../../sharing/node/host-folder.ts';
+import type { VolumeConfiguration } from '../../vm/volume-text.ts';
+import type { SharedFolder } from '../machine-host.ts';
 import type { FolderMessage, FolderRequest, ServedFolder } from './folder-worker.ts';
 import { threadFile } from './thread-file.ts';
 

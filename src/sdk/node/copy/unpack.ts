@@ -7,7 +7,7 @@ import { chmod, lchown, link, lstat, mkdir, rm, symlink, utimes } from 'node:fs/
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, extract, type Header } from 'tar-stream';
-import { VirtsError } from '../../base/errors.ts';
+import { VirtsError } from '../../../base/errors.ts';
 import { copyError } from './copy-error.ts';
 
 export interface UnpackOptions {

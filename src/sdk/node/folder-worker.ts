@@ -1,11 +1,11 @@
 /** The thread that serves the shared folders of a machine: it may wait for the host's file systems, which nobody else then does. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type IoLink, type IoService, serveIoLink } from '../memory/io-link.ts';
-import { kick } from '../sdk/worker-channel.ts';
-import { folderHandler } from '../sharing/folder-service.ts';
-import { descriptorLimit } from '../sharing/node/descriptors.ts';
-import { type HostFolder, openHostFolder } from '../sharing/node/host-folder.ts';
-import { createFolderServer, type FolderServer } from '../sharing/server.ts';
+import { type IoLink, type IoService, serveIoLink } from '../../memory/io-link.ts';
+import { folderHandler } from '../../sharing/folder-service.ts';
+import { descriptorLimit } from '../../sharing/node/descriptors.ts';
+import { type HostFolder, openHostFolder } from '../../sharing/node/host-folder.ts';
+import { createFolderServer, type FolderServer } from '../../sharing/server.ts';
+import { kick } from '../worker-channel.ts';
 
 /** A folder as the command line names it. */
 export interface ServedFolder {

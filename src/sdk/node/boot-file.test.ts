@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
 import { test } from 'node:test';
-import { VirtsError } from '../base/errors.ts';
-import type { BootFile } from '../sdk/machine-host.ts';
+import { VirtsError } from '../../base/errors.ts';
+import { temporaryFiles } from '../../cli/virts.test-helper.ts';
+import type { BootFile } from '../machine-host.ts';
 import { closeBootFile, openBootFile, readOpenFile } from './boot-file.ts';
-import { temporaryFiles } from './virts.test-helper.ts';
 
 const file = temporaryFiles();
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();

@@ -2,12 +2,12 @@
 import { randomFillSync } from 'node:crypto';
 import { getHeapStatistics } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
-import { openRing } from '../base/ring.ts';
-import type { MachineOptions } from '../sdk/machine-host.ts';
-import { type EventLoop, type RunEnd, runBlocking, runOnEventLoop } from '../sdk/machine-loop.ts';
-import { type MachineThread, ownLoop, serveMachine, type ThreadOptions } from '../sdk/machine-thread.ts';
-import { type Channel, kick } from '../sdk/worker-channel.ts';
-import { createMachineTarget } from '../vm/gdb/machine-target.ts';
+import { openRing } from '../../base/ring.ts';
+import { createMachineTarget } from '../../vm/gdb/machine-target.ts';
+import type { MachineOptions } from '../machine-host.ts';
+import { type EventLoop, type RunEnd, runBlocking, runOnEventLoop } from '../machine-loop.ts';
+import { type MachineThread, ownLoop, serveMachine, type ThreadOptions } from '../machine-thread.ts';
+import { type Channel, kick } from '../worker-channel.ts';
 import { readOpenFile } from './boot-file.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
