@@ -5,6 +5,7 @@ import { machinesDirectory } from '../images/directories.ts';
 import type { RunningMachine } from '../sdk/machine-host.ts';
 import { aborted } from '../sdk/node/aborted.ts';
 import { bootFiles, closeBootFiles } from '../sdk/node/boot-files.ts';
+import { openOrPull } from '../sdk/node/pull.ts';
 import type { Configuration } from '../vm/configuration.ts';
 import type { Environment } from './environment.ts';
 import { Interrupted, interruptible } from './interrupt.ts';
@@ -24,7 +25,6 @@ import {
   statusOf,
 } from './machines/state-directory.ts';
 import { showProgress } from './progress.ts';
-import { pullMissing } from './pull.ts';
 import { statisticsLines } from './statistics.ts';
 import { type Attachment, attach } from './terminal.ts';
 
@@ -225,7 +225,8 @@ export function run(
     const { env, stderr } = environment;
     const asked = configurationOf({ settings: options, image, file: options.file });
     const store = openMachineStore(machinesDirectory(env));
-    if (asked.image !== undefined) await pullMissing(asked.image, environment, signal);
+    if (asked.image !== undefined)
+      await openOrPull(asked.image, { ...environment, signal, progress: showProgress(stderr) });
     if (options.detach === true) return runInBackground(options, asked, store, environment, signal);
     const configuration = isPassing(asked) ? { ...asked, remove: true } : asked;
     const held = await keep(store, configuration, environment);

@@ -9,7 +9,8 @@ import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../../sdk/machine-host.ts';
 import { exitStatus } from '../../sdk/node/exit-status.ts';
 import { layeredDisk } from '../../sdk/node/image-disk.ts';
-import { type LiveMachine, type Outcome, startLive } from '../../sdk/node/live-machine.ts';
+import { type LiveMachine, startLive } from '../../sdk/node/live-machine.ts';
+import { chosenPorts } from '../../sdk/node/network.ts';
 import type { Configuration } from '../../vm/configuration.ts';
 import type { Environment } from '../environment.ts';
 import { type ConsoleLog, openConsoleLog } from './console-log.ts';
@@ -18,6 +19,9 @@ import { type Controlled, type ControlServer, serveControl } from './control-ser
 import { FILES } from './files.ts';
 import { checkImageFiles } from './image-files.ts';
 import { type MachineRecord, type Status, writeStatus } from './state-directory.ts';
+
+/** How a run ended: the guest by itself, or by what somebody asked of the control socket. */
+export type Outcome = { readonly kind: 'guest'; readonly end: MachineEnd } | { readonly kind: 'killed' };
 
 export interface MonitorOptions {
   readonly configuration: Configuration;
@@ -90,39 +94,53 @@ function statusKeeper(machine: MachineRecord | undefined) {
 
 /** What others may ask of a running machine, which also changes what is kept of it. */
 function controls(live: LiveMachine, status: ReturnType<typeof statusKeeper>, debugged: boolean) {
+  const { running } = live;
   const listeners = new Set<(event: Event) => void>();
   const ended = Promise.withResolvers<Ending>();
+  const outcome = Promise.withResolvers<Outcome>();
+  running.ended.then((end) => outcome.resolve({ kind: 'guest', end }), outcome.reject);
+  outcome.promise.catch(() => {});
+  let paused = false;
+
   const tell = (event: Event) => {
     for (const listener of [...listeners]) listener(event);
   };
   async function resume(): Promise<void> {
-    if (!live.paused) return;
-    live.resume();
+    if (!paused) return;
+    paused = false;
+    running.resume();
     await status.put({ state: 'running' });
     tell({ event: 'resumed' });
   }
+  function kill(): Promise<Ending> {
+    outcome.resolve({ kind: 'killed' });
+    return ended.promise;
+  }
   return {
     ended,
+    outcome: outcome.promise,
     tell,
     controlled: {
       ended: ended.promise,
+      kill,
       resume,
-      async kill() {
-        live.kill();
-        return ended.promise;
-      },
       async pause() {
         if (debugged) throw new VirtsError('usage', 'A debugger stops and continues this machine; use its commands.');
-        if (live.paused) return;
-        await live.pause();
+        if (paused) return;
+        paused = true;
+        await running.pause();
         await status.put({ state: 'paused' });
         tell({ event: 'paused' });
       },
       async stop(timeout: number) {
         await resume();
-        // How it failed, if it did, is part of its ending.
-        await live.stop(timeout).catch(() => {});
-        return ended.promise;
+        const patience = setTimeout(kill, timeout);
+        live.askToShutDown();
+        try {
+          return await ended.promise;
+        } finally {
+          clearTimeout(patience);
+        }
       },
       watch(listener: (event: Event) => void) {
         listeners.add(listener);
@@ -160,10 +178,11 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
   try {
     await status.put({});
     live = await startOf(options);
+    chosenPorts(options.configuration.network.publish, live.network?.forwards ?? []).forEach(options.report);
     if (machine !== undefined) log = openConsoleLog(join(machine.directory, FILES.console));
     const console = createConsoleHub(live.running, (bytes) => log?.write(bytes));
     options.started?.(console);
-    const { ended, tell, controlled } = controls(live, status, options.gdb !== undefined);
+    const { ended, outcome, tell, controlled } = controls(live, status, options.gdb !== undefined);
     const monitored = { ...controlled, console, stats: live.figures };
     if (machine !== undefined) server = await serveControl(join(machine.directory, FILES.control), monitored);
     await status.put({ state: 'running' });
@@ -190,7 +209,7 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
     return {
       ...monitored,
       running: live.running,
-      outcome: live.outcome,
+      outcome,
       close(ending) {
         closing ??= close(ending);
         return closing;

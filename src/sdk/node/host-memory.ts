@@ -31,6 +31,6 @@ export function preferHugePages({ buffer }: WebAssembly.Memory): void {
 }
 
 /** Whole pages of a memory that nobody reads go back to the host. What is there reads as zeros from then on. */
-export function giveBack({ buffer }: WebAssembly.Memory, address: number, length: number): void {
+export function giveBack({ buffer }: Pick<WebAssembly.Memory, 'buffer'>, address: number, length: number): void {
   madvise()(new Uint8Array(buffer, address, length), length, ADVICE.unused);
 }

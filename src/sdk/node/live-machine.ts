@@ -11,12 +11,12 @@ import { shutDownGuest } from '../../vm/agent/requests.ts';
 import type { DialAgent } from '../../vm/agent/session.ts';
 import type { Configuration, DiskConfiguration } from '../../vm/configuration.ts';
 import type { MachineFigures } from '../machine-figures.ts';
-import type { MachineEnd, MachineOptions, RunningMachine, StartMachine } from '../machine-host.ts';
+import type { MachineOptions, RunningMachine, StartMachine } from '../machine-host.ts';
 import { type Boot, type BootHost, type BootPaths, type BootSource, bootFiles, closeBootFiles } from './boot-files.ts';
 import { type OpenDisks, openDisks } from './disks.ts';
 import { figuresOf } from './figures.ts';
 import { type OpenFolders, openFolders } from './folders.ts';
-import { chosenPorts, type OpenNetwork, openNetwork } from './network.ts';
+import { type OpenNetwork, openNetwork } from './network.ts';
 import { seedDisk } from './seed-disk.ts';
 import { type OpenVsock, openVsock } from './vsock.ts';
 
@@ -44,23 +44,12 @@ export interface LiveOptions extends BootHost {
   readonly gdb?: MachineOptions['gdb'];
 }
 
-/** How a run ended: the guest by itself, or by what somebody asked for. */
-export type Outcome = { readonly kind: 'guest'; readonly end: MachineEnd } | { readonly kind: 'killed' };
-
 export interface LiveMachine {
   readonly running: RunningMachine;
   readonly network: OpenNetwork | undefined;
   readonly vsock: OpenVsock | undefined;
-  /** How it ends. Rejects with a VirtsError when the machine cannot go on. */
-  readonly outcome: Promise<Outcome>;
-  readonly paused: boolean;
-  /** Resolves when it stands still. */
-  pause(): Promise<void>;
-  resume(): void;
-  /** Asks the guest to shut down, and kills it if it has not done so after so many milliseconds. Resolves when it is at its end. */
-  stop(timeout: number): Promise<Outcome>;
-  /** Has `outcome` tell that it was killed; `close` ends it. */
-  kill(): void;
+  /** Asks the guest to shut down: by its agent, or by the power button where it has none that answers. */
+  askToShutDown(): void;
   figures(): Promise<MachineFigures>;
   /**
    * Ends the threads and closes all that was opened.
@@ -100,9 +89,7 @@ async function openNetworkOf({ configuration, env, networks, report }: LiveOptio
   if (access === undefined) return undefined;
   const { host, publish, join: shared } = network;
   const place = shared === undefined ? undefined : { name: shared, base: networks ?? networksDirectory(env) };
-  const opened = await openNetwork({ access, hostAccess: host, forwards: publish, name, shared: place }, report);
-  chosenPorts(publish, opened.forwards).forEach(report);
-  return opened;
+  return openNetwork({ access, hostAccess: host, forwards: publish, name, shared: place }, report);
 }
 
 /** Opens what the configuration names, piece by piece into `opened`. */
@@ -140,7 +127,6 @@ async function openParts(options: LiveOptions, opened: Opened): Promise<MachineO
 /** How long the guest's agent may take to answer, in milliseconds. */
 const AGENT_MS = 2000;
 
-/** Asks a guest to shut down: by its agent, or by the power button where it has none that answers. */
 async function askToShutDown(running: RunningMachine, vsock: OpenVsock | undefined): Promise<void> {
   const late = new Promise<boolean>((resolve) => setTimeout(resolve, AGENT_MS, false).unref());
   const dial: DialAgent = (events) => vsock!.vsock.connect(AGENT_PORT, events);
@@ -151,17 +137,7 @@ async function askToShutDown(running: RunningMachine, vsock: OpenVsock | undefin
 
 /** A started machine with what it has open. */
 function live(running: RunningMachine, opened: Opened, { memory, cpus }: Configuration): LiveMachine {
-  const outcome = Promise.withResolvers<Outcome>();
-  running.ended.then((end) => outcome.resolve({ kind: 'guest', end }), outcome.reject);
-  outcome.promise.catch(() => {});
-  let paused = false;
   let closing: Promise<void> | undefined;
-
-  function resume(): void {
-    if (paused) running.resume();
-    paused = false;
-  }
-  const kill = () => outcome.resolve({ kind: 'killed' });
   async function close(): Promise<void> {
     try {
       await running.stop();
@@ -173,26 +149,7 @@ function live(running: RunningMachine, opened: Opened, { memory, cpus }: Configu
     running,
     network: opened.network,
     vsock: opened.vsock,
-    outcome: outcome.promise,
-    get paused() {
-      return paused;
-    },
-    async pause() {
-      paused = true;
-      await running.pause();
-    },
-    resume,
-    async stop(timeout) {
-      resume();
-      const patience = setTimeout(kill, timeout);
-      void askToShutDown(running, opened.vsock);
-      try {
-        return await outcome.promise;
-      } finally {
-        clearTimeout(patience);
-      }
-    },
-    kill,
+    askToShutDown: () => void askToShutDown(running, opened.vsock),
     figures: figuresOf({
       ...{ running, memory, cpus },
       disks: opened.disks?.traffic,

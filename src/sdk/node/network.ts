@@ -38,6 +38,8 @@ export interface NetworkTraffic {
 export interface OpenNetwork {
   readonly machine: MachineNetwork;
   readonly forwards: readonly Forward[];
+  /** Forwards more ports. @throws VirtsError `io` for one that cannot be had. */
+  forward(request: ForwardRequest): Promise<Forward>;
   readonly traffic: Readonly<NetworkTraffic>;
   close(): void;
 }
@@ -145,6 +147,7 @@ export async function openNetwork(request: NetworkRequest, tell: (sentence: stri
       },
     },
     forwards,
+    forward: (request) => nat!.forward(request),
     close,
   };
 }

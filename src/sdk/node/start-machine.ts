@@ -5,6 +5,7 @@ import { type ResourceLimits, Worker } from 'node:worker_threads';
 import type { StartMachine } from '../machine-host.ts';
 import { startInThreads, type Thread } from '../running-machine.ts';
 import { createChannel, kick, openOwnerEnd } from '../worker-channel.ts';
+import { giveBack } from './host-memory.ts';
 import type { WorkerOptions } from './machine-worker.ts';
 import { threadFile } from './thread-file.ts';
 
@@ -39,6 +40,7 @@ export const startMachine: StartMachine = (options) => {
     end: openOwnerEnd(channel),
     // A machine keeps the process alive, a timer does not.
     after: (ms) => setTimeout(ms, undefined, { ref: false }),
+    release: (buffer) => giveBack({ buffer }, 0, buffer.byteLength),
     start: (threadOptions) =>
       startThread(
         'machine-worker',

@@ -1,12 +1,12 @@
-/** `virts pull`: makes an image. */
+/** Makes the images that Virts knows how to make. */
 import { readFileSync } from 'node:fs';
-import { VirtsError } from '../base/errors.ts';
-import { cacheDirectory, fileError } from '../images/apt/cache.ts';
-import { type Pulled, pullDebian } from '../images/debian/pull.ts';
-import { openImage } from '../images/store.ts';
-import { guestRunner } from '../sdk/node/run-guest.ts';
-import type { Environment } from './environment.ts';
-import { showProgress } from './progress.ts';
+import { VirtsError } from '../../base/errors.ts';
+import { cacheDirectory, fileError } from '../../images/apt/cache.ts';
+import type { Progress } from '../../images/apt/progress.ts';
+import { type Pulled, pullDebian } from '../../images/debian/pull.ts';
+import { type Image, openImage } from '../../images/store.ts';
+import type { StartMachine } from '../machine-host.ts';
+import { guestRunner } from './run-guest.ts';
 
 export interface PullRequest {
   readonly name?: string | undefined;
@@ -45,43 +45,47 @@ export function readPublicKeys(path: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Makes the image of a distribution, with progress on standard error. @throws VirtsError as `pullDebian` does; `usage`. */
+/** Where an image is made, and what is told of it. */
+export interface PullHost {
+  readonly env: NodeJS.ProcessEnv;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly startMachine: StartMachine;
+}
+
+/** Makes the image of a distribution. @throws VirtsError as `pullDebian` does; `usage`. */
 export async function pullImage(
   distribution: string,
   request: PullRequest,
-  environment: Environment,
-  signal: AbortSignal,
+  { env, progress, signal, startMachine }: PullHost,
 ): Promise<Pulled> {
   if (!DISTRIBUTIONS.includes(distribution)) {
     const known = DISTRIBUTIONS.join(', ');
     throw new VirtsError('usage', `There is no '${distribution}' to be pulled; there is: ${known}.`, { distribution });
   }
-  const progress = showProgress(environment.stderr);
   return pullDebian({
     name: request.name ?? distribution,
     diskSize: request.size,
     include: request.include ?? [],
     authorizedKeys: request.sshKey === undefined ? '' : readPublicKeys(request.sshKey),
-    cache: cacheDirectory(environment.env),
+    cache: cacheDirectory(env),
     mirror: request.mirror,
     keyring: request.keyring,
-    run: guestRunner(environment.startMachine, progress.warn),
-    env: environment.env,
-    signal,
-    progress,
+    run: guestRunner(startMachine, progress.warn),
+    ...{ env, signal, progress },
   });
 }
 
 /**
- * Makes the image that a machine is to have, if it is one that `pullImage` makes and is not there yet.
+ * Opens the image that a machine is to have; one that can be made is made first where it is not there yet.
  * @throws VirtsError as `pullImage` and `openImage` do.
  */
-export async function pullMissing(image: string, environment: Environment, signal: AbortSignal): Promise<void> {
-  if (!DISTRIBUTIONS.includes(image)) return;
+export async function openOrPull(name: string, host: PullHost): Promise<Image> {
   try {
-    await openImage(image, environment.env);
+    return await openImage(name, host.env);
   } catch (error) {
-    if (!(error instanceof VirtsError) || error.kind !== 'not-found') throw error;
-    await pullImage(image, { size: DEFAULT_DISK_SIZE }, environment, signal);
+    const missing = error instanceof VirtsError && error.kind === 'not-found';
+    if (!missing || !DISTRIBUTIONS.includes(name)) throw error;
+    return (await pullImage(name, { size: DEFAULT_DISK_SIZE }, host)).image;
   }
 }
