@@ -6,9 +6,9 @@ const shell = machine.console();
 await machine.start();
 
 await shell.waitFor('virts# ');
-await shell.write('echo "hello from $(uname -sm)"\n');
-const [, answer] = (await shell.waitFor(/(hello from .*)\r\n/)).match(/(hello from L.*)\r\n/) ?? [];
-console.log(answer);
+await shell.write('uname -srm\n');
+const answer = await shell.waitFor(/Linux \S+ x86_64/);
+console.log(answer.split('\n').at(-1));
 
 await shell.write('poweroff\n');
 const { reason } = await machine.wait();
