@@ -293,7 +293,8 @@ export function createLife<R extends Run>(host: LifeHost<R>): Life<R> {
       if (state === 'paused') return;
       state = 'paused';
       await run.pause();
-      events.emit('paused', undefined);
+      // It may have come to its end instead.
+      if (present().run === run) events.emit('paused', undefined);
     });
 
   const resume = () =>

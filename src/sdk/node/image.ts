@@ -1,4 +1,5 @@
 /** Images of this host: what machines are made from. */
+import { VirtsError } from '../../base/errors.ts';
 import { exportImage } from '../../images/export.ts';
 import { importImage } from '../../images/import.ts';
 import { listImages, openImage, removeImage, type Image as StoredImage } from '../../images/store.ts';
@@ -72,8 +73,12 @@ export interface Image {
 
 const stored = new WeakMap<Image, StoredImage>();
 
-/** What the store knows of an image. */
-export const storedImage = (image: Image): StoredImage => stored.get(image)!;
+/** What the store knows of an image. @throws VirtsError `usage` for what did not come from here. */
+export function storedImage(image: Image): StoredImage {
+  const known = stored.get(image);
+  if (known === undefined) throw new VirtsError('usage', 'An image is a name, or what Image.open and the like give.');
+  return known;
+}
 
 function publicImage(image: StoredImage): Image {
   const { name, id, distribution, release, architecture, created, disk, packages } = image.record;
