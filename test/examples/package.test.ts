@@ -12,7 +12,7 @@ import { examplePath, runProgram } from './run-example.ts';
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What the package is built from. */
-const SOURCES = ['src', 'types', 'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'vite.config.ts'];
+const SOURCES = ['src', 'types', 'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'];
 
 const directory = mkdtempSync(join(tmpdir(), 'virts-package-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
@@ -21,7 +21,7 @@ after(() => rmSync(directory, { recursive: true, force: true }));
 async function pack(): Promise<string> {
   const copy = join(directory, 'sources');
   mkdirSync(copy);
-  const configurations = readdirSync(ROOT).filter((name) => /^tsconfig.*\.json$/.test(name));
+  const configurations = readdirSync(ROOT).filter((name) => /^(tsconfig|vite)\..*(json|ts)$/.test(name));
   for (const name of [...SOURCES, ...configurations]) cpSync(join(ROOT, name), join(copy, name), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', directory], { cwd: copy });

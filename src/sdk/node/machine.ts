@@ -18,7 +18,7 @@ import { layeredDisk, layOverImage, passingDisk } from './image-disk.ts';
 import { startLive } from './live-machine.ts';
 import type { Machine as MachineApi, MachineCopyOptions, ReadyOptions } from './machine-api.ts';
 import type { MachineOptions } from './machine-options.ts';
-import { addForward, agentAnswers, type NodeRun, runOf } from './node-run.ts';
+import { addForward, agentAnswers, type NodeRun, READY_MS, runOf } from './node-run.ts';
 import { placeOf } from './private-network.ts';
 import { callbackProgress } from './progress.ts';
 import { openOrPull, type PullHost } from './pull.ts';
@@ -116,12 +116,18 @@ async function create(options: MachineOptions = {}): Promise<MachineApi> {
     if (image !== undefined || kernel !== undefined || initrd !== undefined) return;
     throw new VirtsError('unsupported', 'The default guest has no agent; use its console, or an image such as debian.');
   }
-  /** Does something with the guest's agent, once it is there. */
-  const withAgent = <T>(what: string, how: ReadyOptions, work: (dial: DialAgent) => Promise<T>): Promise<T> =>
+  /** Does something with the guest's agent, which is waited for. */
+  const withAgent = <T>(what: string, work: (dial: DialAgent) => Promise<T>): Promise<T> =>
     life.during(what, async (run) => {
       checkAgent();
-      if (!run.hasGreeted) await agentAnswers(run, { signal: how.signal });
-      return work(run.dial);
+      return work(run.dial(READY_MS));
+    });
+  /** A copy asks several things of the agent, none of which a signal ends: so it begins when that answers. */
+  const copying = (from: string, how: MachineCopyOptions, work: (dial: DialAgent) => Promise<void>): Promise<void> =>
+    life.during(`${from} was copied`, async (run) => {
+      checkAgent();
+      await agentAnswers(run, { signal: how.signal });
+      await work(run.dial(READY_MS, how.signal));
     });
   const copyOptions = ({ owners = false, follow = false, signal: ending }: MachineCopyOptions) => ({
     ...{ owners, follow, warn, signal: ending },
@@ -135,15 +141,13 @@ async function create(options: MachineOptions = {}): Promise<MachineApi> {
         await agentAnswers(run, how);
       }),
     exec: ((command: Command, how: ExecOptions = {}) =>
-      withAgent(`${commandText(command)} had`, how, (dial) => execIn(dial, command, how))) as MachineApi['exec'],
+      withAgent(`${commandText(command)} had`, (dial) => execIn(dial, command, how))) as MachineApi['exec'],
     spawn(command, how = {}) {
       const text = `${commandText(command)} had`;
-      return withAgent(text, how, (dial) => spawnIn(dial, command, how, (work) => life.during(text, () => work)));
+      return withAgent(text, (dial) => spawnIn(dial, command, how, (work) => life.during(text, () => work)));
     },
-    copyIn: (from, to, how = {}) =>
-      withAgent(`${from} was copied`, how, (dial) => copyToGuest(dial, from, to, copyOptions(how))),
-    copyOut: (from, to, how = {}) =>
-      withAgent(`${from} was copied`, how, (dial) => copyToHost(dial, from, to, copyOptions(how))),
+    copyIn: (from, to, how = {}) => copying(from, how, (dial) => copyToGuest(dial, from, to, copyOptions(how))),
+    copyOut: (from, to, how = {}) => copying(from, how, (dial) => copyToHost(dial, from, to, copyOptions(how))),
     forward: (ports) =>
       life.during('the port was forwarded', async ({ live, forwards }) => {
         if (live.network === undefined)

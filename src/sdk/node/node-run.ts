@@ -1,7 +1,7 @@
 /** One run of a machine in this process, as the machine's life takes it: with its forwarded ports and its guest's agent. */
-import { setTimeout } from 'node:timers/promises';
 import { VirtsError } from '../../base/errors.ts';
 import type { Forward as OpenForward } from '../../network/nat.ts';
+import { patientDial } from '../../vm/agent/patience.ts';
 import { AGENT_PORT } from '../../vm/agent/protocol.ts';
 import { pingAgent } from '../../vm/agent/requests.ts';
 import type { DialAgent } from '../../vm/agent/session.ts';
@@ -15,15 +15,12 @@ export interface NodeRun extends Run {
   readonly live: LiveMachine;
   /** Ports that are open. */
   readonly forwards: Forward[];
-  readonly dial: DialAgent;
-  /** Resolves when the guest's agent has said for the first time that it is there. */
-  readonly greeted: Promise<void>;
-  readonly hasGreeted: boolean;
+  /** Reaches the guest's agent, for which it waits so many milliseconds while the guest starts, or starts again. */
+  dial(patience: number, signal?: AbortSignal | undefined): DialAgent;
 }
 
-const READY_MS = 300_000;
-/** How often an agent that was there is looked for (ms). */
-const LOOK_MS = 200;
+/** How long an agent is waited for unless told (ms). */
+export const READY_MS = 300_000;
 
 /** Adds an open port to those of a machine, until it is closed. */
 export function addForward({ at, ports, close }: OpenForward, protocol: 'tcp' | 'udp', all: Forward[]): Forward {
@@ -49,49 +46,45 @@ export function runOf(live: LiveMachine, { network }: Configuration): NodeRun {
   for (const [i, forward] of (live.network?.forwards ?? []).entries()) {
     addForward(forward, network.publish[i]!.protocol, forwards);
   }
-  const greeted = Promise.withResolvers<void>();
-  let hasGreeted = false;
-  vsock.listen(AGENT_PORT, () => ({
-    ...{ connected() {}, ended() {}, flushed() {}, closed() {} },
-    received() {
-      hasGreeted = true;
-      greeted.resolve();
-    },
-  }));
+  let isOver = false;
   return {
-    ...{ live, forwards, greeted: greeted.promise, ended: running.ended },
-    get hasGreeted() {
-      return hasGreeted;
-    },
-    dial: (events) => vsock.connect(AGENT_PORT, events),
+    ...{ live, forwards, ended: running.ended },
+    dial: (patience, signal) =>
+      patientDial((events) => vsock.connect(AGENT_PORT, events), {
+        now: Date.now,
+        after(ms, work) {
+          const timer = setTimeout(work, ms);
+          return () => clearTimeout(timer);
+        },
+        until: Date.now() + patience,
+        mayCome: () => !isOver && signal?.aborted !== true,
+        waiting() {},
+      }),
     input: running.input,
     onOutput: running.onOutput,
     pause: running.pause,
     resume: running.resume,
     askToShutDown: live.askToShutDown,
-    close: live.close,
+    close() {
+      isOver = true;
+      return live.close();
+    },
   };
 }
 
 /**
- * Waits for the guest's agent: for its first word, and then until it answers, which it does not while a guest starts again.
- * @throws VirtsError `network` where it is too late, or the reason of the signal.
+ * Waits until the guest's agent answers.
+ * @throws VirtsError `network` where it does not in time, or the reason of the signal.
  */
 export async function agentAnswers(
-  { greeted, dial }: Pick<NodeRun, 'greeted' | 'dial'>,
+  { dial }: Pick<NodeRun, 'dial'>,
   { timeout = READY_MS, signal }: ReadyOptions,
 ): Promise<void> {
-  const late = AbortSignal.timeout(timerMs(timeout));
+  const patience = timerMs(timeout);
+  const late = AbortSignal.timeout(patience);
   const both = signal === undefined ? late : AbortSignal.any([signal, late]);
   try {
-    await Promise.race([greeted, aborted(both)]);
-    for (;;) {
-      const failure = await Promise.race([pingAgent(dial), aborted(both)]).catch((error: unknown) => error);
-      if (failure === undefined) return;
-      both.throwIfAborted();
-      if (!(failure instanceof VirtsError) || failure.kind !== 'network') throw failure;
-      await setTimeout(LOOK_MS, undefined, { signal: both });
-    }
+    await Promise.race([pingAgent(dial(patience, both)), aborted(both)]);
   } catch (error) {
     signal?.throwIfAborted();
     if (!late.aborted) throw error;
