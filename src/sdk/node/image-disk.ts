@@ -1,4 +1,5 @@
 /** The disk of a machine that is made from an image: a thin layer over the image's, which takes what the guest writes. */
+import { rm } from 'node:fs/promises';
 import type { Image } from '../../images/store.ts';
 import { openHostFile } from '../../storage/host-file.ts';
 import { createQcow2 } from '../../storage/qcow2/create.ts';
@@ -9,8 +10,12 @@ export async function layOverImage({ record, disk }: Image, path: string): Promi
   const file = await openHostFile(path, { readOnly: false, create: true });
   try {
     await createQcow2(file, record.disk.virtualSize, { name: disk, format: 'qcow2' });
-  } finally {
     await file.close();
+  } catch (error) {
+    await file.close().catch(() => {});
+    // A part of one would be taken for what it is not.
+    await rm(path, { force: true });
+    throw error;
   }
 }
 

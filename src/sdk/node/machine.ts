@@ -24,6 +24,10 @@ import { callbackProgress } from './progress.ts';
 import { openOrPull, type PullHost } from './pull.ts';
 import { startMachine } from './start-machine.ts';
 
+/** What stands for an image or a file in memory where a configuration has text. */
+const nameOf = (value: { readonly name: string } | string | undefined): string | undefined =>
+  typeof value === 'object' && value !== null ? value.name : value;
+
 /** The settings as a configuration has them, and where the network is that it joins. */
 function configurationOf(options: MachineOptions): {
   readonly configuration: Configuration;
@@ -31,12 +35,9 @@ function configurationOf(options: MachineOptions): {
 } {
   const { image, kernel, initrd, memory, network, pull, overlay, signal, onProgress, onDebugLog, ...same } = options;
   const { join, publish, ...rest } = network ?? {};
-  const place = typeof join === 'object' ? placeOf(join) : { join };
+  const place = join === undefined || typeof join === 'string' ? { join } : placeOf(join);
   const written = {
-    ...same,
-    image: typeof image === 'object' ? image.name : image,
-    kernel: typeof kernel === 'object' ? kernel.name : kernel,
-    initrd: typeof initrd === 'object' ? initrd.name : initrd,
+    ...{ ...same, image: nameOf(image), kernel: nameOf(kernel), initrd: nameOf(initrd) },
     memory: typeof memory === 'number' ? formatMemory(memory) : memory,
     network: { ...rest, join: place.join, publish: publish?.map(String) },
   };
@@ -65,7 +66,7 @@ async function openOwnDisk(image: StoredImage, overlay: string | undefined): Pro
 /** The image that a machine is to have. */
 async function imageOf({ image, pull = 'missing' }: MachineOptions, host: PullHost): Promise<StoredImage | undefined> {
   if (image === undefined) return undefined;
-  if (typeof image === 'object') return storedImage(image);
+  if (typeof image !== 'string') return storedImage(image);
   return pull === 'missing' ? openOrPull(image, host) : openImage(image, host.env);
 }
 
