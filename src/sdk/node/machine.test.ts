@@ -61,6 +61,10 @@ test('what makes no sense is said in a sentence, and leaves nothing open', async
   await refused({ memory: 5000 }, { kind: 'usage', message: /memory/ });
   await refused({ cpus: 99 }, { kind: 'usage', message: /cpus.*1 to 8/ });
   await refused({ colour: 'red' } as MachineOptions, { kind: 'usage', message: /no setting colour/ });
+  await refused(
+    { network: { kind: 'none', publish: [80] } },
+    { kind: 'usage', message: /^network\.publish needs a network/ },
+  );
   await refused({ overlay: 'x.qcow2' }, { kind: 'usage', message: /overlay is for/ });
   await refused({ image: 'none-of-that-name' }, { kind: 'not-found', message: /no image none-of-that-name/ });
   await refused({ ...PLAIN, kernel: '/nonexistent' }, { kind: 'not-found', message: /no kernel \/nonexistent/ });
