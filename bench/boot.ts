@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
 import { FILES } from '../src/cli/machines/files.ts';
-import { layOverImage } from '../src/cli/machines/image-disk.ts';
+import { makeFromImage } from '../src/cli/machines/image-files.ts';
 import { showProgress } from '../src/cli/progress.ts';
 import { cacheDirectory } from '../src/images/apt/cache.ts';
 import { defaultGuest } from '../src/images/default-guest.ts';
@@ -58,7 +58,7 @@ const imageOne = (name: string): Guest => ({
   starts: 2,
   options: { prompt: 'login: ', leave: { prompt: ':~# ', type: 'systemctl poweroff\n' } },
   async command(engine, directory) {
-    const { kernel, initrd, append } = await layOverImage(name, directory, process.env);
+    const { kernel, initrd, append } = await makeFromImage(name, directory, process.env);
     return imageCommand(engine, { kernel, initrd, append, disk: join(directory, FILES.disk) });
   },
 });

@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
-import { aborted, Interrupted, interruptible } from '../src/cli/interrupt.ts';
+import { Interrupted, interruptible } from '../src/cli/interrupt.ts';
 import { parsePort } from '../src/cli/options.ts';
 import { showProgress } from '../src/cli/progress.ts';
 import type { Architecture } from '../src/images/apt/archive.ts';
 import { cacheDirectory } from '../src/images/apt/cache.ts';
 import { defaultGuest, type Guest } from '../src/images/default-guest.ts';
+import { aborted } from '../src/sdk/node/aborted.ts';
 import { bundlePages } from './bundle.ts';
 import { type Server, type ServerOptions, serve } from './server.ts';
 

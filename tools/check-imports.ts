@@ -36,7 +36,7 @@ export const PORTABLE = [
   ...FLOORS.slice(0, FLOORS.indexOf('storage')),
   ...['network', 'sharing', 'engine/translated', 'snapshot', 'vm', 'sdk'],
 ];
-export const NOT_PORTABLE = ['network/node', 'sharing/node'];
+export const NOT_PORTABLE = ['network/node', 'sharing/node', 'sdk/node'];
 
 /** Packages that run in a browser as they do in Node. */
 export const PORTABLE_PACKAGES = ['zod'];

@@ -1,5 +1,6 @@
 /** The page of a benchmark: one machine, whose serial port is the process's that opened the page. */
-import { fetchBootFile, startMachine } from '../../src/browser/index.ts';
+import { fetchBootFile } from '../../src/browser/index.ts';
+import { startMachine } from '../../src/browser/start-machine.ts';
 import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
 
 export interface PageMachine {

@@ -22,6 +22,8 @@ export const ERROR_KINDS = {
   'guest-stopped': 18,
   /** Reading or writing a host file failed. */
   io: 20,
+  /** A command in a guest ended with another status than 0; its context has the result. */
+  'exit-status': 22,
 } as const;
 
 export type ErrorKind = keyof typeof ERROR_KINDS;

@@ -7,6 +7,7 @@
  */
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { endSentence } from '../sdk/end-sentence.ts';
 import type { MachineEnd, RunningMachine } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';
 import { limitedFeatures, missingFeatures } from './features.ts';
@@ -91,15 +92,6 @@ async function prepare({ kernel, initrd, ...rest }: Request, view: View, signal:
     throw error;
   }
 }
-
-const SENTENCES: Readonly<Record<MachineEnd['reason'], string>> = {
-  'power-off': 'The guest has switched itself off.',
-  reset: 'The guest has reset the machine, which ended it.',
-  'triple-fault': 'The guest ended by a triple fault: an exception that it could not handle reset its processor.',
-  'debug-exit': 'The guest has ended the machine.',
-  halted: 'The guest halted with interrupts disabled, so that nothing can wake it.',
-  killed: 'The debugger ended the guest.',
-};
 
 /** One start of the machine, until its end. */
 interface Run {
@@ -195,7 +187,7 @@ export class VirtsMachineElement extends HTMLElement {
 
   #ended(machine: RunningMachine, end: MachineEnd): void {
     if (this.#machine !== machine) return;
-    void this.stop().then(() => this.#view?.status(SENTENCES[end.reason]));
+    void this.stop().then(() => this.#view?.status(endSentence(end.reason)));
     this.dispatchEvent(new CustomEvent('ended', { detail: end }));
   }
 

@@ -22,7 +22,7 @@ export async function runFully(
   startAnew();
   reportUncaught();
   const { main } = await import('./program.ts');
-  const { startMachine } = await import('./start-machine.ts');
+  const { startMachine } = await import('../sdk/node/start-machine.ts');
   const { stdin, stdout, stderr, env, signals } = environment;
   return main(args, { stdin, stdout, stderr, env, signals, startMachine });
 }

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { ERROR_KINDS } from '../base/errors.ts';
+import { readPublicKeys } from '../sdk/node/pull.ts';
 import { createDisk } from '../storage/create-disk.ts';
 import { parseDiskSize, parsePackage } from './image-commands.ts';
 import { main } from './program.ts';
-import { readPublicKeys } from './pull.ts';
 import { ago, shortSize, table } from './table.ts';
 
 interface Ran {

@@ -1,5 +1,6 @@
 /** The commands about images: `virts pull` and `virts image`. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_DISK_SIZE, DISTRIBUTIONS, type PullRequest, pullImage } from '../sdk/node/pull.ts';
 import { FORMATS } from '../storage/open-disk.ts';
 import type { Environment } from './environment.ts';
 import {
@@ -13,7 +14,7 @@ import {
 } from './images.ts';
 import { interruptible } from './interrupt.ts';
 import { parseMirror } from './options.ts';
-import { DEFAULT_DISK_SIZE, DISTRIBUTIONS, type PullRequest, pullImage } from './pull.ts';
+import { showProgress } from './progress.ts';
 
 const GIB = 2 ** 30;
 const [LEAST_DISK, MOST_DISK] = [2 * GIB, 2048 * GIB];
@@ -69,7 +70,7 @@ function addPull(program: Command, environment: Environment, finish: (status: nu
     .addHelpText('after', PULL_NOTES)
     .action(async (distribution: string, options: PullRequest) => {
       const { image, isNew } = await interruptible(environment.signals, (signal) =>
-        pullImage(distribution, options, environment, signal),
+        pullImage(distribution, options, { ...environment, signal, progress: showProgress(environment.stderr) }),
       );
       const { name, id } = image.record;
       environment.stderr.write(

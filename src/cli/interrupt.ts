@@ -32,11 +32,3 @@ export async function interruptible<T>(signals: Signals, work: (signal: AbortSig
     for (const [name, listener] of listeners) signals.off(name, listener);
   }
 }
-
-/** Resolves never; rejects when `signal` is aborted. */
-export function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-}

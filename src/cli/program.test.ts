@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
 import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
-import { readOpenFile } from './boot-file.ts';
+import { readOpenFile } from '../sdk/node/boot-file.ts';
 import type { Environment } from './environment.ts';
 import { DEFAULT_TRANSLATE } from './options.ts';
 import { main } from './program.ts';

@@ -34,7 +34,8 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-const ERROR_TEXTS: Readonly<Record<ErrorKind, string>> = {
+/** Those that a run can end with. */
+const ERROR_TEXTS: Readonly<Record<Exclude<ErrorKind, 'exit-status'>, string>> = {
   internal: 'a defect in Virts',
   usage: 'a command line that makes no sense',
   'bad-input': 'a file that is not what it should be',
@@ -48,7 +49,7 @@ const ERROR_TEXTS: Readonly<Record<ErrorKind, string>> = {
 };
 
 function errorStatuses(): string {
-  const kinds = Object.entries(ERROR_TEXTS) as [ErrorKind, string][];
+  const kinds = Object.entries(ERROR_TEXTS) as [keyof typeof ERROR_TEXTS, string][];
   return kinds.map(([kind, text]) => `\n  ${String(ERROR_KINDS[kind]).padStart(2)}  ${text}`).join('');
 }
 

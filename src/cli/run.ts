@@ -3,14 +3,16 @@ import { setTimeout } from 'node:timers/promises';
 import { ERROR_KINDS, VirtsError } from '../base/errors.ts';
 import { machinesDirectory } from '../images/directories.ts';
 import type { RunningMachine } from '../sdk/machine-host.ts';
+import { aborted } from '../sdk/node/aborted.ts';
+import { bootFiles, closeBootFiles } from '../sdk/node/boot-files.ts';
+import { openOrPull } from '../sdk/node/pull.ts';
 import type { Configuration } from '../vm/configuration.ts';
-import { bootFiles, closeBootFiles } from './boot-files.ts';
 import type { Environment } from './environment.ts';
-import { aborted, Interrupted, interruptible } from './interrupt.ts';
+import { Interrupted, interruptible } from './interrupt.ts';
 import { type Log, lineEnd, openLog } from './log-file.ts';
 import { configurationOf, type MachineSettings } from './machines/configure.ts';
 import type { Ending } from './machines/control-protocol.ts';
-import { layOverImage } from './machines/image-disk.ts';
+import { makeFromImage } from './machines/image-files.ts';
 import { launch } from './machines/launch.ts';
 import { endingOf, failedEnding, type Monitor, type MonitorOptions, startMonitor } from './machines/monitor.ts';
 import {
@@ -23,7 +25,6 @@ import {
   statusOf,
 } from './machines/state-directory.ts';
 import { showProgress } from './progress.ts';
-import { pullMissing } from './pull.ts';
 import { statisticsLines } from './statistics.ts';
 import { type Attachment, attach } from './terminal.ts';
 
@@ -139,7 +140,7 @@ async function runMonitored(
 
 /** What makes the disk of a machine that has an image. */
 const diskOf = ({ image }: Configuration, env: NodeJS.ProcessEnv) =>
-  image === undefined ? undefined : (directory: string) => layOverImage(image, directory, env);
+  image === undefined ? undefined : (directory: string) => makeFromImage(image, directory, env);
 
 /**
  * A place for the state of a machine. One that has neither a name nor a disk leaves nothing behind, and runs also where there
@@ -224,7 +225,8 @@ export function run(
     const { env, stderr } = environment;
     const asked = configurationOf({ settings: options, image, file: options.file });
     const store = openMachineStore(machinesDirectory(env));
-    if (asked.image !== undefined) await pullMissing(asked.image, environment, signal);
+    if (asked.image !== undefined)
+      await openOrPull(asked.image, { ...environment, signal, progress: showProgress(stderr) });
     if (options.detach === true) return runInBackground(options, asked, store, environment, signal);
     const configuration = isPassing(asked) ? { ...asked, remove: true } : asked;
     const held = await keep(store, configuration, environment);

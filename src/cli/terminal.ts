@@ -1,7 +1,7 @@
 /** The guest's first serial port on the terminal, or on standard input and output when they are pipes. */
 import { once } from 'node:events';
+import type { ConsolePort } from '../sdk/console-hub.ts';
 import type { Environment } from './environment.ts';
-import type { ConsolePort } from './machines/console-hub.ts';
 import { holdRaw } from './raw-mode.ts';
 
 /** Ctrl-]: leaves the guest. The one key that does not reach it. */

@@ -6,7 +6,7 @@ import { readHeader } from '../storage/qcow2/header.ts';
 import { machinesDirectory } from './directories.ts';
 
 /** The path of the image behind a qcow2 file; `undefined` without one. */
-async function backingOf(path: string): Promise<string | undefined> {
+export async function backingOf(path: string): Promise<string | undefined> {
   // A reader's lock would exclude a running machine, whose file it is.
   const file = await openHostFile(path, { readOnly: true, locked: false });
   try {

@@ -6,15 +6,18 @@ import type { IoLink, IoService } from '../memory/io-link.ts';
 import type { CardOptions } from '../network/link.ts';
 import type { VsockOptions } from '../network/vsock/link.ts';
 
-/** A file that the machine boots from. */
-export type BootFile = {
+/** A file in memory. */
+export interface NamedBytes {
   /** How error messages call it. */
   readonly name: string;
-} & (
-  | { readonly bytes: Uint8Array }
-  /** A number by which the host reads it at each boot, so that nobody keeps it meanwhile: on Node, of an open file. */
-  | { readonly descriptor: number }
-);
+  readonly bytes: Uint8Array;
+}
+
+/** A file that the machine boots from. */
+export type BootFile =
+  | NamedBytes
+  /** `descriptor`: a number by which the host reads it at each boot, so that nobody keeps it meanwhile: on Node, of an open file. */
+  | { readonly name: string; readonly descriptor: number };
 
 /** A network that serves the wire of a machine's card. */
 export interface MachineNetwork extends CardOptions {
@@ -77,7 +80,7 @@ export interface MachineOptions {
   };
 }
 
-/** `killed`: a debugger ended the machine. */
+/** `killed`: it was ended from outside, by a debugger for example. */
 export type EndReason = 'power-off' | 'reset' | 'triple-fault' | 'debug-exit' | 'halted' | 'killed';
 
 export interface MachineEnd {

@@ -41,6 +41,8 @@ export interface ThreadStarter {
   startTranslator(links: readonly TranslatorLink[]): Thread<TranslatorMessage>;
   /** Resolves after so many milliseconds. */
   after(ms: number): Promise<unknown>;
+  /** Gives the host back what lies in a memory that no thread uses any more, though it may be long until it is collected. */
+  release?(memory: ArrayBufferLike): void;
 }
 
 /** Input that does not fit waits this long before it is tried again, in milliseconds. */
@@ -110,7 +112,7 @@ function linkBackEnds({ disks = [], folders = [] }: MachineOptions, end: OwnerEn
 }
 
 /** What the threads of one machine tell together. */
-function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after }: ThreadStarter) {
+function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after, release }: ThreadStarter) {
   const { output, onOutput } = outputOf(end);
   const start = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<MachineEnd>();
@@ -118,7 +120,7 @@ function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after
   /** Resolved as each of the machine's threads has stopped by itself. */
   const stopped: Promise<void>[] = [];
   let stopping = false;
-  let isServed = false;
+  let guestMemory: ArrayBufferLike | undefined;
   /** The last figures of each of the machine's threads, and what waits for the next ones. */
   const figures: Readonly<Record<string, number>>[] = [];
   const reported: (() => void)[] = [];
@@ -149,8 +151,8 @@ function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after
         else if (message.kind === 'failed') failed(rebuildError(naming(message.error, options)));
         else if (message.kind === 'started') {
           // The first thread is the first to tell.
-          if (!isServed && message.memory !== undefined) backEnds.serve(message.memory);
-          isServed = true;
+          if (guestMemory === undefined && message.memory !== undefined) backEnds.serve(message.memory);
+          guestMemory ??= message.memory;
           start.resolve();
         } else if (message.kind === 'standing') {
           stood[number] = message.count;
@@ -197,6 +199,8 @@ function followThreads(options: MachineOptions, backEnds: BackEnds, { end, after
       await Promise.race([Promise.all(stopped), after(STOP_PATIENCE_MS)]);
       await endThreads();
       await backEnds.close();
+      if (guestMemory !== undefined) release?.(guestMemory);
+      guestMemory = undefined;
     },
     async pause() {
       if (pauses % 2 === 0) end.pause(++pauses);

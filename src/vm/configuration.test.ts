@@ -45,10 +45,10 @@ const WRONG: readonly (readonly [value: unknown, message: RegExp])[] = [
   [{ network: { publish: ['80:'] } }, /: network\.publish\.0: it takes .*GUESTPORT/],
   [{ network: { publish: ['x:1:2'] } }, /x is no address of a host/],
   [{ network: { allow: ['a b'] } }, /: network\.allow\.0: it takes a name/],
-  [{ network: { kind: 'none', publish: ['1:2'] } }, /^--publish needs a network/],
-  [{ translate: 'off', verifyTranslation: true }, /^--verify-translation checks/],
-  [{ kernel: 'a', mirror: 'http://example.org' }, /^--mirror is for the default guest/],
-  [{ image: 'debian', architecture: 'i386' }, /^--arch is for the default guest/],
+  [{ network: { kind: 'none', publish: ['1:2'] } }, /^network\.publish needs a network/],
+  [{ translate: 'off', verifyTranslation: true }, /^verifyTranslation checks/],
+  [{ kernel: 'a', mirror: 'http://example.org' }, /^mirror is for the default guest/],
+  [{ image: 'debian', architecture: 'i386' }, /^architecture is for the default guest/],
   [{ mirror: 'ftp://example.org' }, /: mirror: it takes an http:/],
 ];
 

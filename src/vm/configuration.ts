@@ -169,38 +169,56 @@ function wrong(error: z.ZodError, source: string): VirtsError {
   return new VirtsError('usage', `${source} is not right: ${sentence(error.issues[0]!)}.`, { source }, error);
 }
 
+/** What settings are called, where they come from. */
+const SETTING_NAMES = {
+  ...{ architecture: 'architecture', mirror: 'mirror', keyring: 'keyring', kernel: 'kernel' },
+  ...{ publish: 'network.publish', allow: 'network.allow', host: 'network.host', noNetwork: 'network.kind none' },
+  ...{ verifyTranslation: 'verifyTranslation', noTranslation: 'translate off' },
+};
+export type SettingNames = typeof SETTING_NAMES;
+
 /**
  * Settings that exclude each other.
  * @throws VirtsError `usage`.
  */
-function checkTogether({ image, kernel, architecture, mirror, keyring, network, ...other }: Configuration): void {
+function checkTogether(
+  { image, kernel, architecture, mirror, keyring, network, ...other }: Configuration,
+  names: SettingNames,
+): void {
   const refuse = (message: string) => {
     throw new VirtsError('usage', message);
   };
-  const guestOnly = Object.entries({ arch: architecture, mirror, keyring }).find(([, value]) => value !== undefined);
-  if (kernel !== undefined && guestOnly !== undefined) {
-    refuse(`--${guestOnly[0]} is for the default guest and has no use together with --kernel; leave one of them out.`);
-  }
-  if (image !== undefined && guestOnly !== undefined) {
-    refuse(`--${guestOnly[0]} is for the default guest and for 'virts pull', and has no use together with an image.`);
+  const [guestOnly] = Object.entries({ architecture, mirror, keyring }).find(([, value]) => value !== undefined) ?? [];
+  if (guestOnly !== undefined) {
+    const name = names[guestOnly as keyof SettingNames];
+    if (kernel !== undefined) {
+      refuse(`${name} is for the default guest and has no use together with ${names.kernel}; leave one of them out.`);
+    }
+    if (image !== undefined) {
+      refuse(`${name} is for the default guest and for 'virts pull', and has no use together with an image.`);
+    }
   }
   if (network.kind === 'none') {
     const { publish, allow, host, join } = network;
     // Other machines may use forwarded ports of one that is on a network with them.
     const forwards = publish.length > 0 && join === undefined;
-    const useless = forwards ? '--publish' : allow !== undefined ? '--net-allow' : host ? '--net-host' : '';
-    if (useless !== '') refuse(`${useless} needs a network; leave --net none out.`);
+    const useless = forwards ? names.publish : allow !== undefined ? names.allow : host ? names.host : '';
+    if (useless !== '') refuse(`${useless} needs a network; leave ${names.noNetwork} out.`);
   }
   if (other.verifyTranslation && other.translate === 'off') {
-    refuse('--verify-translation checks translated code, which --translate off excludes.');
+    refuse(`${names.verifyTranslation} checks translated code, which ${names.noTranslation} excludes.`);
   }
 }
 
-/** Reads what people or files say. `source` begins sentences: "web.yaml". @throws VirtsError `usage`. */
-export function readConfiguration(value: unknown, source: string): Configuration {
+/**
+ * Reads what people or files say.
+ * @param source begins sentences: "web.yaml". `names`: what settings are called there.
+ * @throws VirtsError `usage`.
+ */
+export function readConfiguration(value: unknown, source: string, names: SettingNames = SETTING_NAMES): Configuration {
   const read = z.safeDecode(Configuration, value as WrittenConfiguration);
   if (!read.success) throw wrong(read.error, source);
-  checkTogether(read.data);
+  checkTogether(read.data, names);
   return read.data;
 }
 

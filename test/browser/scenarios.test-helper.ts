@@ -38,6 +38,15 @@ export function scenarioTests(isolated: boolean, open: () => Page): void {
     assert.ok(Number(instructions) >= 2);
   });
 
+  test('a machine has the life that it has in Node', async () => {
+    assert.deepEqual(await play(open(), 'life'), {
+      states: ['created', 'paused', 'ended'],
+      said: 'hello',
+      end: { reason: 'debug-exit', status: 15 },
+      killed: { reason: 'killed', status: 0 },
+    });
+  });
+
   test('input comes to the guest and its output back', async () => {
     const { same, end } = await play(open(), 'echo', 500);
     assert.ok(same);

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { startMachine } from '../../src/cli/start-machine.ts';
 import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
 import type { MachineEnd } from '../../src/sdk/machine-host.ts';
+import { startMachine } from '../../src/sdk/node/start-machine.ts';
 import { ENDS, endBySecond, INIT_OF_FIRST, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';
 import { PROGRAMS, PROGRAMS_OF_FOUR } from './programs.ts';
 import { MEMORY, type SeveralGuest, severalKernel } from './several.ts';

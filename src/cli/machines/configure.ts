@@ -10,6 +10,7 @@ import {
   type Configuration,
   type DiskConfiguration,
   readConfiguration,
+  type SettingNames,
   type WrittenConfiguration,
 } from '../../vm/configuration.ts';
 import { formatMemory } from '../../vm/memory-size.ts';
@@ -116,6 +117,13 @@ function readFile(path: string): WrittenConfiguration {
   return absolute(value as WrittenConfiguration, isAbsolute(path) ? dirname(path) : dirname(resolve(path)));
 }
 
+/** What settings are called on the command line. */
+const OPTIONS: SettingNames = {
+  ...{ architecture: '--arch', mirror: '--mirror', keyring: '--keyring', kernel: '--kernel' },
+  ...{ publish: '--publish', allow: '--net-allow', host: '--net-host', noNetwork: '--net none' },
+  ...{ verifyTranslation: '--verify-translation', noTranslation: '--translate off' },
+};
+
 export interface Request {
   readonly settings: MachineSettings;
   readonly image?: string | undefined;
@@ -129,5 +137,5 @@ export function configurationOf({ settings, image, file }: Request): Configurati
   const own = absolute(written(settings), process.cwd());
   const network = { ...base.network, ...writtenNetwork(settings) };
   const all = { ...base, ...own, network, ...(image !== undefined && { image }) };
-  return readConfiguration(all, file ?? 'The command line');
+  return file === undefined ? readConfiguration(all, 'The command line', OPTIONS) : readConfiguration(all, file);
 }

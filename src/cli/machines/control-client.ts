@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import type * as z from 'zod';
 import { VirtsError } from '../../base/errors.ts';
 import { socketPath } from '../../network/node/socket-path.ts';
-import type { ConsolePort } from './console-hub.ts';
+import type { ConsolePort } from '../../sdk/console-hub.ts';
 import { Answer, createLineReader, Event, type Request } from './control-protocol.ts';
 import { FILES } from './files.ts';
 import { isUp, type MachineRecord, nameOf, statusOf } from './state-directory.ts';

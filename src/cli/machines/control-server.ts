@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { fileReason, VirtsError } from '../../base/errors.ts';
 import { socketPath } from '../../network/node/socket-path.ts';
-import type { ConsoleHub } from './console-hub.ts';
+import type { ConsoleHub } from '../../sdk/console-hub.ts';
 import {
   type Answer,
   createLineReader,

@@ -1,9 +1,10 @@
 /** What a process does that was started to run one machine, without a terminal. */
 import { VirtsError } from '../../base/errors.ts';
 import { machinesDirectory } from '../../images/directories.ts';
+import { aborted } from '../../sdk/node/aborted.ts';
 import { adoptLock } from '../../storage/file-lock.ts';
 import type { Environment } from '../environment.ts';
-import { aborted, Interrupted, interruptible } from '../interrupt.ts';
+import { Interrupted, interruptible } from '../interrupt.ts';
 import { type Log, openLog } from '../log-file.ts';
 import { showProgress } from '../progress.ts';
 import { DESCRIPTORS, tellReady } from './launch.ts';

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { parse } from 'yaml';
+import { startMachine } from '../../sdk/node/start-machine.ts';
 import { GUESTS, tinyKernel } from '../../vm/tiny-kernel.test-helper.ts';
 import { main } from '../program.ts';
-import { startMachine } from '../start-machine.ts';
 import { freePort, stateHome, temporaryFiles } from '../virts.test-helper.ts';
 
 const file = temporaryFiles();

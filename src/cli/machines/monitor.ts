@@ -4,29 +4,20 @@
  */
 import { join } from 'node:path';
 import { ERROR_KINDS, VirtsError } from '../../base/errors.ts';
-import { DEFAULT_SAMPLE } from '../../engine/translated/vcpu.ts';
 import type { Progress } from '../../images/apt/progress.ts';
-import { networksDirectory } from '../../images/directories.ts';
-import type { Access } from '../../network/policy.ts';
+import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../../sdk/machine-host.ts';
-import { AGENT_PORT } from '../../vm/agent/protocol.ts';
-import { shutDownGuest } from '../../vm/agent/requests.ts';
-import type { DialAgent } from '../../vm/agent/session.ts';
+import { exitStatus } from '../../sdk/node/exit-status.ts';
+import { layeredDisk } from '../../sdk/node/image-disk.ts';
+import { type LiveMachine, startLive } from '../../sdk/node/live-machine.ts';
+import { chosenPorts } from '../../sdk/node/network.ts';
 import type { Configuration } from '../../vm/configuration.ts';
-import { type Boot, bootFiles, closeBootFiles } from '../boot-files.ts';
-import { type OpenDisks, openDisks } from '../disks.ts';
 import type { Environment } from '../environment.ts';
-import { exitStatus } from '../exit-status.ts';
-import { type OpenFolders, openFolders } from '../folders.ts';
-import { chosenPorts, type OpenNetwork, openNetwork } from '../network.ts';
-import { seedDisk } from '../seed-disk.ts';
-import { type OpenVsock, openVsock } from '../vsock.ts';
-import { type ConsoleHub, createConsoleHub } from './console-hub.ts';
 import { type ConsoleLog, openConsoleLog } from './console-log.ts';
-import type { Ending, Event, Stats } from './control-protocol.ts';
+import type { Ending, Event } from './control-protocol.ts';
 import { type Controlled, type ControlServer, serveControl } from './control-server.ts';
 import { FILES } from './files.ts';
-import { checkImageFiles, layeredDisk } from './image-disk.ts';
+import { checkImageFiles } from './image-files.ts';
 import { type MachineRecord, type Status, writeStatus } from './state-directory.ts';
 
 /** How a run ended: the guest by itself, or by what somebody asked of the control socket. */
@@ -63,9 +54,6 @@ export interface Monitor extends Controlled {
 
 /** The exit status of what was killed, as a shell has it for SIGKILL. */
 const KILLED = 137;
-/** How long figures of a machine that does not answer are waited for, in milliseconds. */
-const FIGURES_MS = 2000;
-
 export const KILLED_ENDING: Ending = { exitStatus: KILLED, message: 'The machine was killed.' };
 
 /** The ending that an error is. */
@@ -86,83 +74,6 @@ export function endingOf(outcome: Outcome): Ending {
   return { exitStatus: exitStatus(outcome.end), ...(message !== undefined && { message }) };
 }
 
-/** What a machine has open on the host. */
-interface Opened {
-  boot?: Boot;
-  disks?: OpenDisks;
-  network?: OpenNetwork | undefined;
-  vsock?: OpenVsock | undefined;
-  folders?: OpenFolders;
-  log?: ConsoleLog;
-}
-
-/** Closes all, whatever fails. @throws the first failure of a disk. */
-async function closeAll({ boot, disks, network, vsock, folders, log }: Opened): Promise<void> {
-  vsock?.close();
-  network?.close();
-  log?.close();
-  if (boot !== undefined) closeBootFiles(boot);
-  await folders?.close();
-  await disks?.close();
-}
-
-/** What the guest may reach, if it has a network at all. */
-function accessOf({ kind, allow, join }: Configuration['network']): Access | undefined {
-  if (kind === 'user') return allow === undefined ? { kind: 'full' } : { kind: 'listed', hosts: allow };
-  // Without the outside, but with the other machines.
-  return join === undefined ? undefined : { kind: 'none' };
-}
-
-async function openNetworkOf(
-  { name, network }: Configuration,
-  env: NodeJS.ProcessEnv,
-  report: (message: string) => void,
-): Promise<OpenNetwork | undefined> {
-  const access = accessOf(network);
-  if (access === undefined) return undefined;
-  const { host, publish, join: shared } = network;
-  const place = shared === undefined ? undefined : { name: shared, base: networksDirectory(env) };
-  const opened = await openNetwork({ access, hostAccess: host, forwards: publish, name, shared: place }, report);
-  chosenPorts(publish, opened.forwards).forEach(report);
-  return opened;
-}
-
-/** Opens what the configuration names, piece by piece into `opened`. */
-async function openParts(options: MonitorOptions, opened: Opened): Promise<MachineOptions> {
-  const { configuration, machine, environment, progress, signal, report } = options;
-  const { translate, verifyTranslation } = configuration;
-  if (machine !== undefined) checkImageFiles(machine);
-  const boot = await bootFiles(
-    { ...configuration, madeFrom: machine?.madeFrom, refresh: options.refresh },
-    { env: environment.env, progress, signal },
-  );
-  opened.boot = boot;
-  const own = machine?.madeFrom?.disk === undefined ? [] : [layeredDisk(machine)];
-  const seed = configuration.userData === undefined ? [] : [await seedDisk(configuration.userData)];
-  opened.disks = await openDisks([...own, ...configuration.disks], report, seed);
-  opened.folders = openFolders(configuration.volumes, report);
-  opened.network = await openNetworkOf(configuration, environment.env, report);
-  const doors = [machine && join(machine.directory, FILES.vsock), configuration.vsock];
-  const sockets = doors.filter((path) => path !== undefined);
-  opened.vsock = sockets.length === 0 ? undefined : await openVsock(sockets);
-  return {
-    ...boot,
-    append: [boot.append, ...opened.folders.words].join(' '),
-    folders: opened.folders.open,
-    memory: configuration.memory,
-    cpus: configuration.cpus,
-    disks: opened.disks.open,
-    network: opened.network?.machine,
-    vsock: opened.vsock?.machine,
-    reboot: configuration.reboot,
-    ...(translate !== 'off' && {
-      translation: { threshold: translate, ...(verifyTranslation && { verify: DEFAULT_SAMPLE }) },
-    }),
-    ...(options.debugLog && { debugLog: options.debugLog }),
-    ...(options.gdb && { gdb: options.gdb }),
-  };
-}
-
 /** Writes the status of a machine, if it has one; changes follow one another. */
 function statusKeeper(machine: MachineRecord | undefined) {
   let status: Status = { state: 'starting', pid: process.pid, started: new Date().toISOString() };
@@ -181,59 +92,9 @@ function statusKeeper(machine: MachineRecord | undefined) {
   };
 }
 
-function figuresOf(
-  running: RunningMachine,
-  { disks, network }: Opened,
-  { memory, cpus }: Configuration,
-): () => Promise<Stats> {
-  let refreshing: Promise<void> | undefined;
-  async function refresh(): Promise<void> {
-    const timeout = new Promise<void>((resolve) => setTimeout(resolve, FIGURES_MS).unref());
-    await Promise.race([running.refreshStatistics?.(), timeout]);
-    refreshing = undefined;
-  }
-  return async () => {
-    // Threads answer one question at a time.
-    refreshing ??= refresh();
-    await refreshing;
-    const figures = running.statistics?.() ?? {};
-    const { user, system } = process.cpuUsage();
-    const balloon = Number(figures['guest memory in the balloon (KiB)'] ?? 0) * 1024;
-    const guest = Number(figures['resident guest memory (KiB)'] ?? 0) * 1024;
-    return {
-      cpu: user + system,
-      at: performance.now(),
-      vcpus: cpus,
-      memory: { size: memory, guest, process: process.memoryUsage.rss(), balloon },
-      disk: { ...(disks?.traffic ?? { read: 0, written: 0 }) },
-      network: { ...(network?.traffic ?? { received: 0, sent: 0 }) },
-      instructions: Number(figures['instructions retired'] ?? 0),
-    };
-  };
-}
-
-/** How long the guest's agent may take to answer, in milliseconds. */
-const AGENT_MS = 2000;
-
-/** Asks a guest to shut down: by its agent, or by the power button where it has none that answers. */
-async function askToShutDown(running: RunningMachine, vsock: OpenVsock | undefined): Promise<void> {
-  const late = new Promise<boolean>((resolve) => setTimeout(resolve, AGENT_MS, false).unref());
-  const dial: DialAgent = (events) => vsock!.vsock.connect(AGENT_PORT, events);
-  const asked = vsock === undefined ? false : shutDownGuest(dial).then(() => true);
-  const answered = await Promise.race([asked, late]).catch(() => false);
-  if (!answered) running.pressPowerButton();
-}
-
-interface ControlOptions {
-  readonly running: RunningMachine;
-  readonly console: ConsoleHub;
-  readonly status: ReturnType<typeof statusKeeper>;
-  readonly vsock: OpenVsock | undefined;
-  readonly debugged: boolean;
-}
-
-/** What others may ask of a running machine. */
-function controls({ running, console, status, vsock, debugged }: ControlOptions) {
+/** What others may ask of a running machine, which also changes what is kept of it. */
+function controls(live: LiveMachine, status: ReturnType<typeof statusKeeper>, debugged: boolean) {
+  const { running } = live;
   const listeners = new Set<(event: Event) => void>();
   const ended = Promise.withResolvers<Ending>();
   const outcome = Promise.withResolvers<Outcome>();
@@ -260,7 +121,6 @@ function controls({ running, console, status, vsock, debugged }: ControlOptions)
     outcome: outcome.promise,
     tell,
     controlled: {
-      console,
       ended: ended.promise,
       kill,
       resume,
@@ -275,7 +135,7 @@ function controls({ running, console, status, vsock, debugged }: ControlOptions)
       async stop(timeout: number) {
         await resume();
         const patience = setTimeout(kill, timeout);
-        void askToShutDown(running, vsock);
+        live.askToShutDown();
         try {
           return await ended.promise;
         } finally {
@@ -293,40 +153,53 @@ function controls({ running, console, status, vsock, debugged }: ControlOptions)
   };
 }
 
+/** The machine as the monitor's options describe it. */
+function startOf(options: MonitorOptions): Promise<LiveMachine> {
+  const { configuration, machine, environment, progress, signal, report } = options;
+  if (machine !== undefined) checkImageFiles(machine);
+  const doors = [machine && join(machine.directory, FILES.vsock), configuration.vsock];
+  return startLive({
+    ...{ configuration, ...environment, progress, signal, report },
+    imageFiles: machine?.madeFrom,
+    disk: machine?.madeFrom?.disk === undefined ? undefined : layeredDisk(join(machine.directory, FILES.disk)),
+    sockets: doors.filter((path) => path !== undefined),
+    ...{ refresh: options.refresh, debugLog: options.debugLog },
+    ...(options.gdb && { gdb: options.gdb }),
+  });
+}
+
 /**
  * Starts a machine. Resolves when the guest runs.
  * @throws VirtsError for what cannot be opened or started; nothing is open then.
  */
 export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
-  const { configuration, machine, environment } = options;
+  const { machine } = options;
   const status = statusKeeper(machine);
-  const opened: Opened = {};
-  let running: RunningMachine | undefined;
+  let live: LiveMachine | undefined;
+  let log: ConsoleLog | undefined;
   let server: ControlServer | undefined;
   try {
     await status.put({});
-    running = await environment.startMachine(await openParts(options, opened));
-    if (machine !== undefined) opened.log = openConsoleLog(join(machine.directory, FILES.console));
-    const console = createConsoleHub(running, (bytes) => opened.log?.write(bytes));
+    live = await startOf(options);
+    chosenPorts(options.configuration.network.publish, live.network?.forwards ?? []).forEach(options.report);
+    if (machine !== undefined) log = openConsoleLog(join(machine.directory, FILES.console));
+    const console = createConsoleHub(live.running, (bytes) => log?.write(bytes));
     options.started?.(console);
-    const { ended, outcome, tell, controlled } = controls({
-      ...{ running, console, status, vsock: opened.vsock },
-      debugged: options.gdb !== undefined,
-    });
-    const monitored = { ...controlled, stats: figuresOf(running, opened, configuration) };
+    const { ended, outcome, tell, controlled } = controls(live, status, options.gdb !== undefined);
+    const monitored = { ...controlled, console, stats: live.figures };
     if (machine !== undefined) server = await serveControl(join(machine.directory, FILES.control), monitored);
     await status.put({ state: 'running' });
     let closing: Promise<void> | undefined;
-    const parts = { running, opened, server };
+    const parts = { live, log, server };
     async function close(ending: Ending): Promise<void> {
       let final = ending;
       try {
-        await parts.running.stop();
-        await closeAll(parts.opened);
+        await parts.live.close();
       } catch (error) {
         final = failedEnding(error);
         throw error;
       } finally {
+        parts.log?.close();
         const { exitStatus, message } = final;
         await status
           .put({ state: 'exited', ended: new Date().toISOString(), exitStatus, message })
@@ -338,7 +211,7 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
     }
     return {
       ...monitored,
-      running,
+      running: live.running,
       outcome,
       close(ending) {
         closing ??= close(ending);
@@ -346,9 +219,9 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
       },
     };
   } catch (error) {
-    await running?.stop().catch(() => {});
     await server?.close();
-    await closeAll(opened).catch(() => {});
+    await live?.close().catch(() => {});
+    log?.close();
     const { exitStatus, message } = failedEnding(error);
     await status.put({ state: 'exited', ended: new Date().toISOString(), exitStatus, message }).catch(() => {});
     throw error;

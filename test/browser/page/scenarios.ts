@@ -2,11 +2,12 @@
 import {
   fetchBootFile,
   limitedFeatures,
+  Machine,
   missingFeatures,
   type RunningMachine,
-  startMachine,
   type VirtsMachineElement,
 } from '../../../src/browser/index.ts';
+import { startMachine } from '../../../src/browser/start-machine.ts';
 import { DEFAULT_TRANSLATION } from '../../../src/engine/translated/vcpu.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -81,6 +82,28 @@ const scenarios = {
     const end = await machine.ended;
     await machine.stop();
     return { end, instructions: machine.statistics?.()['instructions retired'] };
+  },
+
+  /** A machine as programs have it: paused, talked to, ended, started again. */
+  async life() {
+    await using machine = await Machine.create({ kernel: 'guests/echo', memory: '8M' });
+    const states = [machine.state];
+    machine.on('paused', () => states.push(machine.state));
+    using first = machine.console();
+    await machine.start();
+    await machine.pause();
+    await machine.resume();
+    await first.write('hello');
+    const said = await first.waitFor('hello');
+    await first.write('q');
+    const end = await machine.wait();
+    using second = machine.console();
+    await machine.start();
+    await second.write('again');
+    await second.waitFor('again');
+    const killed = await machine.kill();
+    states.push(machine.state);
+    return { states, said, end, killed };
   },
 
   /** Sends so many characters at once, and returns whether they came back. */

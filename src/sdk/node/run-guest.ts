@@ -1,0 +1,30 @@
+/** Runs machines that work for the host, such as the one that builds an image. */
+import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu.ts';
+import type { RunGuest } from '../../images/run-guest.ts';
+import type { StartMachine } from '../machine-host.ts';
+import { aborted } from './aborted.ts';
+import { sharedBytes } from './boot-file.ts';
+import { servedDisk } from './disks.ts';
+
+/** @param report takes what disks have to say to the user. */
+export function guestRunner(startMachine: StartMachine, report: (message: string) => void): RunGuest {
+  return async ({ name, kernel, initrd, append, memory, cpus, disks, output, signal }) => {
+    signal.throwIfAborted();
+    const machine = await startMachine({
+      kernel: { name: `the kernel of ${name}`, bytes: sharedBytes(kernel) },
+      initrd: { name: `the initrd of ${name}`, bytes: sharedBytes(initrd) },
+      append,
+      memory,
+      cpus,
+      disks: disks.map((disk) => servedDisk(disk, report)),
+      translation: DEFAULT_TRANSLATION,
+      reboot: false,
+    });
+    try {
+      machine.onOutput(output);
+      await Promise.race([machine.ended, aborted(signal)]);
+    } finally {
+      await machine.stop();
+    }
+  };
+}

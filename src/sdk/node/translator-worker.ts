@@ -1,0 +1,32 @@
+/** The thread that compiles hot code for the thread of a machine. */
+import { setFlagsFromString } from 'node:v8';
+import { parentPort, workerData } from 'node:worker_threads';
+import { createThreadCompiler } from '../../engine/translated/helpers.ts';
+import { x86 } from '../../engine/translated/instruction-set.ts';
+import type { TranslatorMessage } from '../running-machine.ts';
+import { serveCompiler, type TranslatorLink } from '../translator-link.ts';
+import { describeError } from '../worker-error.ts';
+
+const hostClock = performance;
+
+/**
+ * V8 compiles a function when it is first called, which would be in the thread of the machine. The flag is the whole
+ * process's; what the machine makes meanwhile is called at once anyway.
+ */
+function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  setFlagsFromString('--no-wasm-lazy-compilation');
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    setFlagsFromString('--wasm-lazy-compilation');
+  }
+}
+
+try {
+  serveCompiler(
+    workerData as readonly TranslatorLink[],
+    createThreadCompiler(x86, { createModule, now: () => hostClock.now() }),
+  );
+} catch (error) {
+  parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
+}
