@@ -19,6 +19,11 @@ export interface GuestMemory {
    */
   spans(address: number, length: number, access: 'read' | 'write'): Span[] | undefined;
   /**
+   * Where in `buffer` the RAM at `[address, address + length)` lies, if it is all in one page; -1 where it is not, or is no RAM. As
+   * `spans`, for what is small and done often: it makes no objects.
+   */
+  place(address: number, length: number, access: 'read' | 'write'): number;
+  /**
    * Like `spans`, for a transfer that goes on after the call, in another thread: the frames stay allocated until each span
    * was given back by `release`. Whoever shares pages between machines has to wait for that.
    */
@@ -86,6 +91,7 @@ export function flatMemory(size: number): FlatMemory {
       return held;
     },
     spans: (address, length) => (inside(address, length) ? [bytes.subarray(address, address + length)] : undefined),
+    place: (address, length) => (inside(address, length) && (address % PAGE_SIZE) + length <= PAGE_SIZE ? address : -1),
     hold(address, length) {
       if (!inside(address, length)) return undefined;
       held++;

@@ -94,6 +94,8 @@ export interface IoPort {
   ready(): boolean;
   /** Whether no request is under way. */
   idle(): boolean;
+  /** The back end is called within `post`, and wakes nobody: whoever posts has to collect. */
+  readonly direct: boolean;
 }
 
 /** Opens a device's end over the machine's memory. */
@@ -209,6 +211,7 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     collect: () => (ready() ? takeAnswer() : undefined),
     ready,
     idle: () => Atomics.load(words, WORD.outstanding) === 0,
+    direct: false,
   };
 }
 
@@ -364,6 +367,7 @@ export function directIoPort(memory: GuestMemory, handle: IoHandler): IoPort {
   const { drain } = openService(link, memory.buffer, handle, () => {});
   return {
     ...port,
+    direct: true,
     post(request) {
       const outcome = port.post(request);
       drain({ ...ENDLESS });

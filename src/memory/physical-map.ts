@@ -135,17 +135,21 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
   /** The zero frame is nobody's and never freed. */
   const isCounted = (frame: number) => frame !== pool.zeroFrame;
 
-  /** Takes the page that `at` is in for a transfer, into a span that goes on where `last` ends if it can. */
-  function holdPage(spans: HeldSpan[], at: number, length: number, access: 'read' | 'write'): boolean {
+  /** Takes the page that `at` is in for a transfer, into a span that goes on where the last one ends if it can. */
+  function holdPage(
+    spans: { host: number; length: number; page: number }[],
+    at: number,
+    length: number,
+    access: 'read' | 'write',
+  ): boolean {
     const page = Math.floor(at / PAGE_SIZE);
     const frame = frameFor(page, access);
     if (frame === 0) return false;
     if (isCounted(frame / PAGE_SIZE)) pool.share(frame / PAGE_SIZE);
     const host = frame + (at % PAGE_SIZE);
     const last = spans.at(-1);
-    if (last !== undefined && last.host + last.length === host) {
-      spans[spans.length - 1] = { ...last, length: last.length + length };
-    } else spans.push({ host, length, page });
+    if (last !== undefined && last.host + last.length === host) last.length += length;
+    else spans.push({ host, length, page });
     return true;
   }
 
@@ -241,8 +245,17 @@ export function createPhysicalMap(arena: Arena, pool: FramePool, size: number, e
       });
       return spans;
     },
+    place(address, length, access) {
+      const offset = address % PAGE_SIZE;
+      if (!(address >= 0 && address < size) || offset + length > PAGE_SIZE) return -1;
+      const page = (address - offset) / PAGE_SIZE;
+      const host = frameFor(page, access);
+      if (host === 0) return -1;
+      if (access === 'write') map.writeCode(page, offset, offset + length);
+      return host + offset;
+    },
     hold(address, length, access) {
-      const spans: HeldSpan[] = [];
+      const spans: { host: number; length: number; page: number }[] = [];
       if (!everyPage(address, length, (at, take) => holdPage(spans, at, take, access))) {
         for (const span of spans) map.release(span, 'read');
         return undefined;

@@ -4,7 +4,7 @@
  */
 import type { GuestMemory } from '../../memory/guest-memory.ts';
 import { MAX_CHAIN } from './constants.ts';
-import { readBytes } from './ring-access.ts';
+import { openBytes } from './ring-access.ts';
 
 const DESCRIPTOR_SIZE = 16;
 const FLAGS = { next: 1, write: 2, indirect: 4 } as const;
@@ -41,26 +41,35 @@ interface Descriptor {
   readonly next: number;
 }
 
-function readDescriptor(memory: GuestMemory, address: number): Descriptor | undefined {
-  const bytes = readBytes(memory, address, DESCRIPTOR_SIZE);
-  if (bytes === undefined) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, DESCRIPTOR_SIZE);
+type OpenTable = NonNullable<ReturnType<typeof openBytes>>;
+
+/** `undefined` where some of the table is no RAM. */
+const openTable = (memory: GuestMemory, { address, entries }: Pick<DescriptorTable, 'address' | 'entries'>) =>
+  openBytes(memory, address, entries * DESCRIPTOR_SIZE);
+
+/** Each field is read once: another vCPU may be changing them. */
+function readDescriptor({ view, at: start }: OpenTable, index: number): Descriptor {
+  const at = start + index * DESCRIPTOR_SIZE;
   return {
-    address: view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true),
-    length: view.getUint32(8, true),
-    flags: view.getUint16(12, true),
-    next: view.getUint16(14, true),
+    address: view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true),
+    length: view.getUint32(at + 8, true),
+    flags: view.getUint16(at + 12, true),
+    next: view.getUint16(at + 14, true),
   };
 }
 
 /** The table an indirect descriptor points to, or what is wrong with it (2.7.5.3). */
-function indirectTable(descriptor: Descriptor, allowed: boolean, nested: boolean): Segment | string {
+function indirectTable(
+  descriptor: Descriptor,
+  allowed: boolean,
+  nested: boolean,
+): Pick<DescriptorTable, 'address' | 'entries'> | string {
   if (!allowed) return 'an indirect descriptor was used without being negotiated';
   if (nested) return 'an indirect table points to another';
   if ((descriptor.flags & FLAGS.next) !== 0) return 'an indirect descriptor has a successor';
   const entries = descriptor.length / DESCRIPTOR_SIZE;
   if (!Number.isInteger(entries) || entries === 0 || entries > MAX_CHAIN) return 'an indirect table has a wrong length';
-  return { address: descriptor.address, length: entries };
+  return { address: descriptor.address, entries };
 }
 
 /** The chain that starts at descriptor `head`, or a sentence that says what is malformed about it. */
@@ -68,17 +77,19 @@ export function walkChain(memory: GuestMemory, table: DescriptorTable, head: num
   const readable: Segment[] = [];
   const writable: Segment[] = [];
   const bytes = { readable: 0, writable: 0 };
-  let { address: base, entries } = table;
+  let { entries } = table;
+  let descriptors = openTable(memory, table);
   let nested = false;
   for (let index = head, walked = 0; ; ) {
     if (index >= entries) return 'a descriptor index is past the end of its table';
     if (walked++ >= (nested ? MAX_CHAIN : table.entries)) return 'a descriptor chain is too long or has a loop';
-    const descriptor = readDescriptor(memory, base + index * DESCRIPTOR_SIZE);
-    if (descriptor === undefined) return 'a descriptor table is not in RAM';
+    if (descriptors === undefined) return 'a descriptor table is not in RAM';
+    const descriptor = readDescriptor(descriptors, index);
     if ((descriptor.flags & FLAGS.indirect) !== 0) {
       const found = indirectTable(descriptor, table.indirect, nested);
       if (typeof found === 'string') return found;
-      ({ address: base, length: entries } = found);
+      ({ entries } = found);
+      descriptors = openTable(memory, found);
       nested = true;
       index = 0;
       continue;

@@ -63,7 +63,9 @@ export function postedRequests({ port, device, begin, finish, answered }: Posted
     start,
     notified(queue) {
       take(queue);
-      finishAnswered();
+      // Answers of another thread wait for `poll`, which is called when the guest has nothing to do and a thousand times a second: a guest
+      // that asks for more and more would be interrupted for each of them.
+      if (port.direct) finishAnswered();
       for (const ring of queues) ring.notify();
     },
     poll() {

@@ -1,15 +1,42 @@
-/** Small accesses to rings in guest memory, and the fence between the two sides of a ring. */
-import type { GuestMemory, Span } from '../../memory/guest-memory.ts';
+/** Small accesses to guest memory, such as to rings, and the fence between the two sides of a ring. */
+import type { GuestMemory } from '../../memory/guest-memory.ts';
 
-/** Addresses come from the guest: above 2^53 they are not exact, and no RAM is there. */
-function spansAt(memory: GuestMemory, address: number, length: number, access: 'read' | 'write'): Span[] | undefined {
-  return Number.isSafeInteger(address) ? memory.spans(address, length, access) : undefined;
+/** Views of all that backs a memory, made once. */
+interface Views {
+  readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
+  readonly view: DataView;
 }
 
-/** Bytes to be read at once: the live span where there is just one, else a copy; `undefined` where there is no RAM. */
+const known = new WeakMap<ArrayBufferLike, Views>();
+
+function viewsOf({ buffer }: GuestMemory): Views {
+  let views = known.get(buffer);
+  if (views === undefined) {
+    views = { bytes: new Uint8Array(buffer), halves: new Uint16Array(buffer), view: new DataView(buffer) };
+    known.set(buffer, views);
+  }
+  return views;
+}
+
+/** Bytes to be read at once: where they lie in one piece, live, else a copy; `undefined` where there is no RAM. */
+export function openBytes(
+  memory: GuestMemory,
+  address: number,
+  length: number,
+): { readonly view: DataView; readonly at: number } | undefined {
+  const at = memory.place(address, length, 'read');
+  if (at >= 0) return { view: viewsOf(memory).view, at };
+  const copy = readBytes(memory, address, length);
+  return copy && { view: new DataView(copy.buffer), at: 0 };
+}
+
+/** A copy of bytes; `undefined` where there is no RAM. Addresses come from the guest: above 2^53 there is none. */
 export function readBytes(memory: GuestMemory, address: number, length: number): Uint8Array | undefined {
-  const spans = spansAt(memory, address, length, 'read');
-  if (spans === undefined || spans.length === 1) return spans?.[0];
+  const place = memory.place(address, length, 'read');
+  if (place >= 0) return viewsOf(memory).bytes.slice(place, place + length);
+  const spans = Number.isSafeInteger(address) ? memory.spans(address, length, 'read') : undefined;
+  if (spans === undefined) return undefined;
   const result = new Uint8Array(length);
   let at = 0;
   for (const span of spans) {
@@ -21,7 +48,12 @@ export function readBytes(memory: GuestMemory, address: number, length: number):
 
 /** Writes bytes; `false`, with nothing written, where there is no RAM. */
 export function writeBytes(memory: GuestMemory, address: number, bytes: Uint8Array): boolean {
-  const spans = spansAt(memory, address, bytes.length, 'write');
+  const place = memory.place(address, bytes.length, 'write');
+  if (place >= 0) {
+    viewsOf(memory).bytes.set(bytes, place);
+    return true;
+  }
+  const spans = Number.isSafeInteger(address) ? memory.spans(address, bytes.length, 'write') : undefined;
   let at = 0;
   for (const span of spans ?? []) {
     span.set(bytes.subarray(at, at + span.length));
@@ -30,24 +62,17 @@ export function writeBytes(memory: GuestMemory, address: number, bytes: Uint8Arr
   return spans !== undefined;
 }
 
-/** The two bytes as one element, so that a load or store is never torn; `undefined` if the host bytes are not aligned. */
-function element(bytes: Uint8Array): Uint16Array | undefined {
-  return (bytes.byteOffset & 1) === 0 ? new Uint16Array(bytes.buffer, bytes.byteOffset, 1) : undefined;
-}
-
-/** Reads a 16-bit value at an even address; `undefined` where there is no RAM. */
+/** Reads a 16-bit value at an even address, never torn; `undefined` where there is no RAM. */
 export function readU16(memory: GuestMemory, address: number): number | undefined {
-  const bytes = readBytes(memory, address, 2);
-  return bytes && (element(bytes)?.[0] ?? bytes[0]! | (bytes[1]! << 8));
+  const place = memory.place(address, 2, 'read');
+  return place < 0 ? undefined : viewsOf(memory).halves[place >> 1];
 }
 
-/** Writes a 16-bit value at an even address; `false` where there is no RAM. */
+/** Writes a 16-bit value at an even address, never torn; `false` where there is no RAM. */
 export function writeU16(memory: GuestMemory, address: number, value: number): boolean {
-  const spans = spansAt(memory, address, 2, 'write');
-  const whole = spans?.length === 1 ? element(spans[0]!) : undefined;
-  if (whole === undefined) return writeBytes(memory, address, Uint8Array.of(value & 0xff, (value >> 8) & 0xff));
-  whole[0] = value;
-  return true;
+  const place = memory.place(address, 2, 'write');
+  if (place >= 0) viewsOf(memory).halves[place >> 1] = value;
+  return place >= 0;
 }
 
 const fenceWord = new Int32Array(new ArrayBuffer(4));

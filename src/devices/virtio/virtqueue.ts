@@ -5,7 +5,7 @@
 import type { GuestMemory, Span } from '../../memory/guest-memory.ts';
 import { FEATURE } from './constants.ts';
 import { type DescriptorChain, type Segment, walkChain } from './descriptor-chain.ts';
-import { fence, readU16, writeBytes, writeU16 } from './ring-access.ts';
+import { fence, readBytes, readU16, writeBytes, writeU16 } from './ring-access.ts';
 import { pair, type VirtioState } from './state.ts';
 
 /** One buffer that the driver made available. Its memory is looked up at each use, as the pages behind it may change. */
@@ -138,6 +138,10 @@ function makeRequest(host: QueueHost, head: number, id: number, chain: Descripto
     readSpans: (offset, length) => spans(offset, length, 'read'),
     writeSpans: (offset, length) => spans(offset, length, 'write'),
     read(offset, length) {
+      const pieces = segments('read', offset, length);
+      // Headers are in one piece.
+      const whole = pieces?.length === 1 ? readBytes(host.memory, pieces[0]!.address, length) : undefined;
+      if (whole !== undefined) return whole;
       const found = spans(offset, length, 'read');
       if (found === undefined) return undefined;
       const result = new Uint8Array(length);
@@ -149,6 +153,8 @@ function makeRequest(host: QueueHost, head: number, id: number, chain: Descripto
       return result;
     },
     write(offset, bytes) {
+      const pieces = segments('write', offset, bytes.length);
+      if (pieces?.length === 1 && writeBytes(host.memory, pieces[0]!.address, bytes)) return true;
       let at = 0;
       const found = spans(offset, bytes.length, 'write');
       for (const span of found ?? []) {
@@ -169,6 +175,7 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
   const flights = state.inFlight.subarray(index * words, (index + 1) * words);
   const flying = (head: number) => ((flights[head >> 5]! >>> (head & 31)) & 1) === 1;
   const used = new Uint8Array(8);
+  const usedView = new DataView(used.buffer);
   let allowance = Number.POSITIVE_INFINITY;
 
   function open(head: number, id: number): VirtqueueRequest | undefined {
@@ -247,9 +254,8 @@ export function createVirtqueue(index: number, host: QueueHost): OwnedVirtqueue 
   function push(request: VirtqueueRequest, written: number): void {
     if (!land(request) || !host.ready()) return;
     const next = state.nextUsed[index]!;
-    const entry = new DataView(used.buffer);
-    entry.setUint32(0, request.head, true);
-    entry.setUint32(4, Math.min(written, request.writableBytes), true);
+    usedView.setUint32(0, request.head, true);
+    usedView.setUint32(4, Math.min(written, request.writableBytes), true);
     if (!writeBytes(memory, device() + RING_ENTRIES + 8 * (next & (size() - 1)), used)) {
       host.fault('a used ring is not in RAM');
       return;
