@@ -1,6 +1,6 @@
 /** Runs a guest that stress-ng works in, and judges how it went. */
 import { readFile } from 'node:fs/promises';
-import { DEFAULT_TRANSLATION } from '../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../src/engine/translated/vcpu-interface.ts';
 import { startMachine } from '../src/sdk/node/start-machine.ts';
 import { COMPLAINTS } from '../test/boot/kernel-messages.ts';
 import type { PackageSource } from './package-files.ts';

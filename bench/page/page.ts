@@ -1,7 +1,7 @@
 /** The page of a benchmark: one machine, whose serial port is the process's that opened the page. */
 import { fetchBootFile } from '../../src/browser/index.ts';
 import { startMachine } from '../../src/browser/start-machine.ts';
-import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu-interface.ts';
 
 export interface PageMachine {
   readonly append: string;

@@ -6,7 +6,7 @@
  * Events: `started`; `ended` with a `MachineEnd` as its detail; `failed` with the error as its detail.
  */
 import { VirtsError } from '../base/errors.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { endSentence } from '../sdk/end-sentence.ts';
 import type { MachineEnd, RunningMachine } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';

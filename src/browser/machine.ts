@@ -1,5 +1,5 @@
 /** Machines as programs in a page have them: what they share with those of Node (`sdk/lifecycle.ts`). */
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { createLife, type MachineLife } from '../sdk/lifecycle.ts';
 import type { BootFile, NamedBytes } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';

@@ -1,7 +1,7 @@
 /** Values of command line options. */
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { parseForward as readForward, parsePort as readPort } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';

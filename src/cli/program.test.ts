@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
-import { DEFAULT_SAMPLE } from '../engine/translated/vcpu.ts';
+import { DEFAULT_SAMPLE } from '../engine/translated/vcpu-interface.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import { readOpenFile } from '../sdk/node/boot-file.ts';
 import type { Environment } from './environment.ts';

@@ -1,7 +1,7 @@
 /** A machine as whoever embeds it sees it: start it, talk to its first serial port, learn how it ended. */
 
 import type { DiskShape } from '../devices/block-port.ts';
-import type { Translation } from '../engine/translated/vcpu.ts';
+import type { Translation } from '../engine/translated/vcpu-interface.ts';
 import type { IoLink, IoService } from '../memory/io-link.ts';
 import type { CardOptions } from '../network/link.ts';
 import type { VsockOptions } from '../network/vsock/link.ts';

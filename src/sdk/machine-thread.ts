@@ -3,7 +3,7 @@ import { VirtsError } from '../base/errors.ts';
 import type { Ring } from '../base/ring.ts';
 import { SHARES_MEMORY } from '../base/shared-memory.ts';
 import type { DiskShape } from '../devices/block-port.ts';
-import type { Translation } from '../engine/translated/vcpu.ts';
+import type { Translation } from '../engine/translated/vcpu-interface.ts';
 import type { LentBytes } from '../machine/boot.ts';
 import { type IoLink, openIoPort } from '../memory/io-link.ts';
 import { type CardOptions, openMachineEnd } from '../network/link.ts';

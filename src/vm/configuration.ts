@@ -6,7 +6,7 @@
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { formatForward, parseForward } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';

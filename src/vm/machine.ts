@@ -7,7 +7,7 @@ import { sumFigures } from '../base/figures.ts';
 import { locked } from '../base/lock.ts';
 import type { CompilerPort } from '../cpu/translator/compiler.ts';
 import type { SerialBackend } from '../devices/serial/serial.ts';
-import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu.ts';
+import type { RunResult, Translation, Vcpu } from '../engine/translated/vcpu-interface.ts';
 import { STANDARD_BOARD } from '../firmware/board-description.ts';
 import { type Board, createBoard } from '../machine/board.ts';
 import { applyEntryState, bootKernel, type KernelRequest, resetVcpu, withKernelFiles } from '../machine/boot.ts';

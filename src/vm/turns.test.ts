@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
-import type { Vcpu } from '../engine/translated/vcpu.ts';
+import type { Vcpu } from '../engine/translated/vcpu-interface.ts';
 import { createTurns, TURNS } from './turns.ts';
 
 const TURN = 20_000;

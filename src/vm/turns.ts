@@ -4,7 +4,7 @@
  */
 import { VirtsError } from '../base/errors.ts';
 import { struct } from '../base/struct.ts';
-import type { Vcpu } from '../engine/translated/vcpu.ts';
+import type { Vcpu } from '../engine/translated/vcpu-interface.ts';
 
 /** Instructions of a turn under a counted clock. */
 const TURN = 20_000;

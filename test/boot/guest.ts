@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { BLOCK_OPERATION, BLOCK_RESULT } from '../../src/devices/block-port.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import type { Architecture } from '../../src/images/apt/archive.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';

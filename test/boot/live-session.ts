@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu-interface.ts';
 import { createMachine, type Machine, type MachineOptions } from '../../src/vm/machine.ts';
 import { PROMPT, plain } from './guest-session.ts';
 

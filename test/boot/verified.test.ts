@@ -1,7 +1,7 @@
 /** The default guest boots with its translated code checked against the interpreter, sample by sample. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_SAMPLE } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_SAMPLE } from '../../src/engine/translated/vcpu-interface.ts';
 import { guestFiles, seededMachine } from './guest.ts';
 import { guestSession, PROMPT } from './guest-session.ts';
 

@@ -1,7 +1,7 @@
 /** Runs recorded cases on the translating engine and compares what they do with what the hardware did. */
 
 import { readFlags, writeFlags } from '../../src/cpu/flags.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { FPR_STRIDE, SEGMENT, VCPU, XMM_STRIDE } from '../../src/isa/state.ts';
 import { ACTIVITY } from '../../src/machine/vcpu-reset.ts';
 import { writeGuest } from '../../src/memory/guest-memory.ts';

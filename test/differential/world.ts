@@ -2,7 +2,8 @@
 
 import { setSegment } from '../../src/cpu/segmentation.ts';
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
-import { createVcpu, type Translation, type Vcpu } from '../../src/engine/translated/vcpu.ts';
+import { createVcpu } from '../../src/engine/translated/vcpu.ts';
+import type { Translation, Vcpu } from '../../src/engine/translated/vcpu-interface.ts';
 import { CR0, CR4, EFER, SEGMENT, VCPU } from '../../src/isa/state.ts';
 import { createArena } from '../../src/memory/arena.ts';
 import { createFramePool } from '../../src/memory/frame-pool.ts';

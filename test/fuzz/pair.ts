@@ -1,6 +1,6 @@
 /** Two guests with equal states, one interpreted and one translated, that run the same program and are compared. */
 import { writeFlags } from '../../src/cpu/flags.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { NO_FAULT, type VcpuField } from '../../src/isa/state.ts';
 import { writeGuest } from '../../src/memory/guest-memory.ts';
 import { createRandom, type Random } from '../../tools/corpus/prng.ts';

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { stressGuest } from '../../bench/stress-guest.ts';
 import { judgeStress } from '../../bench/stress-run.ts';
-import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu-interface.ts';
 import { cacheDirectory } from '../../src/images/apt/cache.ts';
 import { SILENT } from '../../src/images/apt/progress.ts';
 import { numbers, type Outcome, runThreaded } from './threaded.ts';

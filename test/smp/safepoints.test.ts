@@ -1,7 +1,7 @@
 /** All vCPUs of a machine stand still soon after somebody asks for it, whatever they execute. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, barrier, severalKernel } from './several.ts';
 import { runThreaded } from './threaded.ts';
 

@@ -1,7 +1,7 @@
 /** Machines in threads are saved at points that follow from seeds, put back into fresh threads, and go on as if nothing had been. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { PROGRAMS, PROGRAMS_OF_FOUR, SCALE, type SeveralProgram } from './programs.ts';
 import { severalKernel } from './several.ts';
 import { numbers, runThreaded } from './threaded.ts';

@@ -1,6 +1,6 @@
 /** Machines in threads that can be saved, restored and stopped from outside, without what runs a whole machine on a host. */
 import { Worker } from 'node:worker_threads';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import type { KernelRequest } from '../../src/machine/boot.ts';
 import { createSharedMemory } from '../../src/memory/layout.ts';
 import { MEMORY } from './several.ts';

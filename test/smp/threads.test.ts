@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION, type Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import type { MachineEnd } from '../../src/sdk/machine-host.ts';
 import { startMachine } from '../../src/sdk/node/start-machine.ts';
 import { ENDS, endBySecond, INIT_OF_FIRST, RESET, restartBySecond, TRIPLE_FAULT } from './ends.ts';

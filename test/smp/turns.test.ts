@@ -1,7 +1,7 @@
 /** The same guests where one thread runs all vCPUs in turns, and a debugger that sees both. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { createMachineTarget } from '../../src/vm/gdb/machine-target.ts';
 import type { StopEvent } from '../../src/vm/gdb/target.ts';
 import type { Machine, MachineEnd } from '../../src/vm/machine.ts';

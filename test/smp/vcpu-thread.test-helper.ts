@@ -1,6 +1,6 @@
 /** One vCPU of a machine in threads, and what the first thread of it does to the machine from outside of the guest. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import type { KernelRequest } from '../../src/machine/boot.ts';
 import { readGuest } from '../../src/memory/guest-memory.ts';
 import { createMachine, type Machine, type MachineEnd } from '../../src/vm/machine.ts';

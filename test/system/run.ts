@@ -1,5 +1,5 @@
 /** Runs test programs on Virts. */
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { readGuest } from '../../src/memory/guest-memory.ts';
 import { createMachine, type Progress } from '../../src/vm/machine.ts';
 import type { Outcome } from './compare.ts';

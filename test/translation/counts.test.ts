@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inThread } from '../../src/engine/translated/thread.test-helper.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { ACTIVITY } from '../../src/machine/vcpu-reset.ts';
 import { type Comings, ENDLESS, LONG } from './endless.test-helper.ts';
 import { AT, createGuest, ENGINES, type Guest } from './guest.ts';

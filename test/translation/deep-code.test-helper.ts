@@ -1,5 +1,5 @@
 /** A guest whose code becomes hot while the host's stack is full of its calls. */
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
 
 /** Conditional jumps out of each function, which become as many nested blocks of WebAssembly. */

@@ -1,5 +1,5 @@
 /** Guests that never end by themselves: what counts is that their vCPU comes back. */
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
 
 export const ENDLESS = {

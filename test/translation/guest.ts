@@ -11,7 +11,7 @@ import {
   ENGINES as RIG_ENGINES,
   type RigOptions,
 } from '../../src/engine/translated/rig.test-helper.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { CR4, ENGINE_FIELDS, SEGMENT, VCPU, type VcpuField } from '../../src/isa/state.ts';
 import { ACTIVITY } from '../../src/machine/vcpu-reset.ts';
 import { readGuest } from '../../src/memory/guest-memory.ts';

@@ -1,5 +1,5 @@
 /** Guests that call themselves very deeply; they may be run on a host thread with a small stack. */
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
 
 export interface Depth {

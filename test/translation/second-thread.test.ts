@@ -7,7 +7,7 @@ import type { CompilerPort, RegionReply, RegionRequest } from '../../src/cpu/tra
 import { MOST_UNDER_WAY } from '../../src/cpu/translator/under-way.ts';
 import { createThreadCompiler } from '../../src/engine/translated/helpers.ts';
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
 
 const compile = createThreadCompiler(x86, { now: () => 0 });

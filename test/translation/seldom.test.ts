@@ -1,7 +1,7 @@
 /** Paths that are seldom taken are no part of a region: it is left for them, with all that they need to see. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
 
 /** A jump counts as seldom that was taken less than 10 times. */

@@ -1,7 +1,7 @@
 /** Interrupts, shadows, single steps and breakpoints in code that has been translated. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest, ENGINES, type Guest, SELECTOR } from './guest.ts';
 
 const ROUNDS = 1000;

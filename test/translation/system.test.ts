@@ -1,7 +1,7 @@
 /** Instructions of the system level in hot code: rights, interrupts and modes change in the middle of a region. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Translation } from '../../src/engine/translated/vcpu.ts';
+import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { CR4, EFLAGS } from '../../src/isa/state.ts';
 import { AT, createGuest, ENGINES, type Guest, PAGE, SELECTOR } from './guest.ts';
 

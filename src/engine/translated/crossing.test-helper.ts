@@ -1,6 +1,6 @@
 /** Guests whose instructions lie across two pages, in ways that once kept the engine searching for ever. */
 import { createRig, PAGE } from './rig.test-helper.ts';
-import type { Translation } from './vcpu.ts';
+import type { Translation } from './vcpu-interface.ts';
 
 const COUNT = 20_000;
 

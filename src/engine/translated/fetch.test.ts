@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRig, ENGINES, PAGE, PLACE } from './rig.test-helper.ts';
-import type { Translation } from './vcpu.ts';
+import type { Translation } from './vcpu-interface.ts';
 
 /** A guest whose last canonical page of the lower half and first of the upper half are code. */
 function atTheEdge(translation: Translation | undefined) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRig, ENGINES } from './rig.test-helper.ts';
-import type { Translation } from './vcpu.ts';
+import type { Translation } from './vcpu-interface.ts';
 
 const VECTOR = 0x20;
 const HANDLER = 0x8000;

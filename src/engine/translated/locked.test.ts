@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRig, ENGINES, PAGE, PLACE, type Rig } from './rig.test-helper.ts';
-import type { Translation } from './vcpu.ts';
+import type { Translation } from './vcpu-interface.ts';
 
 /** Enough for the loop around the instruction to be translated, at a threshold of 1. */
 const ROUNDS = 12;

@@ -10,7 +10,8 @@ import { createSharedMemory } from '../../memory/layout.ts';
 import { createPhysicalMap, type MapEvents, type PhysicalMap } from '../../memory/physical-map.ts';
 import type { VcpuEnvironment } from './environment.ts';
 import { type InstructionSet, x86 } from './instruction-set.ts';
-import { createVcpu, type Translation } from './vcpu.ts';
+import { createVcpu } from './vcpu.ts';
+import type { Translation } from './vcpu-interface.ts';
 import { placeVcpu } from './vcpu-place.ts';
 
 /** Guest-physical addresses. RAM ends at `device`, where everything further is one device. */

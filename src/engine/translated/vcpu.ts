@@ -1,51 +1,42 @@
 /** One vCPU on the translating engine: runs guest code block by block and delivers what interrupts it. */
 import type { CpuContext } from '../../cpu/context.ts';
-import {
-  beginStep,
-  dataBreakpoints,
-  endStep,
-  instructionBreakpoints,
-  noteDebug,
-  takeDebugTrap,
-} from '../../cpu/debug.ts';
+import { beginStep, dataBreakpoints, endStep, instructionBreakpoints, noteDebug } from '../../cpu/debug.ts';
 import { MODE_ALONE, MODE_SINGLE } from '../../cpu/interpreter/block-writer.ts';
 import { type Block, createBlockCache, modeKeyOf } from '../../cpu/interpreter/blocks.ts';
-import { CODE_INDEX_BYTES, coolCode, indexCode } from '../../cpu/interpreter/code-index.ts';
+import { CODE_INDEX_BYTES, coolCode } from '../../cpu/interpreter/code-index.ts';
 import { EXIT } from '../../cpu/interpreter/exits.ts';
 import { createHandlers } from '../../cpu/interpreter/handlers.ts';
-import { coolEntries, coolEntry, enterJump } from '../../cpu/interpreter/jump-cache.ts';
+import { coolEntries, coolEntry } from '../../cpu/interpreter/jump-cache.ts';
 import { BLOCK_LIMIT, RECORD } from '../../cpu/interpreter/record.ts';
 import { buildRuntime } from '../../cpu/interpreter/runtime.ts';
 import { deliver, deliverFault } from '../../cpu/interrupt.ts';
 import { keyCodeSize, MODE, modeKey } from '../../cpu/mode.ts';
-import { type CodeLimits, createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
-import { type CompilerPort, compileHere, createCompiler } from '../../cpu/translator/compiler.ts';
+import { createCodeCache, DEFAULT_CODE_LIMITS } from '../../cpu/translator/code-cache.ts';
+import { compileHere, createCompiler } from '../../cpu/translator/compiler.ts';
 import { REGION_INSTRUCTIONS } from '../../cpu/translator/region.ts';
 import { createRegionTable } from '../../cpu/translator/region-table.ts';
 import { createTranslator } from '../../cpu/translator/translator.ts';
-import type { Sample } from '../../cpu/translator/verified-writer.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import { MEMORY_ACCESS } from '../../isa/access.ts';
 import { openCounters } from '../../isa/counters.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
 import { createFormReader } from '../../isa/form.ts';
-import { EFLAGS, NO_FAULT, RUN_ALONE, SEGMENT, VCPU, type VcpuState, VECTOR } from '../../isa/state.ts';
-import { ACTIVITY, initVcpu, startVcpu } from '../../machine/vcpu-reset.ts';
-import type { Arena } from '../../memory/arena.ts';
+import { EFLAGS, NO_FAULT, RUN_ALONE, SEGMENT, VCPU, VECTOR } from '../../isa/state.ts';
+import { ACTIVITY } from '../../machine/vcpu-reset.ts';
 import { PAGE_SIZE } from '../../memory/layout.ts';
-import type { PhysicalMap } from '../../memory/physical-map.ts';
 import { createBrake } from './brake.ts';
 import { createBreakpoints } from './breakpoints.ts';
 import { createChangedCode } from './changed-code.ts';
-import type { VcpuEnvironment } from './environment.ts';
+import { createCodeLookUp, type Start } from './code-look-up.ts';
+import { createDelivery } from './delivery.ts';
 import { createGuestAccess, type MemoryRoutines, memoryImports } from './guest-access.ts';
 import { vcpuHelpers } from './helpers.ts';
 import { stackBudget } from './host-stack.ts';
-import type { InstructionSet } from './instruction-set.ts';
 import { createRunCounts } from './run-counts.ts';
 import { createTlb, revokeAllGrants, revokeGrants, type TlbRoutines } from './tlb.ts';
-import { placeVcpu, type VcpuPlace } from './vcpu-place.ts';
-import { askToLook, type VcpuSignals, vcpuSignals } from './vcpu-signals.ts';
+import type { Vcpu, VcpuMemoryEvents, VcpuOptions } from './vcpu-interface.ts';
+import { placeVcpu } from './vcpu-place.ts';
+import { askToLook, vcpuSignals } from './vcpu-signals.ts';
 import { createVerification } from './verification.ts';
 import { createVerifiedCode } from './verified-code.ts';
 
@@ -58,96 +49,11 @@ const NEARLY_HOT = 7 / 8;
 /** Index of `poll` among the words of the state block. */
 const POLL = VCPU.offsets.poll / 4;
 
-/** Limit of a code segment that has none. */
-const FLAT_LIMIT = Number.MAX_SAFE_INTEGER;
-
 /** Most instructions at once: the budget is an i32 that blocks may overdraw. */
 const MOST = 1 << 30;
 
-/** The APIC of the vCPU that runs after a reset; an INIT starts it again, where others wait for a start-up IPI. */
-const BOOTSTRAP_APIC = 0;
-
 /** Values of `VcpuState.interruptShadow`. */
 const SHADOW = { none: 0, sti: 1, stackSegment: 2 } as const;
-
-/**
- * Why `run` came back: the count is used up, the vCPU is not running (see `state.activity`), somebody asked, or the next
- * instruction is at a breakpoint.
- */
-export type RunResult = 'count' | 'inactive' | 'stopped' | 'breakpoint';
-
-export interface Vcpu extends VcpuSignals {
-  readonly state: VcpuState;
-  readonly context: CpuContext;
-  /** Instructions retired since the machine started. */
-  retired(): number;
-  /** Runs about `count` instructions; exactly so many if `exact`. */
-  run(count: number, exact?: boolean): RunResult;
-  /**
-   * Executes one instruction, at a breakpoint or not, for a debugger. Interrupts that wait are delivered first with
-   * `interrupts`, and to a halted vCPU; what is delivered takes the place of the instruction. `false`: the vCPU is not
-   * running and nothing wakes it yet.
-   */
-  step(interrupts: boolean): boolean;
-  /** Replaces the linear addresses before whose instructions `run` comes back. */
-  setBreakpoints(addresses: ReadonlySet<bigint>): void;
-  /** `run` returns 'stopped' at the next instruction boundary. */
-  stop(): void;
-  /** Whether it would run code now: it does already, or an interrupt, an NMI or a start waits. */
-  awake(): boolean;
-  /** Whether an interrupt or NMI would be taken now. */
-  interruptsWait(): boolean;
-  /** After registers were set from outside (reset, restore, debugger). */
-  stateReplaced(): void;
-  /** Everything decoded or cached from guest memory is forgotten. */
-  memoryReplaced(): void;
-  stats(): Record<string, number>;
-}
-
-/** What events of the physical map mean to the vCPU; the map is made before it. */
-export interface VcpuMemoryEvents {
-  codeWritten(page: number, from: number, to: number): void;
-  /** Write grants of this vCPU for the frame at a host address no longer hold; if it moved, no grant does. */
-  revoked(host: number, moved: boolean): void;
-  /** The same for the vCPU with a state block, maybe one of another thread, which does not run. */
-  revoke(state: VcpuState, cpu: number, host: number, moved: boolean): void;
-  /** Every grant of that vCPU, for any frame, does no longer hold. */
-  revokeAll(cpu: number): void;
-}
-
-/** When and how code is translated. */
-export interface Translation {
-  /** Times that a jump is taken or a block entered before it is translated, 1 to `MOST_HEAT`. */
-  readonly threshold: number;
-  /** Which runs of translated code are checked against the interpreter; absent: none. */
-  readonly verify?: Sample | undefined;
-  /** How much of it there may be; `DEFAULT_CODE_LIMITS` if absent. */
-  readonly limits?: CodeLimits;
-}
-
-/**
- * Every run of a region at first, then as many as a machine can afford that is to boot in a few minutes. The period is odd,
- * so that loops of even length do not hide anything.
- */
-export const DEFAULT_SAMPLE: Sample = { first: 16, every: 251 };
-
-export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
-
-export interface VcpuOptions {
-  readonly memory: WebAssembly.Memory;
-  readonly arena: Arena;
-  readonly map: PhysicalMap;
-  readonly instructionSet: InstructionSet;
-  readonly environment: VcpuEnvironment;
-  /** Where its parts lie; somewhere in the arena if absent. */
-  readonly place?: VcpuPlace | undefined;
-  /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
-  readonly translation?: Translation | undefined;
-  /** Where regions are compiled; absent: in this thread, as always where translated code is verified. */
-  readonly compiler?: CompilerPort | undefined;
-  /** Host time in milliseconds, for statistics. */
-  hostNow?(): number;
-}
 
 interface Runtime extends MemoryRoutines, TlbRoutines {
   run(cpu: number, handler: number, record: number): number;
@@ -183,10 +89,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   let stopping = false;
   let codeBase = 0n;
   let codeLimit = 0;
-  /** The run came to a breakpoint. */
-  let hit = false;
-  /** A debugger steps: breakpoints do not count. */
-  let stepping = false;
 
   const threshold = options.translation?.threshold ?? 0;
   const translates = threshold > 0;
@@ -207,7 +109,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       state.debugPending |= dataBreakpoints(state, BigInt.asUintN(64, linear), flags & 0xff, write);
     },
     resolve: (_cpu: number, exit: number) => resolve(exit),
-    regionCheck: (_cpu: number, cell: number) => regionCheck(cell),
+    regionCheck: (_cpu: number, cell: number) => (lookUp.regionStands(cell) ? 1 : 0),
     ...instructionSet.implementation(context),
   };
   const runtime = new WebAssembly.Instance(new WebAssembly.Module(buildRuntime(helpers)), {
@@ -347,63 +249,14 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     log: environment.log,
   } satisfies CpuContext);
 
-  function position(linear: bigint, physical: number) {
-    const ip = Number(state.rip & 0xffff_ffffn);
-    const flat = keyCodeSize(state.modeKey) === 8 || (state.modeKey & (1 << (MODE.flatShift + SEGMENT.cs))) !== 0;
-    return {
-      page: Math.floor(physical / PAGE_SIZE),
-      offset: physical % PAGE_SIZE,
-      modeKey: state.modeKey,
-      ip,
-      limit: flat ? FLAT_LIMIT : state.segmentLimit[SEGMENT.cs],
-      nextPage() {
-        const next = access.fetchAddress((linear | 4095n) + 1n);
-        return next < 0 ? -1 : Math.floor(next / PAGE_SIZE);
-      },
-    };
-  }
-
-  /** Linear address of an instruction pointer. */
-  function linearAt(ip: bigint): bigint {
-    if (keyCodeSize(state.modeKey) === 8) return BigInt.asUintN(64, ip);
-    return (ip + state.segmentBase[SEGMENT.cs]) & 0xffff_ffffn;
-  }
-  /** Linear address of the next instruction. */
-  const linearIp = (): bigint => linearAt(state.rip);
-
-  /** The block at `rip`, entered in the jump cache; `undefined` with the fault fields set, or `hit`. */
-  function findBlock(): Block | undefined {
-    const linear = linearIp();
-    hit = !stepping && breakpoints.at(linear);
-    if (hit) return undefined;
-    const physical = access.fetchAddress(linear);
-    if (physical < 0) return undefined;
-    const at = position(linear, physical);
-    if (at.page >= map.pages) {
-      // Nothing executable is outside RAM.
-      state.faultVector = VECTOR.ud;
-      state.faultHasError = 0;
-      return undefined;
-    }
-    const block = blocks.find(at);
-    if (block === undefined) return undefined;
-    const page = map.readable(at.page);
-    // A page without a frame has an address that no page has.
-    const nextPage = block.nextPage < 0 ? 0 : map.readable(block.nextPage) || 1;
-    const { modeKey } = state;
-    const { record } = block;
-    enterJump(data, state.jumpCache, {
-      address: state.rip,
-      modeKey,
-      generation: state.jumpGeneration,
-      record,
-      host: page + at.offset,
-      nextPage,
-    });
-    if (block.translatable && at.limit === FLAT_LIMIT && nextPage !== 1)
-      indexCode(data, state.codeIndex, { host: page + at.offset, nextPage, modeKey, record });
-    return block;
-  }
+  const lookUp = createCodeLookUp({ state, cpu, data, map, access, blocks, regions, breakpoints });
+  const { stops, linearIp, findBlock, pageNear, interpretNext } = lookUp;
+  const { mayInterrupt, interruptsWait, deliverPending, deliverTrap, takeStart } = createDelivery({
+    context,
+    environment,
+    enterInterrupt: (vector) => runtime.enterInterrupt?.(cpu, vector) === 1,
+    restart,
+  });
 
   function raiseFault(): void {
     environment.onException?.(state.faultVector, state.faultHasError !== 0 ? state.faultError : undefined);
@@ -423,21 +276,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     counts.interpreted(countBefore(record));
   }
 
-  /** Guest-physical page that lies `distance` linear pages from the one at `base`, if it can be executed; or -1. */
-  function pageNear(base: bigint, distance: number): number {
-    const linear = linearAt(base + BigInt(distance * PAGE_SIZE));
-    const physical = access.fetchAddress(linear);
-    state.faultVector = NO_FAULT;
-    return physical < 0 || physical >= map.pages * PAGE_SIZE ? -1 : Math.floor(physical / PAGE_SIZE);
-  }
-  function regionCheck(cell: number): number {
-    const { ipBase } = state;
-    const key = data.getBigUint64(cpu + VCPU.offsets.modeKey, true);
-    return regions.valid(cell, { pageAt: (distance) => pageNear(ipBase, distance), hostOf: map.readable, key, ipBase })
-      ? 1
-      : 0;
-  }
-
   /** Finds the code at `rip` for an exit of `RESOLVED`. Returns 0 where the run may go on, else how it ends. */
   function resolve(exit: number): number {
     counts.resolved(exit);
@@ -447,7 +285,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     brake.release();
     const { flushes } = blocks.stats;
     const found = findBlock();
-    if (hit) return EXIT.poll;
+    if (stops.hit) return EXIT.poll;
     if (found === undefined) {
       raiseFault();
       return state.activity === ACTIVITY.running ? 0 : EXIT.poll;
@@ -458,14 +296,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
       translator?.translate({ block: found, modeKey: state.modeKey, ipBase: base, pageAt });
     } else if (exit === EXIT.link && blocks.stats.flushes === flushes) blocks.link(from, found);
     return 0;
-  }
-
-  /** Where the interpreter begins at the instruction at `rip`, even if a region begins there too. */
-  function interpretNext(): { handler: number; record: number } | undefined {
-    const found = findBlock();
-    if (found === undefined) return undefined;
-    state.ipBase = BigInt.asUintN(64, state.rip - BigInt(found.start));
-    return { handler: blocks.interpreterOf(found), record: found.record };
   }
 
   const verification =
@@ -502,7 +332,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     state.eventsWait = state.nmiPending !== 0 || environment.interrupts.pending() ? 1 : 0;
     state.depth = stackBytes;
     running = true;
-    let start: { handler: number; record: number } | undefined;
+    let start: Start | undefined;
     for (;;) {
       let exit = runtime.run(cpu, start?.handler ?? 0, start?.record ?? 0);
       start = undefined;
@@ -520,7 +350,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         state.faultVector = NO_FAULT;
         if (state.budget <= 0) break;
         runAlone();
-        if (hit) break;
+        if (stops.hit) break;
         if (state.faultVector === NO_FAULT) continue;
       }
       if (state.faultVector === NO_FAULT) {
@@ -528,7 +358,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         if (state.budget <= 0) break;
         start = interpretNext();
         if (start !== undefined) continue;
-        if (hit) break;
+        if (stops.hit) break;
       }
       raiseFault();
       if (state.activity !== ACTIVITY.running) break;
@@ -571,33 +401,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     setModeExtra(value ? MODE_SINGLE : 0);
   }
 
-  /** Whether this is a boundary at which interrupts are taken. */
-  const mayInterrupt = () =>
-    state.activity === ACTIVITY.halted || (state.activity === ACTIVITY.running && state.interruptShadow === 0);
-
-  /** Delivers an NMI or interrupt that may be delivered now. */
-  function deliverPending(): void {
-    if (state.nmiPending !== 0 && state.nmiBlocked === 0) {
-      state.nmiPending = 0;
-      state.activity = ACTIVITY.running;
-      deliver(context, VECTOR.nmi, 'nmi');
-    } else if ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending()) {
-      const vector = environment.interrupts.acknowledge();
-      if (vector < 0) return;
-      state.activity = ACTIVITY.running;
-      if (runtime.enterInterrupt?.(cpu, vector) !== 1) deliver(context, vector, 'hardware');
-    }
-  }
-
-  /** Delivers a trap that the last instruction or a task switch left; a load of SS holds it back. */
-  function deliverTrap(stepped: boolean): boolean {
-    const trap = takeDebugTrap(state, stepped);
-    if (trap === 0) return false;
-    noteDebug(state, trap);
-    deliver(context, VECTOR.db, 'exception');
-    return true;
-  }
-
   /** One instruction with a look at debug conditions before and after it. */
   function stepDebug(): void {
     const code = keyCodeSize(state.modeKey) === 8 ? state.rip : state.rip + state.segmentBase[SEGMENT.cs];
@@ -632,10 +435,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   /** Instructions that code may run past the budget. */
   const overshoot = translator === undefined ? BLOCK_LIMIT : BLOCK_LIMIT + REGION_INSTRUCTIONS;
 
-  const interruptsWait = () =>
-    (state.nmiPending !== 0 && state.nmiBlocked === 0) ||
-    ((state.eflags & EFLAGS.if) !== 0 && environment.interrupts.pending());
-
   /** Drops code that other threads changed, once what they were about to store is there. */
   function takeChanges(): void {
     if (!changedCode.any()) return;
@@ -643,20 +442,6 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     environment.exclusively?.(() => {});
   }
 
-  /** Takes what the local APICs of others sent to start it anew (SDM vol. 3A 8.4.4.1). */
-  function takeStart(): void {
-    if (state.initPending !== 0) {
-      state.initPending = 0;
-      initVcpu(state, { bootstrap: environment.topology.apicId === BOOTSTRAP_APIC });
-      restart();
-    }
-    if (state.startPending !== 0) {
-      const vector = state.startPending - 1;
-      state.startPending = 0;
-      startVcpu(state, vector);
-      restart();
-    }
-  }
   function restart(): void {
     tlb.flush('all');
     modeChanged();
@@ -696,10 +481,10 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         if (mayInterrupt()) deliverPending();
         if (state.activity !== ACTIVITY.running) return 'inactive';
         // Debug conditions must not be looked at for an instruction that does not begin.
-        hit = breakpoints.at(linearIp());
-        if (!hit) slice(end - retired, exact);
-        if (hit) {
-          hit = false;
+        stops.hit = breakpoints.at(linearIp());
+        if (!stops.hit) slice(end - retired, exact);
+        if (stops.hit) {
+          stops.hit = false;
           return 'breakpoint';
         }
       }
@@ -718,7 +503,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         }
       }
       if (state.activity !== ACTIVITY.running) return false;
-      stepping = true;
+      stops.stepping = true;
       const shadow = state.interruptShadow;
       Atomics.store(words, POLL, 0);
       if ((state.modeKey & MODE.debug) !== 0) stepDebug();
@@ -728,7 +513,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         setSingle(false);
         if (state.interruptShadow === shadow) state.interruptShadow = 0;
       }
-      stepping = false;
+      stops.stepping = false;
       // The address of a breakpoint may have entered the jump cache.
       forgetJumps();
       return true;

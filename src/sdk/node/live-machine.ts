@@ -2,7 +2,7 @@
  * A machine that runs in this process: what its configuration names is opened, its threads are started, and all of it is closed
  * again. The command line's monitor and programs that embed machines both stand on it.
  */
-import { DEFAULT_SAMPLE } from '../../engine/translated/vcpu.ts';
+import { DEFAULT_SAMPLE } from '../../engine/translated/vcpu-interface.ts';
 import { networksDirectory } from '../../images/directories.ts';
 import type { Access } from '../../network/policy.ts';
 import type { BlockDevice } from '../../storage/block-device.ts';

@@ -1,5 +1,5 @@
 /** Runs machines that work for the host, such as the one that builds an image. */
-import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu-interface.ts';
 import type { RunGuest } from '../../images/run-guest.ts';
 import type { StartMachine } from '../machine-host.ts';
 import { aborted } from './aborted.ts';

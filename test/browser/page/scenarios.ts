@@ -8,7 +8,7 @@ import {
   type VirtsMachineElement,
 } from '../../../src/browser/index.ts';
 import { startMachine } from '../../../src/browser/start-machine.ts';
-import { DEFAULT_TRANSLATION } from '../../../src/engine/translated/vcpu.ts';
+import { DEFAULT_TRANSLATION } from '../../../src/engine/translated/vcpu-interface.ts';
 
 const MEBIBYTE = 2 ** 20;
 
