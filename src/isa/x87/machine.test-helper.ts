@@ -62,7 +62,7 @@ const handlers = createHandlers({
   memory,
   table,
   functions: { ...engine, ...runtime.exports },
-  helpers: new Map(helpers.map((h) => [h.name, h])),
+  helpers,
 });
 const writer = createRecordWriter(new DataView(memory.buffer));
 
