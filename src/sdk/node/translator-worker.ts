@@ -1,4 +1,5 @@
 /** The thread that compiles hot code for the thread of a machine. */
+import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createThreadCompiler, createThreadRenewer } from '../../engine/translated/helpers.ts';
@@ -6,8 +7,19 @@ import { x86 } from '../../engine/translated/instruction-set.ts';
 import type { TranslatorMessage } from '../running-machine.ts';
 import { serveCompiler, type TranslatorLink } from '../translator-link.ts';
 import { describeError } from '../worker-error.ts';
+import { lowerEnginePriority, lowerPriority } from './thread-priority.ts';
 
 const hostClock = performance;
+const links = workerData as readonly TranslatorLink[];
+
+/**
+ * Whatever is made here is worth less than the guest's time: what is not compiled yet is interpreted. But where vCPUs want
+ * all processors, nothing would ever be compiled.
+ */
+if (links.length < availableParallelism()) {
+  lowerPriority();
+  lowerEnginePriority();
+}
 
 /** Makes a module while V8 is told to do without something. */
 function createWithout(feature: string, make: () => WebAssembly.Module): WebAssembly.Module {
@@ -32,7 +44,7 @@ const createHandlerModule = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module
 
 try {
   serveCompiler(
-    workerData as readonly TranslatorLink[],
+    links,
     createThreadCompiler(x86, { createModule, now: () => hostClock.now() }),
     createThreadRenewer(x86, createHandlerModule),
   );
