@@ -25,6 +25,7 @@ const USAGE = `npm run bench:exec -- [options] [MACHINE]
 `;
 
 const MAIN = join(import.meta.dirname, '../dist/cli/main.js');
+const NOTHING = join(import.meta.dirname, 'nothing.js');
 /** How long (ms) a machine that has just started is left alone. */
 const SETTLE_MS = 30_000;
 /** What is demanded: the whole of `virts exec NAME true`, in milliseconds. */
@@ -89,7 +90,7 @@ async function measure(
     const parts = await partTimes(dial, command);
     await pause();
     const whole = programTime([MAIN, 'exec', machine, ...command]);
-    const node = programTime(['--input-type=module', '--eval', '']);
+    const node = programTime([NOTHING]);
     if (round >= 0) result.push({ whole, node, ...parts });
   }
   return result;
