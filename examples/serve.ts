@@ -7,9 +7,9 @@ using shell = machine.console();
 await machine.start();
 
 await shell.waitFor('virts# ');
-await shell.write(
-  'mkdir /www && echo "<h1>A page of the guest</h1>" >/www/index.html && httpd -h /www && echo is"" up\n',
-);
+await shell.write('mkdir /www && echo "<h1>A page of the guest</h1>" >/www/index.html && httpd -h /www\n');
+// The guest has yet to get its address. What is typed comes back, too: the quotes keep that from being taken for the answer.
+await shell.write('until ip route | grep -q default; do sleep 1; done; echo is"" up\n');
 await shell.waitFor('is up');
 
 const [forward] = machine.forwards;

@@ -8,7 +8,7 @@ await using machine = await Machine.start({
 });
 
 const tests = {
-  'files can be written': 'echo text >/srv/file && grep -q text /srv/file',
+  'files can be written': 'echo text >/root/file && grep -q text /root/file',
   'the answer is 42': 'test $((6 * 9)) = 42',
   'it is safe to break things': 'rm -rf /usr/share /var/lib && echo gone',
 };
