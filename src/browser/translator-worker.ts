@@ -1,5 +1,5 @@
 /** The worker that compiles hot code for the worker of a machine. */
-import { createThreadCompiler, createThreadRenewer } from '../engine/translated/helpers.ts';
+import { createThreadCompiler } from '../engine/translated/helpers.ts';
 import { x86 } from '../engine/translated/instruction-set.ts';
 import type { TranslatorMessage } from '../sdk/running-machine.ts';
 import { serveCompiler, type TranslatorLink } from '../sdk/translator-link.ts';
@@ -11,7 +11,7 @@ self.addEventListener(
   'message',
   ({ data }: MessageEvent<readonly TranslatorLink[]>) => {
     try {
-      serveCompiler(data, createThreadCompiler(x86, { now: () => hostClock.now() }), createThreadRenewer(x86));
+      serveCompiler(data, createThreadCompiler(x86, { now: () => hostClock.now() }));
     } catch (error) {
       self.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
     }

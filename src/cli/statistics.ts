@@ -10,7 +10,6 @@ const WORDS: Readonly<Record<string, string>> = {
   flushes: 'times the cache of blocks was emptied',
   handlers: 'instruction handlers compiled',
   modules: 'WebAssembly modules of handlers',
-  'handlers made anew': 'instruction handlers made anew together',
   regions: 'regions of hot code translated',
   'translated instructions': 'instructions translated',
 };

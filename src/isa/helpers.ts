@@ -39,14 +39,3 @@ export const coreHelpers: readonly Helper[] = [
   /** TF, IF, RF, VM or AC changed. (EFLAGS before) */
   helper('flagsChanged', ['i32']),
 ];
-
-/** Finds helpers, and their signatures, by name. */
-export function findHelpers(helpers: readonly Helper[]) {
-  const byName = new Map(helpers.map((known) => [known.name, known]));
-  function helperOf(name: string): Helper {
-    const found = byName.get(name);
-    if (found === undefined) throw new TypeError(`no helper is called ${name}`);
-    return found;
-  }
-  return { helperOf, signatureOf: (name: string): Signature => helperOf(name).signature };
-}

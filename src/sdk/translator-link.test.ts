@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HandlersReply, HandlersRequest } from '../cpu/interpreter/handler-batch.ts';
 import type { RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
 import { SWITCH } from '../cpu/translator/region.ts';
 import { createTranslatorLinks, openCompiler, serveCompiler, type TranslatorLink } from './translator-link.ts';
@@ -22,15 +21,6 @@ const TIMES = { building: 0.5, encoding: 1, WebAssembly: 2 };
 
 class Enough extends Error {}
 
-/** Replies with a module of nothing, for which handlers are made. */
-const renew = ({ generation, handlers }: HandlersRequest): HandlersReply => ({
-  generation,
-  handlers: handlers.length,
-  imports: ['translate'],
-  bytes: EMPTY_MODULE,
-  module: new WebAssembly.Module(EMPTY_MODULE),
-});
-
 /** The translator's end in this thread, until it asks for more than `answers` hold. */
 function serve(link: TranslatorLink, answers: readonly RegionReply[]): RegionRequest[] {
   const seen: RegionRequest[] = [];
@@ -40,7 +30,7 @@ function serve(link: TranslatorLink, answers: readonly RegionReply[]): RegionReq
     if (answer === undefined) throw new Enough();
     return answer;
   };
-  assert.throws(() => serveCompiler([link], compile, renew), Enough);
+  assert.throws(() => serveCompiler([link], compile), Enough);
   return seen;
 }
 
@@ -63,22 +53,6 @@ test('requests and replies arrive as they were sent', () => {
   assert.equal(compiler.take(), undefined);
 });
 
-test('handlers that are made anew pass regions by', () => {
-  const [link] = createTranslatorLinks(1);
-  const compiler = openCompiler(link);
-  compiler.handlers?.post({ generation: 4, threshold: 100, handlers: [] });
-  for (const id of [1, 2]) compiler.post(request(id));
-  assert.deepEqual(serve(link, [{ id: 1, times: TIMES }]), [request(1), request(2)]);
-  assert.equal(compiler.handlers?.take(), undefined);
-  assert.deepEqual(compiler.take(), { id: 1, times: TIMES });
-  const reply = compiler.handlers?.take();
-  assert.ok(reply?.module instanceof WebAssembly.Module);
-  const { module: _, ...rest } = reply;
-  assert.deepEqual(rest, { generation: 4, handlers: 0, imports: ['translate'], bytes: EMPTY_MODULE });
-  assert.equal(compiler.take(), undefined);
-  assert.equal(compiler.handlers?.take(), undefined);
-});
-
 test('requests that have no room wait until there is some', () => {
   const [link] = createTranslatorLinks(1);
   const compiler = openCompiler(link);
@@ -93,6 +67,6 @@ test('requests that have no room wait until there is some', () => {
     if (seen.length === ids.length) throw new Enough();
     return { id, times: TIMES };
   };
-  assert.throws(() => serveCompiler([link], compile, renew), Enough);
+  assert.throws(() => serveCompiler([link], compile), Enough);
   assert.deepEqual(seen, ids);
 });

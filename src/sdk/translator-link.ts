@@ -5,7 +5,6 @@
 import { createMessageReader, createMessageWriter } from '../base/messages.ts';
 import { createRingBuffer, openRing } from '../base/ring.ts';
 import { createBuffer } from '../base/shared-memory.ts';
-import type { HandlersReply, HandlersRequest } from '../cpu/interpreter/handler-batch.ts';
 import type { CompiledRegion, CompilerPort, RegionReply, RegionRequest } from '../cpu/translator/compiler.ts';
 import { SWITCH } from '../cpu/translator/region.ts';
 
@@ -69,11 +68,9 @@ type SentRequest = Omit<RegionRequest, 'code' | 'blocks'> & {
   })[];
 };
 
-function unpackRequest(message: Uint8Array<ArrayBuffer>): RegionRequest | HandlersRequest {
+function unpackRequest(message: Uint8Array<ArrayBuffer>): RegionRequest {
   const { value, bytes } = unpack(message);
-  const sent = value as SentRequest | HandlersRequest;
-  if ('handlers' in sent) return sent;
-  const { blocks, ...rest } = sent;
+  const { blocks, ...rest } = value as SentRequest;
   const place = (sent: Place) => sent ?? SWITCH;
   return {
     ...rest,
@@ -94,18 +91,9 @@ function packReply({ made, ...rest }: RegionReply): Uint8Array {
   return pack({ ...rest, made: { imports, cells } } satisfies SentReply, bytes);
 }
 
-type SentHandlers = Omit<HandlersReply, 'bytes' | 'module'>;
-
-function packHandlers({ bytes, module: _, ...rest }: HandlersReply): Uint8Array {
-  return pack(rest, bytes);
-}
-
-/** A reply, of either kind. Both have their modules made here, from what the translator compiled already. */
-function unpackReply(message: Uint8Array<ArrayBuffer>): RegionReply | HandlersReply {
+function unpackReply(message: Uint8Array<ArrayBuffer>): RegionReply {
   const { value, bytes } = unpack(message);
-  const sent = value as SentReply | SentHandlers;
-  if ('handlers' in sent) return { ...sent, bytes, module: new WebAssembly.Module(bytes) };
-  const { made, ...rest } = sent;
+  const { made, ...rest } = value as SentReply;
   return made === undefined ? rest : { ...rest, made: { ...made, bytes, module: new WebAssembly.Module(bytes) } };
 }
 
@@ -115,25 +103,20 @@ export function openCompiler(link: TranslatorLink): CompilerPort {
   const taken = new Int32Array(link.taken);
   const requests = createMessageWriter(openRing(link.requests));
   const receive = createMessageReader(openRing(link.replies));
-  const handlers: HandlersReply[] = [];
-  function post(request: Uint8Array): void {
-    requests.send(request);
-    Atomics.add(words, WORDS.requests, 1);
-    if (Atomics.load(words, WORDS.asleep) !== 0) Atomics.notify(words, WORDS.requests);
-  }
   return {
-    post: (request) => post(packRequest(request)),
+    post(request) {
+      requests.send(packRequest(request));
+      Atomics.add(words, WORDS.requests, 1);
+      if (Atomics.load(words, WORDS.asleep) !== 0) Atomics.notify(words, WORDS.requests);
+    },
     take() {
       requests.flush();
-      for (let message = receive(); message !== undefined; message = receive()) {
-        const reply = unpackReply(message);
-        Atomics.add(taken, 0, 1);
-        if (!('handlers' in reply)) return reply;
-        handlers.push(reply);
-      }
-      return undefined;
+      const message = receive();
+      if (message === undefined) return undefined;
+      const reply = unpackReply(message);
+      Atomics.add(taken, 0, 1);
+      return reply;
     },
-    handlers: { post: (request) => post(pack(request, new Uint8Array())), take: () => handlers.shift() },
   };
 }
 
@@ -157,30 +140,25 @@ function openClient(link: TranslatorLink) {
   let sent = 0;
   return {
     /** The next request; none while there is no room for replies: a thread that stands still takes none, and needs none. */
-    next(): RegionRequest | HandlersRequest | undefined {
+    next(): RegionRequest | undefined {
       const message = replies.flush() ? receive() : undefined;
       return message && unpackRequest(message);
     },
-    send(reply: RegionReply | HandlersReply): void {
-      const renews = 'handlers' in reply;
-      held.push(renews ? reply.module : reply.made?.module);
+    send(reply: RegionReply): void {
+      held.push(reply.made?.module);
       sent++;
       held.splice(0, held.length - (sent - Atomics.load(taken, 0)));
-      replies.send(renews ? packHandlers(reply) : packReply(reply));
+      replies.send(packReply(reply));
     },
     /** Whether replies wait for room. */
     waits: () => !replies.flush(),
   };
 }
 
-/**
- * The translator's end: answers requests that come by any of the links, in turns, for ever. Throws what `compile` and
- * `renew`, which make regions and handlers, throw.
- */
+/** The translator's end: answers requests that come by any of the links, in turns, for ever. Throws what `compile` throws. */
 export function serveCompiler(
   links: readonly TranslatorLink[],
   compile: (request: RegionRequest) => RegionReply,
-  renew: (request: HandlersRequest) => HandlersReply,
 ): never {
   const words = new Int32Array(links[0].words);
   const clients = links.map(openClient);
@@ -190,7 +168,7 @@ export function serveCompiler(
     for (const { next, send } of clients) {
       const request = next();
       if (request === undefined) continue;
-      send('handlers' in request ? renew(request) : compile(request));
+      send(compile(request));
       any = true;
     }
     return any;

@@ -1,12 +1,11 @@
 /** What may happen between the request for a region and the reply of another thread, whose part the tests play. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HandlersReply, HandlersRequest } from '../../src/cpu/interpreter/handler-batch.ts';
 import { CELL_SIZE, cellsFor } from '../../src/cpu/translator/cell.ts';
 import { DEFAULT_CODE_LIMITS } from '../../src/cpu/translator/code-cache.ts';
 import type { CompilerPort, RegionReply, RegionRequest } from '../../src/cpu/translator/compiler.ts';
 import { MOST_UNDER_WAY } from '../../src/cpu/translator/under-way.ts';
-import { createThreadCompiler, createThreadRenewer } from '../../src/engine/translated/helpers.ts';
+import { createThreadCompiler } from '../../src/engine/translated/helpers.ts';
 import { x86 } from '../../src/engine/translated/instruction-set.ts';
 import type { Translation } from '../../src/engine/translated/vcpu-interface.ts';
 import { AT, createGuest } from './guest.ts';
@@ -240,55 +239,6 @@ test('regions are evicted while others are under way', () => {
   for (const at of places) r.run(at);
   assert.ok(r.stat('regions evicted') > 10);
   assert.equal(r.stat('regions live'), r.stat('regions') - r.stat('regions dropped'));
-});
-
-/** A guest whose handlers are made anew once `renew` is called. */
-function renewingGuest(other: Partial<Translation> = {}) {
-  const requests: HandlersRequest[] = [];
-  const replies: HandlersReply[] = [];
-  const answer = createThreadRenewer(x86);
-  const port: CompilerPort = {
-    post: () => {},
-    take: () => undefined,
-    handlers: {
-      post: (request) => void requests.push(JSON.parse(JSON.stringify(request))),
-      take: () => replies.shift(),
-    },
-  };
-  const guest = createGuest({ translation: { threshold: THRESHOLD, ...other }, compiler: port });
-  return {
-    guest,
-    requests,
-    renew: () => replies.push(...requests.splice(0).map(answer)),
-    anew: () => guest.vcpu.stats()['handlers made anew'],
-  };
-}
-
-const ARITHMETIC = ['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp'];
-const FORMS = ['rax, rbx', 'ebx, eax', 'cx, bx', 'dl, cl', 'rdx, 77', 'ecx, -5', 'bx, 300', 'rbx, [data]'];
-const MORE = ['[rsi], rax', '[rsi + rdi*4], edx', '[rsi + 7], cx', '[rsi + rdi], dl', 'dword [rsi], 9'];
-/** More kinds of instructions than are made anew at once. */
-const MANY = [...FORMS, ...MORE].flatMap((operands) => ARITHMETIC.map((name) => `${name} ${operands}`)).join('; ');
-const RESULTS = ['rax', 'rbx', 'rcx', 'rdx', 'rsi'] as const;
-
-test('handlers that were made anew together do what each did alone', () => {
-  const { guest, requests, renew, anew } = renewingGuest();
-  const run = () => {
-    guest.set({ rax: 0x1234_5678_9abc_def0n, rbx: 3, rcx: 99, rdx: 0xffff_ffffn, rsi: AT.data, rdi: 8 });
-    guest.write(AT.data, new Array(64).fill(0xa5));
-    assert.equal(guest.go(AT.code), 'halted');
-    return [...RESULTS.map((name) => guest.get(name)), ...guest.read(AT.data, 64)];
-  };
-  guest.load(AT.code, `${MANY}; hlt`);
-  const expected = run();
-  assert.equal(anew(), 0);
-  run();
-  const asked = requests.reduce((sum, { handlers }) => sum + handlers.length, 0);
-  assert.ok(asked >= 96, `${asked} handlers`);
-  renew();
-  assert.deepEqual(run(), expected);
-  assert.equal(anew(), asked);
-  assert.deepEqual(run(), expected);
 });
 
 test('a vCPU that verifies what it translates does that itself', () => {

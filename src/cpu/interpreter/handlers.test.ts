@@ -34,7 +34,7 @@ function shape(bytes: readonly number[]): Shape {
 test('handlers say when they are full while a block still finds room, and begin anew', () => {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 16 });
-  const handlers = createHandlers({ memory, table, functions: {}, helpers: [] });
+  const handlers = createHandlers({ memory, table, functions: {}, helpers: new Map() });
   const nop = shape([0x90]);
   const first = handlers.index(nop);
   handlers.publish();

@@ -1,12 +1,12 @@
 /** Makes handlers as their shapes turn up, a module for each batch, and puts them into the shared function table. */
 
 import type { Builder } from '../../ir/builder.ts';
+import type { Signature } from '../../ir/node.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
-import { findHelpers, type Helper } from '../../isa/helpers.ts';
+import type { Helper } from '../../isa/helpers.ts';
 import { InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
 import { encodeModule, type LinkedNumbers } from './function-module.ts';
-import { type HandlersReply, type HandlersRequest, plainShape } from './handler-batch.ts';
 import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { BLOCK_LIMIT, RECORD } from './record.ts';
 import type { Shape } from './shape.ts';
@@ -41,12 +41,6 @@ export interface Handlers {
   clear(): void;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
-  /**
-   * Handlers of modules of few, to be made anew as one module, if there are so many of them by now; each is told of once.
-   */
-  gather(least: number): HandlersRequest | undefined;
-  /** Puts handlers that were made anew in the place of those before, if they are still wanted. */
-  renew(made: HandlersReply): void;
   /** A place in the table for a function that comes later; 0 where records can name no more. */
   reserve(): number;
   /** Links a module whose function puts itself into a reserved place; what it imports, by name. */
@@ -56,7 +50,7 @@ export interface Handlers {
   /** Places that were reserved while this had another value are forgotten already. */
   readonly generation: number;
   /** Handlers of instructions made so far, and their modules. */
-  readonly stats: { handlers: number; modules: number; 'handlers made anew': number };
+  readonly stats: { handlers: number; modules: number };
 }
 
 export interface HandlerLinkage {
@@ -64,13 +58,11 @@ export interface HandlerLinkage {
   readonly table: WebAssembly.Table;
   /** Every helper by name, as a function that WebAssembly can import. */
   readonly functions: Readonly<WebAssembly.ModuleImports>;
-  readonly helpers: readonly Helper[];
+  readonly helpers: ReadonlyMap<string, Helper>;
   /** Times that a jump is taken before its target counts as hot; 0 or absent: never. */
   readonly threshold?: number;
   /** Runs what compiles and links, which touches no guest memory, as `VcpuEnvironment.aside`. */
   readonly aside?: <T>(work: () => T) => T;
-  /** Whether `gather` will be called. */
-  readonly gathered?: boolean;
   /** Begins a handler; absent: an `InterpreterBuilder`. */
   readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
 }
@@ -151,10 +143,17 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
   const begin = linkage.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
   let waiting: { shape: Shape; index: number }[] = [];
-  /** Handlers that no request has named. */
-  let scattered: { shape: Shape; index: number }[] = [];
-  const stats = { handlers: 0, modules: 0, 'handlers made anew': 0 };
-  const { helperOf, signatureOf } = findHelpers(helpers);
+  const stats = { handlers: 0, modules: 0 };
+  const signatureOf = (name: string): Signature => {
+    const helper = helpers.get(name);
+    if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
+    return helper.signature;
+  };
+  const helperOf = (name: string): Helper => {
+    const helper = helpers.get(name);
+    if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
+    return helper;
+  };
 
   function grow(needed: number): void {
     if (table.length < needed) table.grow(Math.max(needed - table.length, 1024));
@@ -202,22 +201,6 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
       generation++;
       indices.clear();
       waiting = [];
-      scattered = [];
-    },
-    gather(least) {
-      if (scattered.length < least) return undefined;
-      const request = {
-        generation,
-        threshold,
-        handlers: scattered.map(({ shape, index }) => ({ index, shape: plainShape(shape) })),
-      };
-      scattered = [];
-      return request;
-    },
-    renew({ generation: asked, module, imports, handlers }) {
-      if (asked !== generation) return;
-      aside(() => link(module, imports));
-      stats['handlers made anew'] += handlers;
     },
     get generation() {
       return generation;
@@ -255,7 +238,6 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
         },
       }));
       aside(() => compile(entries));
-      if (linkage.gathered) scattered.push(...batch);
     },
   };
 }

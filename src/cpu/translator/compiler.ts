@@ -4,11 +4,10 @@
  */
 import type { Signature } from '../../ir/node.ts';
 import type { Decoder } from '../../isa/decoder.ts';
-import { findHelpers, type Helper } from '../../isa/helpers.ts';
+import type { Helper } from '../../isa/helpers.ts';
 import { GPR } from '../../isa/state.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { encodeModule, type LinkedNumbers, SELF } from '../interpreter/function-module.ts';
-import type { HandlerPort } from '../interpreter/handler-batch.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
 import type { CompiledRegions } from './compiled-regions.ts';
 import { offsetAt } from './inlining.ts';
@@ -55,8 +54,6 @@ export interface CompilerPort {
   post(request: RegionRequest): void;
   /** The next reply, if there is one by now. Replies need not come in the order of their requests. */
   take(): RegionReply | undefined;
-  /** Where handlers of instructions are made anew; absent: they stay as they are. */
-  readonly handlers?: HandlerPort | undefined;
 }
 
 /** Begins a region. */
@@ -144,8 +141,13 @@ export function createCompiler(options: CompilerOptions): (request: RegionReques
   const { decode, kept, now } = options;
   const { begin = (...args) => new RegionWriter(...args), createModule = (bytes) => new WebAssembly.Module(bytes) } =
     options;
-  const { helperOf, signatureOf: signatureOfHelper } = findHelpers(options.helpers);
-  const signatureOf = (name: string): Signature => (name === SELF ? HANDLER : signatureOfHelper(name));
+  const helpers = new Map(options.helpers.map((helper) => [helper.name, helper]));
+  const helperOf = (name: string): Helper => {
+    const helper = helpers.get(name);
+    if (helper === undefined) throw new TypeError(`no helper is called ${name}`);
+    return helper;
+  };
+  const signatureOf = (name: string): Signature => (name === SELF ? HANDLER : helperOf(name).signature);
 
   return (request) => {
     const { id, numbers } = request;

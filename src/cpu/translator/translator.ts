@@ -50,11 +50,6 @@ const IMPLICIT = /^((movs|lods|cmps)[bwdq]|maskmov.*)$/;
  */
 const REPEATED = 180;
 
-/**
- * Handlers that are made anew as one module. Most of those of a boot turn up in its first seconds, one or two at a time.
- */
-const HANDLER_BATCH = 96;
-
 /** A jump that was taken less often than this part of the threshold leads to what seldom runs. */
 const SELDOM = 64;
 
@@ -281,18 +276,7 @@ export function createTranslator(parts: TranslatorParts): Translator {
     stats['code bytes'] += codeBytes;
   }
 
-  /** Has handlers made anew while nothing more urgent is asked for. */
-  function renewHandlers(): void {
-    const { handlers: port } = compiler;
-    if (port === undefined) return;
-    const made = port.take();
-    if (made !== undefined) handlers.renew(made);
-    const request = underWay.size > 0 ? undefined : handlers.gather(HANDLER_BATCH);
-    if (request !== undefined) port.post(request);
-  }
-
   function collect(): void {
-    renewHandlers();
     for (;;) {
       const started = now();
       const reply = aside(compiler.take);

@@ -1,10 +1,4 @@
 /** What handlers and regions call. */
-import {
-  compileHandlers,
-  type HandlerCompilerParts,
-  type HandlersReply,
-  type HandlersRequest,
-} from '../../cpu/interpreter/handler-batch.ts';
 import { jumpCacheRoutines } from '../../cpu/interpreter/jump-cache.ts';
 import { runtimeHelpers } from '../../cpu/interpreter/runtime.ts';
 import { createCompiledRegions } from '../../cpu/translator/compiled-regions.ts';
@@ -12,7 +6,7 @@ import { type CompilerOptions, createCompiler } from '../../cpu/translator/compi
 import { translatorHelpers } from '../../cpu/translator/flags.ts';
 import { regionHelpers } from '../../cpu/translator/region-check.ts';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
-import { findHelpers, type Helper } from '../../isa/helpers.ts';
+import type { Helper } from '../../isa/helpers.ts';
 import { tlbRoutines } from '../../memory/tlb.ts';
 import { memoryHelpers } from '../../memory/translate.ts';
 import type { InstructionSet } from './instruction-set.ts';
@@ -27,16 +21,6 @@ export const vcpuHelpers = (instructionSet: InstructionSet, threshold: number, d
   ...regionHelpers,
   ...instructionSet.helpers,
 ];
-
-/** Makes handlers anew for vCPUs of another thread. */
-export function createThreadRenewer(
-  instructionSet: InstructionSet,
-  createModule: HandlerCompilerParts['createModule'] = (bytes) => new WebAssembly.Module(bytes),
-): (request: HandlersRequest) => HandlersReply {
-  const encodings = listEncodings(instructionSet.definitions);
-  const find = findHelpers(vcpuHelpers(instructionSet, 0, false));
-  return (request) => compileHandlers(request, { encodings, createModule, ...find });
-}
 
 /** Compiles regions for vCPUs of another thread. */
 export function createThreadCompiler(

@@ -117,16 +117,13 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
   }).exports as unknown as Runtime;
   const alike = <T>(work: () => T): T => work();
   const { aside = alike, within = alike } = environment;
-  // What is verified knows where the vCPU has its log.
-  const compiler = translates && verified === undefined ? options.compiler : undefined;
   const handlers = createHandlers({
     memory,
     table,
     aside,
     functions: { ...imports, ...(runtime as object) },
-    helpers,
+    helpers: new Map(helpers.map((h) => [h.name, h])),
     threshold,
-    gathered: compiler?.handlers !== undefined,
     ...(verified && { begin: verified.beginHandler }),
   });
   /** What stood at addresses may have moved. */
@@ -182,7 +179,8 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
         handlers: verified?.watch(handlers) ?? handlers,
         table: regions,
         cache: codeCache,
-        compiler: compiler ?? compileInThread(),
+        // What is verified knows where the vCPU has its log.
+        compiler: (verified === undefined && options.compiler) || compileInThread(),
         plain,
         threshold,
         cool,

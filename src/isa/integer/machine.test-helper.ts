@@ -84,7 +84,7 @@ const handlers = createHandlers({
   memory,
   table,
   functions: { ...engine, ...runtime.exports },
-  helpers,
+  helpers: new Map(helpers.map((h) => [h.name, h])),
 });
 const writer = createRecordWriter(new DataView(memory.buffer));
 

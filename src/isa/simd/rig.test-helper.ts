@@ -56,7 +56,7 @@ const handlers = createHandlers({
   memory,
   table,
   functions: { ...engine, ...runtime.exports },
-  helpers,
+  helpers: new Map(helpers.map((h) => [h.name, h])),
 });
 const writer = createRecordWriter(new DataView(memory.buffer));
 const mode = { codeSize: 8, stackSize: 8, protected: true } as const;

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createThreadCompiler, createThreadRenewer } from '../../engine/translated/helpers.ts';
+import { createThreadCompiler } from '../../engine/translated/helpers.ts';
 import { x86 } from '../../engine/translated/instruction-set.ts';
 import type { TranslatorMessage } from '../running-machine.ts';
 import { serveCompiler, type TranslatorLink } from '../translator-link.ts';
@@ -21,32 +21,23 @@ if (links.length < availableParallelism()) {
   lowerEnginePriority();
 }
 
-/** Makes a module while V8 is told to do without something. */
-function createWithout(feature: string, make: () => WebAssembly.Module): WebAssembly.Module {
-  setFlagsFromString(`--no-${feature}`);
-  try {
-    return make();
-  } finally {
-    setFlagsFromString(`--${feature}`);
-  }
-}
-
 /**
  * V8 compiles a function when it is first called, which would be in the thread of the machine. The flag is the whole
  * process's; what the machine makes meanwhile is called at once anyway.
  */
-const createModule = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module =>
-  createWithout('wasm-lazy-compilation', () => new WebAssembly.Module(bytes));
-
-/** Handlers run already, many of them optimised: what takes their place must not be slower at first. */
-const createHandlerModule = (bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module =>
-  createWithout('liftoff', () => createModule(bytes));
+function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  setFlagsFromString('--no-wasm-lazy-compilation');
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    setFlagsFromString('--wasm-lazy-compilation');
+  }
+}
 
 try {
   serveCompiler(
     links,
     createThreadCompiler(x86, { createModule, now: () => hostClock.now() }),
-    createThreadRenewer(x86, createHandlerModule),
   );
 } catch (error) {
   parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
