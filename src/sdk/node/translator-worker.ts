@@ -35,10 +35,7 @@ function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
 }
 
 try {
-  serveCompiler(
-    links,
-    createThreadCompiler(x86, { createModule, now: () => hostClock.now() }),
-  );
+  serveCompiler(links, createThreadCompiler(x86, { createModule, now: () => hostClock.now() }));
 } catch (error) {
   parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
 }
