@@ -14,6 +14,6 @@ await atServer.write(
   'mkdir /www && echo "a page for my neighbours" >/www/index.html && httpd -h /www && echo is"" up\n',
 );
 await atServer.waitFor('is up');
-await atClient.write('until wget -q -T 5 -O - http://server/; do sleep 1; done; echo "that"" was it"\n');
+await atClient.write('until wget -q -O - http://server/; do sleep 1; done; echo "that"" was it"\n');
 const [page] = (await atClient.waitFor(/that was it/)).match(/a page .*(?=\r\n)/) ?? [];
 console.log(page);
