@@ -16,7 +16,7 @@ import { type Boot, type BootOptions, boot } from './boot-time.ts';
 import type { Command } from './child.ts';
 import { bootCommand, imageCommand, qemuVersion } from './engines.ts';
 import { monitorOverhead } from './memory.ts';
-import { runBench } from './program.ts';
+import { count, runBench } from './program.ts';
 import { median } from './statistics.ts';
 
 const USAGE = `npm run bench:boot -- [options]
@@ -108,11 +108,6 @@ function summarize(starts: readonly Start[], count: number) {
   });
 }
 
-function number(name: string, value: string): number {
-  if (!/^[1-9]\d*$/.test(value)) throw new VirtsError('usage', `--${name} takes a number from 1 up.`);
-  return Number(value);
-}
-
 async function main(signal: AbortSignal): Promise<number> {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
@@ -129,10 +124,10 @@ async function main(signal: AbortSignal): Promise<number> {
   const { image, arch } = values;
   if (arch !== 'amd64' && arch !== 'i386') throw new VirtsError('usage', '--arch takes amd64 or i386.');
   const found = image === undefined ? await defaultOne(arch, signal) : imageOne(image);
-  const guest = { ...found, starts: values.starts === undefined ? found.starts : number('starts', values.starts) };
-  const limit = number('limit', values.limit);
+  const guest = { ...found, starts: values.starts === undefined ? found.starts : count('starts', values.starts) };
+  const limit = count('limit', values.limit);
   const starts: Start[] = [];
-  for (let round = 0; round < number('rounds', values.rounds); round++) {
+  for (let round = 0; round < count('rounds', values.rounds); round++) {
     for (const measured of await measureRound(guest, round, limit, signal)) {
       starts.push(measured);
       const { virts, tcg } = measured.boots;

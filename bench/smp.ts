@@ -14,6 +14,7 @@ import { engineCommand } from './engines.ts';
 import { benchImage } from './image.ts';
 import { startMachine } from './machine.ts';
 import { processorTime } from './memory.ts';
+import { count } from './program.ts';
 import { median } from './statistics.ts';
 
 const USAGE = `npm run bench:smp -- [options]
@@ -67,12 +68,6 @@ async function measure(command: Command, cpus: number, plan: Plan): Promise<Run[
   } finally {
     await machine.end();
   }
-}
-
-function count(name: string, value: string): number {
-  const number = Number(value);
-  if (!Number.isInteger(number) || number < 1) throw new VirtsError('usage', `--${name} takes a number from 1 up.`);
-  return number;
 }
 
 async function main(signal: AbortSignal): Promise<number> {

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { VirtsError } from '../src/base/errors.ts';
+import { unlessAborted } from '../src/base/unless-aborted.ts';
 import { Interrupted, interruptible } from '../src/cli/interrupt.ts';
 import { parsePort } from '../src/cli/options.ts';
 import { showProgress } from '../src/cli/progress.ts';
 import type { Architecture } from '../src/images/apt/archive.ts';
 import { cacheDirectory } from '../src/images/apt/cache.ts';
 import { defaultGuest, type Guest } from '../src/images/default-guest.ts';
-import { aborted } from '../src/sdk/node/aborted.ts';
 import { bundlePages } from './bundle.ts';
 import { type Server, type ServerOptions, serve } from './server.ts';
 
@@ -71,7 +71,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<never
   const server = await serveDemo(guest, { port, isolated: !values['not-isolated'] });
   try {
     process.stdout.write(`The guest is in the page at ${server.address}\nCtrl-C ends the server.\n`);
-    return await aborted(signal);
+    return await unlessAborted(signal, new Promise<never>(() => {}));
   } finally {
     await server.close();
   }

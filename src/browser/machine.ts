@@ -1,6 +1,6 @@
 /** Machines as programs in a page have them: what they share with those of Node (`sdk/lifecycle.ts`). */
 import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
-import { createLife, type MachineLife } from '../sdk/lifecycle.ts';
+import { createLife, type MachineLife, startNew } from '../sdk/lifecycle.ts';
 import type { BootFile, NamedBytes } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';
 import { fetchBootFile } from './fetch-file.ts';
@@ -89,13 +89,6 @@ export const Machine = {
 
   /** Makes a machine and starts it. @throws VirtsError as `machine.start`; `unsupported` where the browser lacks something. */
   async start(options: MachineOptions): Promise<Machine> {
-    const machine = await create(options);
-    try {
-      await machine.start({ signal: options.signal });
-      return machine;
-    } catch (error) {
-      await machine.close();
-      throw error;
-    }
+    return startNew(await create(options), options.signal);
   },
 };

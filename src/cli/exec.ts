@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { VirtsError } from '../base/errors.ts';
 import { type ExecuteRequest, execute, type GuestProgram, type TerminalSize } from '../vm/agent/execute.ts';
+import { signalNumber } from '../vm/agent/signals.ts';
 import type { Environment, Output } from './environment.ts';
 import { type ExecOptions, parseExec } from './exec-options.ts';
 import { agentOf } from './machine-socket.ts';
@@ -12,8 +13,8 @@ export type ExecEnvironment = Pick<Environment, 'stdin' | 'stdout' | 'stderr' | 
 /** As shells have it: a command that is not there, and one that cannot be run. */
 const STATUS = { notFound: 127, notRunnable: 126 } as const;
 /** Signals that are passed on, by number. */
-const PASSED = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
-const SIGPIPE = 13;
+const PASSED = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const;
+const SIGPIPE = signalNumber('SIGPIPE');
 const USUAL_SIZE: TerminalSize = { rows: 24, columns: 80 };
 
 const sizeOf = ({ rows, columns }: Output): TerminalSize => ({
@@ -65,7 +66,8 @@ function passSignals(
     },
     () => {},
   );
-  const listeners = Object.entries(PASSED).map(([name, number]) => {
+  const listeners = PASSED.map((name) => {
+    const number = signalNumber(name);
     let before = false;
     const listener = (): void => {
       if (runs && !before) program.signal(number);

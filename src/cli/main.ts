@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * The program `virts`. It and the light commands are one file in the package (vite.cli.config.ts), as to load each module of theirs
- * takes longer than what these do; everything else is loaded once it is known to be needed, and that Node is new enough for it. They import nothing from node:process: that makes all its streams.
+ * takes longer than what these do; everything else is loaded once it is known to be needed, and that Node is new enough for it.
+ * They import nothing from node:process: that makes all its streams.
  */
 import type { Environment, Output } from './environment.ts';
 import { isLight, runLight } from './light.ts';

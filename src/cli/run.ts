@@ -1,9 +1,9 @@
 /** `virts run` and `virts debug`: start a machine, put it on the terminal, wait for its end. */
 import { setTimeout } from 'node:timers/promises';
 import { ERROR_KINDS, VirtsError } from '../base/errors.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import { machinesDirectory } from '../images/directories.ts';
 import type { RunningMachine } from '../sdk/machine-host.ts';
-import { aborted } from '../sdk/node/aborted.ts';
 import { bootFiles, closeBootFiles } from '../sdk/node/boot-files.ts';
 import { openOrPull } from '../sdk/node/pull.ts';
 import type { Configuration } from '../vm/configuration.ts';
@@ -78,7 +78,7 @@ async function converse(
 ): Promise<Ending> {
   const { stdin, stderr } = environment;
   try {
-    const outcome = await Promise.race([monitor.outcome, terminal.left, aborted(signal)]);
+    const outcome = await unlessAborted(signal, Promise.race([monitor.outcome, terminal.left]));
     if (outcome === undefined) {
       terminal.detach();
       // The guest's cursor may stand in the middle of a line.

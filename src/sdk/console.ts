@@ -1,6 +1,7 @@
 /** The first serial port of a machine as a program uses it: bytes both ways, and waiting for what the guest says. */
 import { VirtsError } from '../base/errors.ts';
 import { byteLength, copyOut } from '../base/pieces.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 
 export interface WaitForOptions {
   /** Ends the waiting, which then rejects with its reason. */
@@ -116,11 +117,7 @@ function endOfMatch(text: string, pattern: string | RegExp): number | undefined 
 }
 
 async function waitFor(queue: Queue, pattern: string | RegExp, signal: AbortSignal | undefined): Promise<string> {
-  const aborted = Promise.withResolvers<never>();
-  aborted.promise.catch(() => {});
-  const abort = () => aborted.reject(signal?.reason);
   signal?.throwIfAborted();
-  signal?.addEventListener('abort', abort, { once: true });
   let seen = new Uint8Array(0);
   try {
     for (;;) {
@@ -135,10 +132,9 @@ async function waitFor(queue: Queue, pattern: string | RegExp, signal: AbortSign
         const message = `The machine ended before its console showed ${pattern}; the last of it: ${JSON.stringify(text.slice(-SHOWN))}`;
         throw new VirtsError('guest-stopped', message, { output: text });
       }
-      await Promise.race([queue.changed(), aborted.promise]);
+      await unlessAborted(signal, queue.changed());
     }
   } finally {
-    signal?.removeEventListener('abort', abort);
     queue.restore(seen);
   }
 }

@@ -3,6 +3,7 @@
  * what a run consists of is the host's.
  */
 import { VirtsError } from '../base/errors.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import { type ConsoleFeed, createConsole, type MachineConsole } from './console.ts';
 import { type ConsoleHub, type ConsolePort, createConsoleHub } from './console-hub.ts';
 import { endSentence } from './end-sentence.ts';
@@ -153,20 +154,6 @@ export function timerMs(ms: number): number {
   throw new VirtsError('usage', `A timeout is a number of milliseconds from 0 up, not ${ms}.`);
 }
 
-/** Rejects as a signal says, or settles as a promise does. */
-async function unless<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
-  if (signal === undefined) return promise;
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.throwIfAborted();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
 /** Output for all consoles that are open: the guest waits for the slowest. */
 function createConsoles() {
   const feeds = new Set<ConsoleFeed>();
@@ -308,7 +295,7 @@ export function createLife<R extends Run>(host: LifeHost<R>): Life<R> {
 
   async function wait({ signal }: WaitOptions = {}): Promise<MachineEnd> {
     if (current === undefined) throw notRunning();
-    return unless(signal, current.over);
+    return unlessAborted(signal, current.over);
   }
 
   async function kill(): Promise<MachineEnd> {
@@ -349,7 +336,7 @@ export function createLife<R extends Run>(host: LifeHost<R>): Life<R> {
         if (current?.isOver === true) await current.over.catch(() => {});
         if (state === 'running' || state === 'paused') return;
       }
-      if (starting !== undefined) return unless(signal, starting.done);
+      if (starting !== undefined) return unlessAborted(signal, starting.done);
       const cancel = new AbortController();
       const all = signal === undefined ? cancel.signal : AbortSignal.any([signal, cancel.signal]);
       starting = { cancel, done: launch(all) };
@@ -405,4 +392,15 @@ export function createLife<R extends Run>(host: LifeHost<R>): Life<R> {
       }
     },
   };
+}
+
+/** Starts a machine that was just made; where that fails it is closed. @throws VirtsError as `machine.start`. */
+export async function startNew<M extends MachineLife>(machine: M, signal: AbortSignal | undefined): Promise<M> {
+  try {
+    await machine.start({ signal });
+    return machine;
+  } catch (error) {
+    await machine.close();
+    throw error;
+  }
 }

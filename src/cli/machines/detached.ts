@@ -1,7 +1,7 @@
 /** What a process does that was started to run one machine, without a terminal. */
 import { VirtsError } from '../../base/errors.ts';
+import { unlessAborted } from '../../base/unless-aborted.ts';
 import { machinesDirectory } from '../../images/directories.ts';
-import { aborted } from '../../sdk/node/aborted.ts';
 import { adoptLock } from '../../storage/file-lock.ts';
 import type { Environment } from '../environment.ts';
 import { Interrupted, interruptible } from '../interrupt.ts';
@@ -17,7 +17,7 @@ const PARTING_MS = 10_000;
 /** Runs a started machine to its end. A signal asks the guest to shut down. */
 async function attend(monitor: Monitor, signal: AbortSignal): Promise<void> {
   try {
-    const outcome = await Promise.race([monitor.outcome, aborted(signal)]);
+    const outcome = await unlessAborted(signal, monitor.outcome);
     await monitor.close(endingOf(outcome));
   } catch (error) {
     if (!(error instanceof Interrupted)) {

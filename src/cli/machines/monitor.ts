@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ERROR_KINDS, VirtsError } from '../../base/errors.ts';
 import type { Progress } from '../../images/apt/progress.ts';
 import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
+import { endSentence } from '../../sdk/end-sentence.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../../sdk/machine-host.ts';
 import { exitStatus } from '../../sdk/node/exit-status.ts';
 import { layeredDisk } from '../../sdk/node/image-disk.ts';
@@ -62,10 +63,11 @@ export function failedEnding(error: unknown): Ending {
   return { exitStatus: ERROR_KINDS[error instanceof VirtsError ? error.kind : 'internal'], message };
 }
 
+/** Ends that the guest did not mean. */
 const SENTENCES: Partial<Record<MachineEnd['reason'], string>> = {
-  'triple-fault': 'The guest ended by a triple fault: an exception that it could not handle reset its processor.',
+  'triple-fault': endSentence('triple-fault'),
   killed: 'The debugger ended the guest.',
-  halted: 'The guest halted with interrupts disabled, so that nothing can wake it.',
+  halted: endSentence('halted'),
 };
 
 export function endingOf(outcome: Outcome): Ending {

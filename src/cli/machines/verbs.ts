@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import * as z from 'zod';
 import { VirtsError } from '../../base/errors.ts';
+import { unlessAborted } from '../../base/unless-aborted.ts';
 import { machinesDirectory } from '../../images/directories.ts';
-import { aborted } from '../../sdk/node/aborted.ts';
 import { formatMemory } from '../../vm/memory-size.ts';
 import type { Environment } from '../environment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -41,9 +41,7 @@ interface Setting {
 /** Runs a command until it is done, or a signal comes. */
 function command(environment: Environment, work: (setting: Setting) => Promise<number>): Promise<number> {
   const store = openMachineStore(machinesDirectory(environment.env));
-  return interruptible(environment.signals, (signal) =>
-    Promise.race([work({ store, environment, signal }), aborted(signal)]),
-  );
+  return interruptible(environment.signals, (signal) => unlessAborted(signal, work({ store, environment, signal })));
 }
 
 /** Does something to each machine and prints its name, as given; one that fails does not keep it from the others. */
@@ -225,7 +223,10 @@ async function converse(machine: MachineRecord, recent: boolean, { environment, 
   if (onTerminal) stderr.write('virts: Ctrl-] leaves the console; the machine goes on.\n');
   const terminal = attach(remote, environment);
   try {
-    const left = await Promise.race([remote.closed.then(() => false), terminal.left.then(() => true), aborted(signal)]);
+    const left = await unlessAborted(
+      signal,
+      Promise.race([remote.closed.then(() => false), terminal.left.then(() => true)]),
+    );
     await terminal.flush();
     terminal.detach();
     if (left) {

@@ -6,7 +6,7 @@ import type { Signature, Value } from '../../ir/node.ts';
 import { count } from '../../isa/counters.ts';
 import type { Encoding } from '../../isa/encoding.ts';
 import type { Helper } from '../../isa/helpers.ts';
-import type { InstructionContext, Operand, Width } from '../../isa/operand.ts';
+import type { Operand, Width } from '../../isa/operand.ts';
 import { InstructionBuilder } from '../../isa/semantics.ts';
 import { SEGMENT, VCPU } from '../../isa/state.ts';
 import { EXIT } from './exits.ts';
@@ -40,15 +40,7 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.#threshold = threshold;
     this.record = this.param(1);
     this.#shape = shape;
-    const context: InstructionContext = {
-      operandSize: shape.operandSize,
-      addressSize: shape.addressSize,
-      mode: shape.mode,
-      repeat: shape.repeat,
-      locked: shape.locked,
-      dataSegment: shape.dataSegment,
-    };
-    this.begin(context);
+    this.begin(shape);
   }
 
   /** Writes the whole handler. */

@@ -4,7 +4,7 @@
  */
 import type { Encoding } from '../../isa/encoding.ts';
 import { type DecodedOperand, type Instruction, type MemoryOperand, RIP_BASE } from '../../isa/instruction.ts';
-import type { CodeMode, Width } from '../../isa/operand.ts';
+import type { CodeMode, InstructionContext, Width } from '../../isa/operand.ts';
 import { SEGMENT } from '../../isa/state.ts';
 import type { Addressing } from './builder.ts';
 
@@ -27,16 +27,10 @@ export interface OperandShape {
   readonly stack: boolean;
 }
 
-export interface Shape {
+/** `locked` only where that makes a difference. */
+export interface Shape extends InstructionContext {
   readonly key: string;
   readonly encoding: Encoding;
-  readonly operandSize: Width;
-  readonly addressSize: Width;
-  readonly mode: CodeMode;
-  readonly repeat: number;
-  /** Locked, where that makes a difference. */
-  readonly locked: boolean;
-  readonly dataSegment: number;
   /** Outside 64-bit mode: all of CS, DS, ES and SS can be used without looking at limits. */
   readonly flat: boolean;
   readonly operands: readonly OperandShape[];

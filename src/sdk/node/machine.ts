@@ -9,7 +9,7 @@ import type { BlockDevice } from '../../storage/block-device.ts';
 import type { DialAgent } from '../../vm/agent/session.ts';
 import { type Configuration, readConfiguration } from '../../vm/configuration.ts';
 import { formatMemory } from '../../vm/memory-size.ts';
-import { createLife } from '../lifecycle.ts';
+import { createLife, startNew } from '../lifecycle.ts';
 import { type Command, commandText, type ExecOptions, execIn, spawnIn } from '../program.ts';
 import { copyToGuest, copyToHost } from './copy/copy.ts';
 import { openConfigured } from './disks.ts';
@@ -174,13 +174,6 @@ export const Machine = {
 
   /** Makes a machine and starts it. @throws VirtsError as `create` and `machine.start`; nothing is left open then. */
   async start(options: MachineOptions = {}): Promise<Machine> {
-    const machine = await create(options);
-    try {
-      await machine.start({ signal: options.signal });
-      return machine;
-    } catch (error) {
-      await machine.close();
-      throw error;
-    }
+    return startNew(await create(options), options.signal);
   },
 };

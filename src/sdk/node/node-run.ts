@@ -1,5 +1,6 @@
 /** One run of a machine in this process, as the machine's life takes it: with its forwarded ports and its guest's agent. */
 import { VirtsError } from '../../base/errors.ts';
+import { unlessAborted } from '../../base/unless-aborted.ts';
 import type { Forward as OpenForward } from '../../network/nat.ts';
 import { patientDial } from '../../vm/agent/patience.ts';
 import { AGENT_PORT } from '../../vm/agent/protocol.ts';
@@ -7,7 +8,6 @@ import { pingAgent } from '../../vm/agent/requests.ts';
 import type { DialAgent } from '../../vm/agent/session.ts';
 import type { Configuration } from '../../vm/configuration.ts';
 import { type Run, timerMs } from '../lifecycle.ts';
-import { aborted } from './aborted.ts';
 import type { LiveMachine } from './live-machine.ts';
 import type { Forward, ReadyOptions } from './machine-api.ts';
 
@@ -84,7 +84,7 @@ export async function agentAnswers(
   const late = AbortSignal.timeout(patience);
   const both = signal === undefined ? late : AbortSignal.any([signal, late]);
   try {
-    await Promise.race([pingAgent(dial(patience, both)), aborted(both)]);
+    await unlessAborted(both, pingAgent(dial(patience, both)));
   } catch (error) {
     signal?.throwIfAborted();
     if (!late.aborted) throw error;

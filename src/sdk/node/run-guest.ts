@@ -1,8 +1,9 @@
 /** Runs machines that work for the host, such as the one that builds an image. */
+
+import { unlessAborted } from '../../base/unless-aborted.ts';
 import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu-interface.ts';
 import type { RunGuest } from '../../images/run-guest.ts';
 import type { StartMachine } from '../machine-host.ts';
-import { aborted } from './aborted.ts';
 import { sharedBytes } from './boot-file.ts';
 import { servedDisk } from './disks.ts';
 
@@ -22,7 +23,7 @@ export function guestRunner(startMachine: StartMachine, report: (message: string
     });
     try {
       machine.onOutput(output);
-      await Promise.race([machine.ended, aborted(signal)]);
+      await unlessAborted(signal, machine.ended);
     } finally {
       await machine.stop();
     }
