@@ -170,6 +170,24 @@ test('bodies can be enclosed more than once', () => {
   assert.equal(f(1), 2);
 });
 
+test('a switch goes to the label of its index, and beyond these elsewhere', () => {
+  const f = compile(UNARY, (b) => {
+    const [one, two, other] = [b.label('block'), b.label('block'), b.label('block')];
+    b.scope(other, () => {
+      b.scope(two, () => {
+        b.scope(one, () => b.switch(b.param(0), [one, two, one], other));
+        b.return(b.i32(10));
+      });
+      b.return(b.i32(20));
+    });
+    b.return(b.i32(30));
+  });
+  assert.deepEqual(
+    [0, 1, 2, 3, -1].map((index) => f(index)),
+    [10, 20, 10, 30, 30],
+  );
+});
+
 test('a branch to a label that is nowhere around is refused', () => {
   const fill = (b: Builder) => {
     b.branch(b.label('block'));

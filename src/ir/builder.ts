@@ -428,6 +428,10 @@ export class Builder {
   branchIf(label: Label, condition: Value): void {
     this.#push(compoundNode('branch', undefined, [foldCondition(condition)], { label }));
   }
+  /** Branches to the label that `index` (i32, unsigned) has in `labels`, or beyond these to `otherwise`. */
+  switch(index: Value, labels: readonly Label[], otherwise: Label): void {
+    this.#push(compoundNode('switch', undefined, [index], { labels, label: otherwise }));
+  }
   return(value?: Value): void {
     this.#push(simpleNode('return', undefined, value === undefined ? undefined : [value]));
   }

@@ -148,6 +148,8 @@ class Evaluation {
         }
       case 'branch':
         return node.args.length === 0 || this.#value(node.args[0]) !== 0n ? { label: node.label } : undefined;
+      case 'switch':
+        return { label: node.labels[Number(BigInt.asUintN(32, this.#value(node.args[0])))] ?? node.label };
       case 'return':
         return { value: node.args.length === 0 ? undefined : this.#value(node.args[0]) };
       default: {

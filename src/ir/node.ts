@@ -102,6 +102,12 @@ export type Node = Base &
     | { readonly kind: 'scope'; readonly label: Label; readonly body: Block }
     | { readonly kind: 'hole'; readonly body: Block }
     | { readonly kind: 'branch'; readonly label: Label }
+    | {
+        readonly kind: 'switch';
+        readonly args: readonly [Node];
+        readonly labels: readonly Label[];
+        readonly label: Label;
+      }
     | { readonly kind: 'return' }
     | { readonly kind: 'unreachable' }
   );
@@ -172,6 +178,7 @@ export function simpleNode<T extends Type | undefined>(
 
 interface Parts {
   readonly label?: Label;
+  readonly labels?: readonly Label[];
   readonly callee?: string;
   readonly signature?: Signature;
   readonly lanes?: readonly number[];
@@ -193,6 +200,7 @@ export function compoundNode<T extends Type | undefined>(
     type,
     args,
     label: parts.label,
+    labels: parts.labels,
     callee: parts.callee,
     signature: parts.signature,
     lanes: parts.lanes,

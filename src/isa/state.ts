@@ -223,6 +223,8 @@ export const VCPU = struct('vcpu', 3, {
   budget: 'i32',
   /** Why the last compiled code came back; see `interpreter/exits.ts`. */
   exitInfo: 'u32',
+  /** Instruction pointer at which what goes from block to block must come back; see `NOWHERE`. */
+  arrival: 'u64',
   /** The record or region that was running when control came back. */
   current: 'u32',
   /** Everything that selects how code is decoded; see `cpu/mode.ts`. */

@@ -169,6 +169,7 @@ export function createWorld(
     revoked: (host, moved) => holder.vcpu?.revoked(host, moved),
   });
   const vcpu = createVcpu({
+    coreAfter: 500,
     memory,
     arena,
     map,

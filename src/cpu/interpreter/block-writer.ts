@@ -6,11 +6,12 @@ import { PAGE_SIZE } from '../../memory/layout.ts';
 import type { PhysicalMap } from '../../memory/physical-map.ts';
 import { keyUnitFault, MODE } from '../mode.ts';
 import { isComputedJump } from './builder.ts';
-import type { Handlers, Special } from './handlers.ts';
-import { BLOCK_LIMIT, JUMP_TARGETS_BYTES, RECORD, RECORD_SIZE } from './record.ts';
+import type { Handlers } from './handlers.ts';
+import { BLOCK_LIMIT, HANDLER_INDICES, JUMP_TARGETS_BYTES, RECORD, RECORD_SIZE } from './record.ts';
 import { createRecordTemplates, type RecordTemplates, type Template } from './record-templates.ts';
 import { createRecordWriter } from './record-writer.ts';
 import { type ShapeMode, shapeOf } from './shape.ts';
+import type { Special } from './special-handlers.ts';
 
 /** Mode bit beside those of `cpu/mode.ts`: blocks of one instruction. */
 export const MODE_SINGLE = 1 << 20;
@@ -87,7 +88,11 @@ export interface BlockWriter {
   joinPages(page: number, offset: number, nextPage: number): Uint8Array;
   /** No record is used any more. */
   clear(): void;
-  /** Handlers have other numbers from here on. */
+  /** How many records name each handler. */
+  countHandlers(): Uint32Array;
+  /** Handlers have other numbers from here on: those of `numbers` at their former ones. */
+  renumber(numbers: Uint16Array): void;
+  /** No handler is what it was. */
   forgetHandlers(): void;
   /** Instructions written so far. */
   readonly instructions: number;
@@ -300,6 +305,20 @@ export function createBlockWriter(options: BlockWriterParts): BlockWriter {
     clear() {
       next = area.base;
       notes = area.base + area.size;
+    },
+    countHandlers() {
+      const counts = new Uint32Array(HANDLER_INDICES);
+      const halves = new Uint16Array(buffer);
+      for (let at = area.base; at < next; at += RECORD_SIZE) counts[halves[(at + RECORD.handler) / 2]]++;
+      return counts;
+    },
+    renumber(numbers) {
+      const halves = new Uint16Array(buffer);
+      for (let at = area.base; at < next; at += RECORD_SIZE) {
+        const half = (at + RECORD.handler) / 2;
+        halves[half] = numbers[halves[half]];
+      }
+      for (const forms of templates.values()) forms.renumber(numbers);
     },
     forgetHandlers: () => templates.clear(),
     get instructions() {

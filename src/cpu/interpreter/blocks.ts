@@ -16,6 +16,10 @@ import { isComputedJump } from './builder.ts';
 import { JUMP_TARGETS, LINK_OUTSIDE, RECORD, RECORD_SIZE } from './record.ts';
 import type { ShapeMode } from './shape.ts';
 
+/** Instructions decoded before the core is first made, and how many times as many before it is made anew. */
+const CORE_AFTER = 25_000;
+const CORE_GROWTH = 4;
+
 /** What decoded code depends on. */
 export const BLOCK_MODE = ~((3 << MODE.cplShift) | MODE.alignment);
 
@@ -105,6 +109,8 @@ export interface BlockCache {
 export interface BlockCacheOptions extends BlockWriterOptions {
   /** Number of the vCPU whose cache it is. */
   readonly holder: number;
+  /** Instructions decoded before the core is first made; `CORE_AFTER` if absent. */
+  readonly coreAfter?: number | undefined;
   /** Addresses that were looked up before may now lead elsewhere. */
   forgetJumps(): void;
   /** Records have become exits: whatever leads to them finds that out by itself, but not what runs already. */
@@ -128,7 +134,7 @@ function shapeMode(key: number, shared: boolean): ShapeMode {
 }
 
 export function createBlockCache(options: BlockCacheOptions): BlockCache {
-  const { buffer, map, handlers } = options;
+  const { buffer, map, handlers, coreAfter = CORE_AFTER } = options;
   const data = new DataView(buffer);
   const bytes = new Uint8Array(buffer);
   const writer = createBlockWriter({
@@ -149,6 +155,11 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       return writer.instructions;
     },
   };
+
+  let coreDue = coreAfter;
+
+  /** The handler of a block's first instruction, by itself. */
+  const handlerOf = ({ record }: Block): number => handlers.alone(data.getUint16(record + RECORD.handler, true));
 
   const blockKey = (offset: number, modeKey: number) => (modeKey & BLOCK_MODE) * PAGE_SIZE + offset;
 
@@ -180,7 +191,16 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
     map.releaseCode(page, options.holder);
   }
 
+  /** Makes the core anew when so much more was decoded that other instructions may be usual. */
+  function refreshCore(): void {
+    if (writer.instructions < coreDue) return;
+    coreDue = CORE_GROWTH * writer.instructions;
+    const numbers = handlers.gather(writer.countHandlers());
+    if (numbers !== undefined) writer.renumber(numbers);
+  }
+
   function build(position: CodePosition): Block | undefined {
+    refreshCore();
     if (!writer.hasRoom()) {
       stats.flushes++;
       cache.clear();
@@ -189,6 +209,7 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       cache.clear();
       handlers.clear();
       writer.forgetHandlers();
+      coreDue = writer.instructions + coreAfter;
     }
     const key = blockKey(position.offset, position.modeKey);
     const replaced = pages.get(position.page)?.blocks.get(key);
@@ -343,10 +364,10 @@ export function createBlockCache(options: BlockCacheOptions): BlockCache {
       const host = map.readable(page);
       return host !== 0 && expected.every((byte, i) => bytes[host + offset + i] === byte);
     },
-    interpreterOf: (block) => block.region?.interpreter ?? data.getUint16(block.record + RECORD.handler, true),
+    interpreterOf: (block) => block.region?.interpreter ?? handlerOf(block),
     replace(block, region, dropped) {
       if (![block, ...region.sources].every(isAlive)) return false;
-      block.region = { ...region, interpreter: data.getUint16(block.record + RECORD.handler, true), dropped };
+      block.region = { ...region, interpreter: handlerOf(block), dropped };
       data.setUint16(block.record + RECORD.handler, region.handler, true);
       for (const source of region.sources) {
         if (source === block) continue;

@@ -25,8 +25,9 @@ export function isComputedJump({ definition, operands }: Encoding): boolean {
 export type Addressing = 'long' | 'flat' | 'checked';
 
 export class InterpreterBuilder extends InstructionBuilder {
-  readonly record: Value;
-  readonly #shape: Shape;
+  /** The record of the instruction at hand. */
+  record: Value;
+  #shape: Shape;
   readonly #threshold: number;
 
   /** `threshold`: how often a jump is taken before its target is asked to be translated; 0: never. */
@@ -39,6 +40,13 @@ export class InterpreterBuilder extends InstructionBuilder {
     super(HANDLER, signatures, helpers);
     this.#threshold = threshold;
     this.record = this.param(1);
+    this.#shape = shape;
+    this.begin(shape);
+  }
+
+  /** Starts with an instruction of another shape. */
+  protected take(shape: Shape, record: Value): void {
+    this.record = record;
     this.#shape = shape;
     this.begin(shape);
   }
@@ -105,6 +113,10 @@ export class InterpreterBuilder extends InstructionBuilder {
     if (this.#threshold > 0 && isComputedJump(this.#shape.encoding)) this.#noteTarget(ip);
     this.setField('rip', ip);
     this.spend();
+    this.goOn();
+  }
+  /** Goes on at `rip`. */
+  goOn(): void {
     this.return(this.i32(EXIT.dispatch));
   }
   resume(): void {
@@ -126,8 +138,11 @@ export class InterpreterBuilder extends InstructionBuilder {
     const quiet = this.and(this.gtS(this.field('budget'), this.i32(0)), this.eqz(this.field('poll')));
     this.leaveIf(this.and(this.gtU(link, this.i32(LINK_OUTSIDE)), quiet), () => this.continueWith(link));
     this.setField('rip', this.target(operand));
-    this.setField('current', this.record);
-    this.return(this.select(this.eqz(link), this.i32(EXIT.link), this.i32(EXIT.dispatch)));
+    this.leaveIf(this.eqz(link), () => {
+      this.setField('current', this.record);
+      this.return(this.i32(EXIT.link));
+    });
+    this.goOn();
   }
   /** Notes where a computed jump goes. */
   #noteTarget(ip: Value): void {

@@ -5,31 +5,20 @@ import type { Signature } from '../../ir/node.ts';
 import { IMPORTS } from '../../ir/wasm/module.ts';
 import type { Helper } from '../../isa/helpers.ts';
 import { InterpreterBuilder } from './builder.ts';
-import { EXIT } from './exits.ts';
+import { CoreBuilder, type CoreCase } from './core.ts';
+import { CORE_END, CORE_START, createCorePlaces } from './core-places.ts';
 import { encodeModule, type LinkedNumbers } from './function-module.ts';
-import { JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
-import { BLOCK_LIMIT, RECORD } from './record.ts';
+import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
-
-/** Handlers that no instruction has. */
-export const SPECIAL = [
-  'end',
-  'continue',
-  'leave',
-  'stale',
-  'undefined',
-  'deviceMissing',
-  'tooLong',
-  'dispatch',
-  'dispatchFrom',
-] as const;
-export type Special = (typeof SPECIAL)[number];
-/** Those that are routines of the runtime. */
-const RUNTIME = ['dispatch', 'dispatchFrom'] as const;
-type Runtime = (typeof RUNTIME)[number];
-const isRuntime = (name: Special): name is Runtime => RUNTIME.some((other) => other === name);
-/** Their places in the function table. */
-export const SPECIAL_INDEX = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
+import {
+  emptyShape,
+  fillSpecial,
+  isRuntime,
+  RUNTIME,
+  SPECIAL,
+  SPECIAL_INDEX,
+  type Special,
+} from './special-handlers.ts';
 
 export interface Handlers {
   /** Table index for a shape; the handler exists once `publish` was called. */
@@ -41,6 +30,13 @@ export interface Handlers {
   clear(): void;
   /** Compiles what `index` was asked for since the last call. */
   publish(): void;
+  /**
+   * Makes a core of the handlers that `counts` has most of, by index, in the place of the one before. From then on all have
+   * the indices that it gives at their former ones. `undefined`: there can be no core.
+   */
+  gather(counts: Uint32Array): Uint16Array | undefined;
+  /** Index of a function that does what the handler at an index does, whatever handler the record names. */
+  alone(index: number): number;
   /** A place in the table for a function that comes later; 0 where records can name no more. */
   reserve(): number;
   /** Links a module whose function puts itself into a reserved place; what it imports, by name. */
@@ -71,77 +67,12 @@ export interface HandlerLinkage {
 const LAST_INDEX = 0xffff;
 const RESERVED = 16384;
 
-function emptyShape(): Shape {
-  return {
-    key: '',
-    encoding: undefined as never,
-    operandSize: 4,
-    addressSize: 8,
-    mode: { codeSize: 8, stackSize: 8, protected: true },
-    repeat: 0,
-    locked: false,
-    dataSegment: 3,
-    flat: false,
-    operands: [],
-  };
-}
-
-/** Leaves the block at this record: the instruction there is reached through the run loop. */
-function fillLeave(b: InterpreterBuilder, exit: number): void {
-  b.spendBefore();
-  b.setField('rip', b.currentIp());
-  b.return(b.i32(exit));
-}
-
-/**
- * Only a search finds what stands in the place of a record that went, unless there was one already: a link to the record
- * outlives it.
- */
-function fillStale(b: InterpreterBuilder): void {
-  const entry = jumpCacheEntry(b, b.cpu, b.currentIp());
-  const sameAddress = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), b.currentIp());
-  const other = b.ne(b.loadHost('i32.load', entry, JUMP_CACHE.record), b.record);
-  b.leaveIf(b.and(sameAddress, other), () => fillLeave(b, EXIT.dispatch));
-  fillLeave(b, EXIT.lookup);
-}
-
-/** Goes on in another block, which begins here. Blocks after one another must not add up to more than one may overdraw. */
-function fillContinue(b: InterpreterBuilder): void {
-  b.spendBefore();
-  const quiet = b.and(b.gtS(b.field('budget'), b.i32(0)), b.eqz(b.field('poll')));
-  b.leaveIf(quiet, () => b.continueWith(b.loadHost('i32.load', b.record, RECORD.link)));
-  b.setField('rip', b.currentIp());
-  b.return(b.i32(EXIT.dispatch));
-}
-
-function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Runtime>): void {
-  switch (special) {
-    case 'end':
-    case 'leave':
-      fillLeave(b, EXIT.dispatch);
-      break;
-    case 'continue':
-      fillContinue(b);
-      break;
-    case 'stale':
-      fillStale(b);
-      break;
-    case 'undefined':
-      b.raise(6);
-      break;
-    case 'deviceMissing':
-      b.raise(7);
-      break;
-    case 'tooLong':
-      b.raise(13, b.i32(0));
-      break;
-  }
-}
-
 export function createHandlers(linkage: HandlerLinkage): Handlers {
   const { memory, table, functions, helpers, threshold = 0, aside = (work) => work() } = linkage;
   const begin = linkage.begin ?? ((...args) => new InterpreterBuilder(...args));
   const indices = new Map<string, number>();
+  const places = createCorePlaces();
+  const shapes = new Map<number, Shape>();
   let waiting: { shape: Shape; index: number }[] = [];
   const stats = { handlers: 0, modules: 0 };
   const signatureOf = (name: string): Signature => {
@@ -174,8 +105,25 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     stats.handlers += entries.length;
   }
 
+  /** Puts a core with handlers of some shapes, and the special ones, in its places. */
+  function placeCore(chosen: readonly Shape[]): void {
+    const cases: (CoreCase | undefined)[] = [
+      ...SPECIAL.map((name) =>
+        isRuntime(name) ? undefined : { shape: emptyShape(), fill: (b: InterpreterBuilder) => fillSpecial(b, name) },
+      ),
+      ...chosen.map((shape) => ({ shape, fill: (b: InterpreterBuilder) => b.fill() })),
+    ];
+    const builder = () => {
+      const core = new CoreBuilder(signatureOf, helperOf, emptyShape(), threshold);
+      core.write(SPECIAL_INDEX.end, cases);
+      return core;
+    };
+    aside(() => compile([{ index: CORE_START, builder }]));
+    for (const i of chosen.keys()) table.set(CORE_START + i, table.get(CORE_START));
+  }
+
   const special = SPECIAL_INDEX;
-  let next = SPECIAL.length + 1;
+  let next = CORE_END;
   let generation = 0;
   const free: number[] = [];
   compile(
@@ -196,10 +144,12 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     clear() {
       const end = Math.min(next, table.length);
       for (let index = SPECIAL.length + 1; index < end; index++) table.set(index, null);
-      next = SPECIAL.length + 1;
+      next = CORE_END;
       free.length = 0;
       generation++;
       indices.clear();
+      shapes.clear();
+      places.clear();
       waiting = [];
     },
     get generation() {
@@ -218,12 +168,21 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     },
     index(shape) {
       const known = indices.get(shape.key);
-      if (known !== undefined) return known;
+      if (known !== undefined) return places.named(known);
       const index = next++;
       if (index > LAST_INDEX) throw new RangeError('more handlers than a record can name');
       indices.set(shape.key, index);
+      shapes.set(index, shape);
       waiting.push({ shape, index });
       return index;
+    },
+    alone: places.alone,
+    gather(counts) {
+      // What a vCPU that verifies its translations stores, it logs.
+      if (linkage.begin !== undefined) return undefined;
+      const { chosen, numbers } = places.choose(counts, (index) => shapes.has(index));
+      placeCore(chosen.map((index) => shapes.get(index) as Shape));
+      return numbers;
     },
     publish() {
       if (waiting.length === 0) return;

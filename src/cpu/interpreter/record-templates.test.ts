@@ -10,9 +10,10 @@ import { writeGuest } from '../../memory/guest-memory.ts';
 import { createSharedMemory, PAGE_SIZE } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
 import { type BlockWriter, createBlockWriter, MODE_SINGLE } from './block-writer.ts';
-import { type Handlers, SPECIAL } from './handlers.ts';
+import type { Handlers } from './handlers.ts';
 import { RECORD_SIZE } from './record.ts';
 import type { ShapeMode } from './shape.ts';
+import { SPECIAL } from './special-handlers.ts';
 
 const encodings = listEncodings(x86.definitions);
 const decode = createDecoder(encodings);

@@ -31,6 +31,8 @@ export interface Template {
 
 /** The templates of one mode. */
 export interface RecordTemplates {
+  /** Handlers have other numbers: those of `numbers` at their former ones. */
+  renumber(numbers: Uint16Array): void;
   /** The template of the instruction at `at` of a page, all of it there; `undefined`: it has to be decoded. */
   find(code: Uint8Array, at: number): Template | undefined;
   /** Writes the record of an instruction of a known form. Its `count` is that of `RECORD.count`. */
@@ -149,6 +151,10 @@ export function createRecordTemplates(
   }
 
   return {
+    renumber(numbers) {
+      const halves = new Uint16Array(images.buffer);
+      for (let at = RECORD.handler / 2; at < halves.length; at += RECORD_SIZE / 2) halves[at] = numbers[halves[at]];
+    },
     find(code, at) {
       return readKey(code, at) === 0 ? undefined : templates[slotOfKey()];
     },

@@ -13,6 +13,9 @@ export const BLOCK_LIMIT = 64;
 /** Bytes of a record. */
 export const RECORD_SIZE = 32;
 
+/** Handlers that a record can name. */
+export const HANDLER_INDICES = 0x10000;
+
 /** Byte offsets inside a record. */
 export const RECORD = {
   /** u16: index of the handler in the function table. */

@@ -13,9 +13,9 @@ import { MODE } from '../mode.ts';
 import { HANDLER } from './builder.ts';
 import { findCode } from './code-index.ts';
 import { EXIT, RESOLVED } from './exits.ts';
-import { SPECIAL_INDEX } from './handlers.ts';
 import { entryIpBase, JUMP_CACHE, jumpCacheEntry } from './jump-cache.ts';
 import { RECORD } from './record.ts';
+import { SPECIAL_INDEX } from './special-handlers.ts';
 
 /**
  * `dispatch` (cpu, ignored): goes to the code at `rip` in its own place. Comes back with `EXIT.poll`, `lookup` or `hot`, or
@@ -64,7 +64,13 @@ function enterRecord(b: Builder, cpu: Value, entry: Value): void {
  * Goes from block to block, `exit` being what the last one came back with, until `arrived` or something else is to do.
  * `recover` may make another exit of one.
  */
-function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value, recover = () => {}): void {
+function runOn(
+  b: Builder,
+  cpu: Value,
+  exit: Variable,
+  arrived: () => Value,
+  { arrive = () => {}, recover = () => {} },
+): void {
   const answer = (again: Label) => {
     const [first, last] = RESOLVED;
     const resolved = b.leU(b.sub(b.get(exit), b.i32(first)), b.i32(last - first));
@@ -79,7 +85,11 @@ function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value, rec
         recover();
         b.if(b.get(exit), () => answer(again));
       },
-      () => b.if(arrived(), () => b.return(b.i32(EXIT.dispatch))),
+      () =>
+        b.if(arrived(), () => {
+          arrive();
+          b.return(b.i32(EXIT.dispatch));
+        }),
     );
     b.set(exit, b.call('dispatch', cpu, b.i32(0)));
     b.branch(again);
@@ -92,7 +102,10 @@ function runOn(b: Builder, cpu: Value, exit: Variable, arrived: () => Value, rec
  */
 const continueGuest = routine('continueGuest', ['i64', 'i32'], 'i32', (b, cpu, expected, before) => {
   const exit = b.variable('i32', before);
-  runOn(b, cpu, exit, () => b.eq(b.loadHost('i64.load', cpu, VCPU.offsets.rip), expected));
+  const outer = b.variable('i64', readField(b, cpu, 'arrival'));
+  writeField(b, cpu, 'arrival', expected);
+  const arrived = () => b.eq(b.loadHost('i64.load', cpu, VCPU.offsets.rip), expected);
+  runOn(b, cpu, exit, arrived, { arrive: () => writeField(b, cpu, 'arrival', b.get(outer)) });
 });
 
 /**
@@ -130,6 +143,9 @@ const dispatchFrom = (threshold: number): Helper =>
     b.if(b.and(entry.hot, quiet), () => enterRecord(b, cpu, entry.at));
     b.jumpTable(HANDLER, b.i32(SPECIAL_INDEX.dispatch), cpu, b.i32(0));
   });
+
+/** No instruction pointer: it is not canonical. */
+const NOWHERE = 1n << 63n;
 
 /** Puts `rip` at the instruction in `current`, which faulted, and counts those before it. */
 function backToCurrent(b: Builder, cpu: Value): void {
@@ -178,9 +194,14 @@ const run = (delivers: boolean): Helper =>
   routine('run', ['i32', 'i32'], 'i32', (b, cpu, handler, record) => {
     const exit = b.variable('i32', b.i32(EXIT.dispatch));
     const depth = b.variable('i32', readField(b, cpu, 'depth'));
+    writeField(b, cpu, 'arrival', b.i64(NOWHERE));
     b.if(handler, () => b.set(exit, b.callTable(HANDLER, handler, cpu, record)));
-    const recover = delivers ? () => deliverException(b, cpu, exit, depth) : undefined;
-    runOn(b, cpu, exit, () => b.i32(0), recover);
+    const recover = () => {
+      // Guest calls are unwound.
+      writeField(b, cpu, 'arrival', b.i64(NOWHERE));
+      if (delivers) deliverException(b, cpu, exit, depth);
+    };
+    runOn(b, cpu, exit, () => b.i32(0), { recover });
   });
 
 /** What the run loop asks the engine. */

@@ -59,9 +59,13 @@ export interface RigOptions {
   readonly recordBytes?: number;
   readonly translation?: Translation | undefined;
   readonly compiler?: CompilerPort | undefined;
+  readonly coreAfter?: number | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
   readonly instructionSet?: InstructionSet;
 }
+
+/** Instructions decoded before the interpreter's core is made: most programs of tests run through one. */
+const EARLY = 30;
 
 /** What the device answers. */
 export const DEVICE_VALUE = 0x1122_3344;
@@ -102,6 +106,7 @@ export function createRig(options: RigOptions = {}) {
     }),
     translation: options.translation,
     compiler: options.compiler,
+    coreAfter: options.coreAfter ?? EARLY,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: { read: () => 0, write() {} },

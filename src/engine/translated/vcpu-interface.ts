@@ -84,6 +84,8 @@ export interface VcpuOptions {
   readonly place?: VcpuPlace | undefined;
   /** How hot code becomes WebAssembly; absent: all of it is interpreted. */
   readonly translation?: Translation | undefined;
+  /** Instructions decoded before the interpreter's core is first made; as the block cache has it if absent. */
+  readonly coreAfter?: number | undefined;
   /** Where regions are compiled; absent: in this thread, as always where translated code is verified. */
   readonly compiler?: CompilerPort | undefined;
   /** Host time in milliseconds, for statistics. */

@@ -142,6 +142,7 @@ export function createVcpu(options: VcpuOptions): Vcpu & VcpuMemoryEvents {
     formLength: createFormReader(encodings),
     handlers,
     shared: environment.exclusively !== undefined,
+    coreAfter: options.coreAfter,
     forgetJumps() {
       forgetJumps();
       new Uint8Array(buffer, state.codeIndex, CODE_INDEX_BYTES).fill(0);

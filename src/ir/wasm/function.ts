@@ -237,9 +237,15 @@ class FunctionEncoder {
         break;
       case 'branch':
         this.#values(node.args);
-        if (node.label.depth < 0) throw new TypeError('branch to a label that is not around it');
         code.byte(node.args.length === 0 ? 0x0c : 0x0d);
-        code.u32(this.#depth - 1 - node.label.depth);
+        this.#label(node.label);
+        break;
+      case 'switch':
+        this.#values(node.args);
+        code.byte(0x0e);
+        code.u32(node.labels.length);
+        for (const label of node.labels) this.#label(label);
+        this.#label(node.label);
         break;
       case 'return':
         this.#values(node.args);
@@ -249,6 +255,11 @@ class FunctionEncoder {
         code.byte(0x00);
         break;
     }
+  }
+
+  #label({ depth }: Label): void {
+    if (depth < 0) throw new TypeError('branch to a label that is not around it');
+    this.code.u32(this.#depth - 1 - depth);
   }
 
   #hint(hint: Hint | undefined): void {

@@ -88,6 +88,7 @@ class UseAnalysis {
       case 'unreachable':
         break;
       case 'branch':
+      case 'switch':
       case 'return':
         this.#operands(node.args, this.#at);
         break;
