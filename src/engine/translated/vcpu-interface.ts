@@ -72,7 +72,7 @@ export interface Translation {
  */
 export const DEFAULT_SAMPLE: Sample = { first: 16, every: 251 };
 
-export const DEFAULT_TRANSLATION: Translation = { threshold: 6000 };
+export const DEFAULT_TRANSLATION: Translation = { threshold: 20_000 };
 
 export interface VcpuOptions {
   readonly memory: WebAssembly.Memory;
