@@ -3,6 +3,7 @@
  * what a run consists of is the host's.
  */
 import { VirtsError } from '../base/errors.ts';
+import { inTurn } from '../base/in-turn.ts';
 import { unlessAborted } from '../base/unless-aborted.ts';
 import { type ConsoleFeed, createConsole, type MachineConsole } from './console.ts';
 import { type ConsoleHub, type ConsolePort, createConsoleHub } from './console-hub.ts';
@@ -183,16 +184,6 @@ function createConsoles() {
       if (hub !== undefined) feed.push(hub.recent());
       return console;
     },
-  };
-}
-
-/** Work that is done one after the other, whatever becomes of each. */
-function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const own = last.then(work);
-    last = own.catch(() => {});
-    return own;
   };
 }
 

@@ -69,6 +69,10 @@ test('a machine in the background: its states, its console, its end, and a new s
   assert.equal((await machine('web')).state, 'paused');
   await ok('resume', id.slice(0, 6));
   assert.equal((await machine('web')).state, 'running');
+  // Whichever comes first, neither waits for what the other undid.
+  await Promise.all([virts('pause', 'web'), virts('resume', 'web')]);
+  await virts('resume', 'web');
+  assert.equal((await machine('web')).state, 'running');
 
   assert.equal(await ok('balloon', '1M', 'web'), 'web\n');
   assert.equal(await ok('balloon', '0', 'web'), 'web\n');

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { ERROR_KINDS, VirtsError } from '../../base/errors.ts';
+import { inTurn } from '../../base/in-turn.ts';
 import type { Progress } from '../../images/apt/progress.ts';
 import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
 import { endSentence } from '../../sdk/end-sentence.ts';
@@ -79,17 +80,12 @@ export function endingOf(outcome: Outcome): Ending {
 /** Writes the status of a machine, if it has one; changes follow one another. */
 function statusKeeper(machine: MachineRecord | undefined) {
   let status: Status = { state: 'starting', pid: process.pid, started: new Date().toISOString() };
-  let last: Promise<void> = Promise.resolve();
+  const written = inTurn();
   return {
-    put(change: Partial<Status>): Promise<void> {
+    async put(change: Partial<Status>): Promise<void> {
       status = { ...status, ...change };
       const next = status;
-      if (machine === undefined) return Promise.resolve();
-      last = last.then(
-        () => writeStatus(machine, next),
-        () => writeStatus(machine, next),
-      );
-      return last;
+      if (machine !== undefined) await written(() => writeStatus(machine, next));
     },
   };
 }
@@ -103,17 +99,28 @@ function controls(live: LiveMachine, status: ReturnType<typeof statusKeeper>, de
   running.ended.then((end) => outcome.resolve({ kind: 'guest', end }), outcome.reject);
   outcome.promise.catch(() => {});
   let paused = false;
+  /** A pause that is undone before all threads stand would be waited for in vain. */
+  const turns = inTurn();
 
   const tell = (event: Event) => {
     for (const listener of [...listeners]) listener(event);
   };
-  async function resume(): Promise<void> {
-    if (!paused) return;
-    paused = false;
-    running.resume();
-    await status.put({ state: 'running' });
-    tell({ event: 'resumed' });
-  }
+  const resume = () =>
+    turns(async () => {
+      if (!paused) return;
+      paused = false;
+      running.resume();
+      await status.put({ state: 'running' });
+      tell({ event: 'resumed' });
+    });
+  const pause = () =>
+    turns(async () => {
+      if (paused) return;
+      paused = true;
+      await running.pause();
+      await status.put({ state: 'paused' });
+      tell({ event: 'paused' });
+    });
   function kill(): Promise<Ending> {
     outcome.resolve({ kind: 'killed' });
     return ended.promise;
@@ -128,11 +135,7 @@ function controls(live: LiveMachine, status: ReturnType<typeof statusKeeper>, de
       resume,
       async pause() {
         if (debugged) throw new VirtsError('usage', 'A debugger stops and continues this machine; use its commands.');
-        if (paused) return;
-        paused = true;
-        await running.pause();
-        await status.put({ state: 'paused' });
-        tell({ event: 'paused' });
+        await pause();
       },
       async stop(timeout: number) {
         await resume();
