@@ -14,34 +14,36 @@ export interface CorePlaces {
   alone(index: number): number;
   /** The number that records should have for a handler by itself. */
   named(index: number): number;
-  /**
-   * Fills the places with the handlers that `counts` has most of, by number. Gives these, by themselves, in the order of their
-   * places, and what all handlers are called from now on by what they were called before.
-   */
-  choose(counts: Uint32Array, isHandler: (index: number) => boolean): { chosen: number[]; numbers: Uint16Array };
+  /** The handlers, by themselves, that `counts` has most of by number: as many as there are places, the most frequent first. */
+  rank(counts: Uint32Array, isHandler: (index: number) => boolean): number[];
+  /** Fills the places with handlers by themselves. What all handlers are called from now on, by what they were called before. */
+  fill(handlers: readonly number[]): Uint16Array;
   clear(): void;
 }
 
 export function createCorePlaces(): CorePlaces {
   /** Handlers by themselves in the order of their places, and the places by these. */
-  let chosen: number[] = [];
+  let chosen: readonly number[] = [];
   let places = new Map<number, number>();
   const alone = (index: number): number => chosen[index - CORE_START] ?? index;
   const named = (index: number): number => places.get(index) ?? index;
   return {
     alone,
     named,
-    choose(counts, isHandler) {
-      const before = Uint16Array.from({ length: HANDLER_INDICES }, (_, index) => alone(index));
+    rank(counts, isHandler) {
       const totals = new Map<number, number>();
       for (const [index, count] of counts.entries()) {
-        const handler = before[index];
+        const handler = alone(index);
         if (count > 0 && isHandler(handler)) totals.set(handler, (totals.get(handler) ?? 0) + count);
       }
       const order = [...totals].sort(([, a], [, b]) => b - a).slice(0, CORE_SHAPES);
-      chosen = order.map(([handler]) => handler);
-      places = new Map(chosen.map((handler, i) => [handler, CORE_START + i]));
-      return { chosen, numbers: before.map(named) };
+      return order.map(([handler]) => handler);
+    },
+    fill(handlers) {
+      const before = Uint16Array.from({ length: HANDLER_INDICES }, (_, index) => alone(index));
+      chosen = handlers;
+      places = new Map(handlers.map((handler, i) => [handler, CORE_START + i]));
+      return before.map(named);
     },
     clear() {
       chosen = [];

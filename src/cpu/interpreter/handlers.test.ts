@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDecoder, listEncodings } from '../../isa/decoder.ts';
+import type { Definition } from '../../isa/definition.ts';
 import { createFormReader } from '../../isa/form.ts';
 import { integer } from '../../isa/integer/index.ts';
 import { gprOffset, VCPU } from '../../isa/state.ts';
@@ -169,4 +170,24 @@ test('a core goes from record to record by itself', () => {
   );
   assert.equal(data.getBigUint64(cpu + VCPU.offsets.rip, true), 0x123n);
   assert.equal(data.getInt32(cpu + VCPU.offsets.budget, true), -2);
+});
+
+test('a core that would be too large has fewer handlers', () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const table = new WebAssembly.Table({ element: 'anyfunc', initial: 16 });
+  const handlers = createHandlers({ memory, table, functions: {}, helpers: new Map() });
+  const nop = shape([0x90]);
+  const semantics: Definition['semantics'] = (b) => {
+    for (let i = 0; i < 100; i++) b.setScratchField('rip', b.i64(1n << 62n));
+  };
+  const long = { ...nop.encoding, definition: { ...nop.encoding.definition, semantics } };
+  const counts = new Uint32Array(INDICES);
+  const all = Array.from({ length: 300 }, (_, i) => handlers.index({ ...nop, key: `long ${i}`, encoding: long }));
+  for (const [i, index] of all.entries()) counts[index] = 1000 - i;
+  handlers.publish();
+  const numbers = handlers.gather(counts) as Uint16Array;
+  const places = all.filter((index) => numbers[index] !== index);
+  assert.ok(places.length > 10 && places.length < 150, `${places.length} in the core`);
+  assert.deepEqual(places, all.slice(0, places.length));
+  assert.equal(table.get(numbers[all[0]]), table.get(numbers[places.at(-1) as number]));
 });

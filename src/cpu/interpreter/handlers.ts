@@ -7,7 +7,7 @@ import type { Helper } from '../../isa/helpers.ts';
 import { InterpreterBuilder } from './builder.ts';
 import { CoreBuilder, type CoreCase } from './core.ts';
 import { CORE_END, CORE_START, createCorePlaces } from './core-places.ts';
-import { encodeModule, type LinkedNumbers } from './function-module.ts';
+import { type EncodedModule, encodeModule, type LinkedNumbers } from './function-module.ts';
 import { BLOCK_LIMIT } from './record.ts';
 import type { Shape } from './shape.ts';
 import {
@@ -63,6 +63,8 @@ export interface HandlerLinkage {
   readonly begin?: (...args: ConstructorParameters<typeof InterpreterBuilder>) => InterpreterBuilder;
 }
 
+/** Most bytes of the core's module: V8 takes some 500 times as much memory to optimise it. */
+const CORE_BYTES = 96 * 1024;
 /** Records name handlers by 16 bits; some are kept for shapes that turn up late. */
 const LAST_INDEX = 0xffff;
 const RESERVED = 16384;
@@ -94,32 +96,44 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     for (const name of names) env[name] = functions[name];
     new WebAssembly.Instance(module, { [IMPORTS]: env });
   }
-  function compile(entries: readonly { index: number; builder: () => Builder }[]): void {
-    const { bytes, imports } = encodeModule(
+  type Entry = { readonly index: number; readonly builder: () => Builder };
+  const encode = (entries: readonly Entry[]): EncodedModule =>
+    encodeModule(
       entries.map(({ index, builder }) => ({ index, builder: builder() })),
       signatureOf,
     );
+  function compile(entries: readonly Entry[], { bytes, imports } = encode(entries)): void {
     grow(Math.max(...entries.map((e) => e.index)) + 1);
     link(new WebAssembly.Module(bytes), imports);
     stats.modules++;
     stats.handlers += entries.length;
   }
 
-  /** Puts a core with handlers of some shapes, and the special ones, in its places. */
-  function placeCore(chosen: readonly Shape[]): void {
+  /** The core with handlers of some shapes beside the special ones. */
+  function buildCore(chosen: readonly Shape[]): CoreBuilder {
     const cases: (CoreCase | undefined)[] = [
       ...SPECIAL.map((name) =>
         isRuntime(name) ? undefined : { shape: emptyShape(), fill: (b: InterpreterBuilder) => fillSpecial(b, name) },
       ),
       ...chosen.map((shape) => ({ shape, fill: (b: InterpreterBuilder) => b.fill() })),
     ];
-    const builder = () => {
-      const core = new CoreBuilder(signatureOf, helperOf, emptyShape(), threshold);
-      core.write(SPECIAL_INDEX.end, cases);
-      return core;
-    };
-    aside(() => compile([{ index: CORE_START, builder }]));
+    const core = new CoreBuilder(signatureOf, helperOf, emptyShape(), threshold);
+    core.write(SPECIAL_INDEX.end, cases);
+    return core;
+  }
+
+  /** Makes a core of the handlers at some indices, or of as many of the first as may be one function. */
+  function placeCore(handlers: readonly number[]): Uint16Array {
+    const chosen = handlers.map((index) => shapes.get(index) as Shape);
+    const entry = { index: CORE_START, builder: () => buildCore(chosen) };
+    let encoded = encode([entry]);
+    while (encoded.bytes.length > CORE_BYTES) {
+      chosen.length >>= 1;
+      encoded = encode([entry]);
+    }
+    compile([entry], encoded);
     for (const i of chosen.keys()) table.set(CORE_START + i, table.get(CORE_START));
+    return places.fill(handlers.slice(0, chosen.length));
   }
 
   const special = SPECIAL_INDEX;
@@ -180,9 +194,7 @@ export function createHandlers(linkage: HandlerLinkage): Handlers {
     gather(counts) {
       // What a vCPU that verifies its translations stores, it logs.
       if (linkage.begin !== undefined) return undefined;
-      const { chosen, numbers } = places.choose(counts, (index) => shapes.has(index));
-      placeCore(chosen.map((index) => shapes.get(index) as Shape));
-      return numbers;
+      return aside(() => placeCore(places.rank(counts, (index) => shapes.has(index))));
     },
     publish() {
       if (waiting.length === 0) return;
