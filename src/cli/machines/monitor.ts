@@ -9,6 +9,7 @@ import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
 import { endSentence } from '../../sdk/end-sentence.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../../sdk/machine-host.ts';
 import { exitStatus } from '../../sdk/node/exit-status.ts';
+import { processorTime } from '../../sdk/node/figures.ts';
 import { layeredDisk } from '../../sdk/node/image-disk.ts';
 import { type LiveMachine, startLive } from '../../sdk/node/live-machine.ts';
 import { chosenPorts } from '../../sdk/node/network.ts';
@@ -188,7 +189,7 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
     const console = createConsoleHub(live.running, (bytes) => log?.write(bytes));
     options.started?.(console);
     const { ended, outcome, tell, controlled } = controls(live, status, options.gdb !== undefined);
-    const monitored = { ...controlled, console, stats: live.figures };
+    const monitored = { ...controlled, console, stats: live.figures, processor: async () => processorTime() };
     if (machine !== undefined) server = await serveControl(join(machine.directory, FILES.control), monitored);
     await status.put({ state: 'running' });
     let closing: Promise<void> | undefined;

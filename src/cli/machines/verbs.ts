@@ -12,7 +12,7 @@ import { reportError } from '../report-error.ts';
 import { attach } from '../terminal.ts';
 import { openLogReader } from './console-log.ts';
 import { attachConsole, connectControl } from './control-client.ts';
-import { Ending, Stats } from './control-protocol.ts';
+import { Ending, ProcessorTime, Stats } from './control-protocol.ts';
 import { described, machineTable, machineYaml } from './describe.ts';
 import { FILES } from './files.ts';
 import { launch } from './launch.ts';
@@ -326,20 +326,24 @@ interface Figures extends Stats {
 const STATS_MS = 1000;
 
 /** `undefined`: it does not run any more. */
-async function look(machine: MachineRecord): Promise<Stats | undefined> {
+async function look<T>(
+  machine: MachineRecord,
+  method: 'stats' | 'processor',
+  answer: z.ZodType<T>,
+): Promise<T | undefined> {
   try {
-    return await ask(machine, { method: 'stats' }, Stats);
+    return await ask(machine, { method }, answer);
   } catch (error) {
     if (error instanceof VirtsError && !isUp(statusOf(machine).state)) return undefined;
     throw error;
   }
 }
 
-/** Figures of all that run, over a second. */
+/** Figures of all that run, over a second, in which none of them is kept busy by being asked for the others. */
 async function measure(machines: readonly MachineRecord[]): Promise<Figures[]> {
-  const before = await Promise.all(machines.map(look));
+  const before = await Promise.all(machines.map((machine) => look(machine, 'processor', ProcessorTime)));
   await setTimeout(STATS_MS);
-  const after = await Promise.all(machines.map(look));
+  const after = await Promise.all(machines.map((machine) => look(machine, 'stats', Stats)));
   return machines.flatMap(({ id, configuration }, i) => {
     const [first, last] = [before[i], after[i]];
     if (first === undefined || last === undefined) return [];
