@@ -12,7 +12,7 @@ export const MOST_LINE = 64 * 1024;
 const id = z.int();
 
 export const Request = z.discriminatedUnion('method', [
-  z.object({ id, method: z.enum(['pause', 'resume', 'kill', 'stats', 'processor', 'wait', 'watch']) }),
+  z.object({ id, method: z.enum(['pause', 'resume', 'kill', 'stats', 'processor', 'messages', 'wait', 'watch']) }),
   z.object({
     id,
     method: z.literal('stop'),
@@ -68,6 +68,9 @@ export const Stats = ProcessorTime.extend({
   instructions: z.number(),
 });
 export type Stats = z.infer<typeof Stats>;
+
+/** Sentences for the user that came up since the start of the machine: the last of them. */
+export const Messages = z.array(z.string());
 
 /** To those that watch. */
 export const Event = z.discriminatedUnion('event', [

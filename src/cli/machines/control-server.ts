@@ -29,6 +29,8 @@ export interface Controlled {
   balloon(bytes: number): Promise<void>;
   stats(): Promise<Stats>;
   processor(): Promise<ProcessorTime>;
+  /** What its user was told since its start, the last of it. */
+  messages(): Promise<readonly string[]>;
   /** Returns what ends it. */
   watch(listener: (event: Event) => void): () => void;
 }
