@@ -7,13 +7,17 @@ import { pause } from './pause.ts';
 
 /** How long a write waits that the host had no room for, before it is tried again, in milliseconds. */
 const RETRY_MS = 1000;
+/** How long nothing is said of what was said already, in milliseconds: a disk may be full again another day. */
+const AGAIN_MS = 600_000;
 
 export interface DiskServiceOptions {
-  /** Takes a sentence for the user, each once. */
+  /** Takes a sentence for the user, each once in ten minutes at most. */
   readonly report: (message: string) => void;
   /** Aborted: what waits for room on the host fails instead. */
   readonly signal: AbortSignal;
   readonly retryMs?: number;
+  /** Milliseconds on a clock. */
+  readonly now?: () => number;
 }
 
 export function shapeOf({ size, readOnly, granularity }: BlockDevice): DiskShape {
@@ -45,11 +49,11 @@ function perform(disk: BlockDevice, { operation, position, count, spans }: IoReq
  * room: a guest that is told of an error loses what it has not written yet. Any other failure is the guest's to handle.
  */
 export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoHandler {
-  const { report, signal, retryMs = RETRY_MS } = options;
-  const reported = new Set<string>();
+  const { report, signal, retryMs = RETRY_MS, now = () => performance.now() } = options;
+  const reported = new Map<string, number>();
   function tell(message: string): void {
-    if (reported.has(message)) return;
-    reported.add(message);
+    if (now() < (reported.get(message) ?? Number.NEGATIVE_INFINITY) + AGAIN_MS) return;
+    reported.set(message, now());
     report(message);
   }
 
