@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { VirtsError } from '../base/errors.ts';
 import { BLOCK_OPERATION, BLOCK_RESULT } from '../devices/block-port.ts';
 import type { BlockDevice } from './block-device.ts';
@@ -74,12 +75,14 @@ test('a host that is full another day is told of again', async () => {
 });
 
 test('a machine that stops does not wait for room', async () => {
-  const { ask, stop } = rig({
+  const { ask, said, stop } = rig({
     write: () => Promise.reject(new VirtsError('no-space', 'The disk is full.')),
   });
   const answer = ask(BLOCK_OPERATION.write, 0, [new Uint8Array(512)]);
+  await setImmediate();
   stop.abort();
   assert.equal(await answer, failed);
+  assert.deepEqual(said, ['The disk is full. The guest waits until there is room.']);
 });
 
 test("other failures are the guest's to handle, and the user hears of each kind once", async () => {

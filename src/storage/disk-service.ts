@@ -58,7 +58,7 @@ export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoH
   }
 
   async function serve(request: IoRequest): Promise<number> {
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       try {
         const work = perform(disk, request);
         if (work === undefined) return BLOCK_RESULT.unsupported;
@@ -68,8 +68,11 @@ export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoH
         return BLOCK_RESULT.ok;
       } catch (error) {
         if (!(error instanceof VirtsError)) throw error;
-        const waits = error.kind === 'no-space' && !signal.aborted;
-        tell(waits ? `${error.message} The guest waits until there is room.` : error.message);
+        const full = error.kind === 'no-space';
+        const waits = full && !signal.aborted;
+        // That a machine which waited for room has ended is no news.
+        if (waits) tell(`${error.message} The guest waits until there is room.`);
+        else if (!(full && waited)) tell(error.message);
         if (!waits) return BLOCK_RESULT.failed;
         await pause(retryMs, signal);
       }
