@@ -73,7 +73,7 @@ export function machineCommands(program: Command, environment: Environment, fini
   onMachine('console', 'put the first serial port of a machine on this terminal; Ctrl-] leaves it')
     .alias('attach')
     .action(async (name: string) => finish(await verbs.openConsole(name, environment)));
-  onMachine('logs', 'print what a guest wrote to its first serial port')
+  onMachine('logs', 'print what a guest wrote to its first serial port; on standard error, what its machine has to say')
     .option('-f, --follow', 'go on until the machine ends')
     .addOption(new Option('-n, --tail <lines>', 'so many lines of the end, or all').argParser(parseTail))
     .action(async (name: string, options: verbs.LogOptions) => finish(await verbs.logs(name, options, environment)));

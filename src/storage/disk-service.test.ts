@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { VirtsError } from '../base/errors.ts';
 import { BLOCK_OPERATION, BLOCK_RESULT } from '../devices/block-port.ts';
 import type { BlockDevice } from './block-device.ts';
@@ -10,11 +11,15 @@ function rig(change: Partial<BlockDevice> = {}) {
   const disk = { ...memoryDisk(1 << 20), ...change };
   const said: string[] = [];
   const stop = new AbortController();
-  const options: DiskServiceOptions = { report: (line) => said.push(line), signal: stop.signal, retryMs: 1 };
+  const clock = { now: 0 };
+  const options: DiskServiceOptions = {
+    ...{ report: (line) => said.push(line), signal: stop.signal },
+    ...{ retryMs: 1, now: () => clock.now },
+  };
   const handle = diskHandler(disk, options);
   const ask = (operation: number, position = 0, spans: Uint8Array[] = [], count = 0) =>
     new Promise<number>((answer) => handle({ operation, position, count, spans, reply: [], answer }));
-  return { disk, said, stop, ask };
+  return { disk, said, stop, ask, clock };
 }
 
 const { ok, failed, unsupported } = BLOCK_RESULT;
@@ -50,13 +55,34 @@ test('a full host makes the guest wait, and the user is told once', async () => 
   assert.deepEqual(said, ['The disk is full. The guest waits until there is room.']);
 });
 
+test('a host that is full another day is told of again', async () => {
+  let room = 1;
+  const { ask, said, clock } = rig({
+    async write() {
+      if (room-- > 0) throw new VirtsError('no-space', 'The disk is full.');
+    },
+  });
+  for (const [now, times] of [
+    [0, 1],
+    [1000, 1],
+    [86_400_000, 2],
+  ] as const) {
+    clock.now = now;
+    room = 1;
+    assert.equal(await ask(BLOCK_OPERATION.write, 0, [new Uint8Array(512)]), ok);
+    assert.equal(said.length, times);
+  }
+});
+
 test('a machine that stops does not wait for room', async () => {
-  const { ask, stop } = rig({
+  const { ask, said, stop } = rig({
     write: () => Promise.reject(new VirtsError('no-space', 'The disk is full.')),
   });
   const answer = ask(BLOCK_OPERATION.write, 0, [new Uint8Array(512)]);
+  await setImmediate();
   stop.abort();
   assert.equal(await answer, failed);
+  assert.deepEqual(said, ['The disk is full. The guest waits until there is room.']);
 });
 
 test("other failures are the guest's to handle, and the user hears of each kind once", async () => {

@@ -7,13 +7,17 @@ import { pause } from './pause.ts';
 
 /** How long a write waits that the host had no room for, before it is tried again, in milliseconds. */
 const RETRY_MS = 1000;
+/** How long nothing is said of what was said already, in milliseconds: a disk may be full again another day. */
+const AGAIN_MS = 600_000;
 
 export interface DiskServiceOptions {
-  /** Takes a sentence for the user, each once. */
+  /** Takes a sentence for the user, each once in ten minutes at most. */
   readonly report: (message: string) => void;
   /** Aborted: what waits for room on the host fails instead. */
   readonly signal: AbortSignal;
   readonly retryMs?: number;
+  /** Milliseconds on a clock. */
+  readonly now?: () => number;
 }
 
 export function shapeOf({ size, readOnly, granularity }: BlockDevice): DiskShape {
@@ -45,16 +49,16 @@ function perform(disk: BlockDevice, { operation, position, count, spans }: IoReq
  * room: a guest that is told of an error loses what it has not written yet. Any other failure is the guest's to handle.
  */
 export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoHandler {
-  const { report, signal, retryMs = RETRY_MS } = options;
-  const reported = new Set<string>();
+  const { report, signal, retryMs = RETRY_MS, now = () => performance.now() } = options;
+  const reported = new Map<string, number>();
   function tell(message: string): void {
-    if (reported.has(message)) return;
-    reported.add(message);
+    if (now() < (reported.get(message) ?? Number.NEGATIVE_INFINITY) + AGAIN_MS) return;
+    reported.set(message, now());
     report(message);
   }
 
   async function serve(request: IoRequest): Promise<number> {
-    for (;;) {
+    for (let waited = false; ; waited = true) {
       try {
         const work = perform(disk, request);
         if (work === undefined) return BLOCK_RESULT.unsupported;
@@ -64,8 +68,11 @@ export function diskHandler(disk: BlockDevice, options: DiskServiceOptions): IoH
         return BLOCK_RESULT.ok;
       } catch (error) {
         if (!(error instanceof VirtsError)) throw error;
-        const waits = error.kind === 'no-space' && !signal.aborted;
-        tell(waits ? `${error.message} The guest waits until there is room.` : error.message);
+        const full = error.kind === 'no-space';
+        const waits = full && !signal.aborted;
+        // That a machine which waited for room has ended is no news.
+        if (waits) tell(`${error.message} The guest waits until there is room.`);
+        else if (!(full && waited)) tell(error.message);
         if (!waits) return BLOCK_RESULT.failed;
         await pause(retryMs, signal);
       }

@@ -6,7 +6,7 @@ import type { BlockDevice } from './block-device.ts';
 import type { ByteFile } from './byte-file.ts';
 import { diskError, openHostFile } from './host-file.ts';
 import { openHttpFile } from './http/http-file.ts';
-import { shownAddress } from './http/ranges.ts';
+import { isAddress, shownAddress } from './http/ranges.ts';
 import { openQcow2Disk } from './qcow2/disk.ts';
 import { type Backing, damaged, MAGIC, readHeader } from './qcow2/header.ts';
 import { rawDisk } from './raw.ts';
@@ -26,8 +26,6 @@ export interface DiskRequest {
 
 /** The longest chain of images behind images. */
 const MAX_CHAIN = 16;
-
-const isAddress = (path: string) => /^https?:\/\//i.test(path);
 
 function openFile(path: string, readOnly: boolean): Promise<ByteFile> {
   if (!isAddress(path)) return openHostFile(path, { readOnly });

@@ -6,6 +6,7 @@ import { VirtsError } from '../../base/errors.ts';
 import { fileError } from '../../images/apt/cache.ts';
 import { formatForward } from '../../network/forward-text.ts';
 import type { ForwardRequest } from '../../network/nat.ts';
+import { isAddress } from '../../storage/http/ranges.ts';
 import {
   type Configuration,
   type DiskConfiguration,
@@ -80,9 +81,10 @@ function writtenNetwork({
   }) as WrittenConfiguration['network'];
 }
 
-/** Paths count from the file that names them, or from the working directory. */
+/** Paths count from the file that names them, or from the working directory; a disk may be on a web server. */
 function absolute(configuration: WrittenConfiguration, base: string): WrittenConfiguration {
   const path = (name: unknown) => (typeof name === 'string' && name !== '' ? resolve(base, name) : name);
+  const image = (name: unknown) => (typeof name === 'string' && isAddress(name) ? name : path(name));
   const { kernel, initrd, keyring, debugLog, userData, vsock, disks, volumes } = configuration;
   const folder = (text: string) => {
     const volume = parseVolume(text);
@@ -92,7 +94,7 @@ function absolute(configuration: WrittenConfiguration, base: string): WrittenCon
     ...configuration,
     ...{ kernel: path(kernel), initrd: path(initrd), keyring: path(keyring), debugLog: path(debugLog) },
     ...{ userData: path(userData), vsock: path(vsock) },
-    disks: Array.isArray(disks) ? disks.map((disk) => without({ ...disk, path: path(disk?.path) })) : disks,
+    disks: Array.isArray(disks) ? disks.map((disk) => without({ ...disk, path: image(disk?.path) })) : disks,
     volumes: volumes?.map(folder),
   }) as WrittenConfiguration;
 }

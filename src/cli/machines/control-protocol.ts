@@ -12,7 +12,7 @@ export const MOST_LINE = 64 * 1024;
 const id = z.int();
 
 export const Request = z.discriminatedUnion('method', [
-  z.object({ id, method: z.enum(['pause', 'resume', 'kill', 'stats', 'wait', 'watch']) }),
+  z.object({ id, method: z.enum(['pause', 'resume', 'kill', 'stats', 'processor', 'messages', 'wait', 'watch']) }),
   z.object({
     id,
     method: z.literal('stop'),
@@ -42,12 +42,17 @@ export const Ending = z.object({
 });
 export type Ending = z.infer<typeof Ending>;
 
-/** Bytes since the start of the machine, unless said otherwise. */
-export const Stats = z.object({
-  /** Microseconds of processor time that the machine's process took since its start. */
+/** The processor time of a machine's process. */
+export const ProcessorTime = z.object({
+  /** Microseconds that it took since its start, before it began to look for the answer. */
   cpu: z.number(),
   /** Milliseconds on a clock of that process. */
   at: z.number(),
+});
+export type ProcessorTime = z.infer<typeof ProcessorTime>;
+
+/** Bytes since the start of the machine, unless said otherwise. */
+export const Stats = ProcessorTime.extend({
   vcpus: z.number(),
   /** Guest RAM, and what of it the host backs at present. */
   memory: z.object({
@@ -63,6 +68,9 @@ export const Stats = z.object({
   instructions: z.number(),
 });
 export type Stats = z.infer<typeof Stats>;
+
+/** Sentences for the user that came up since the start of the machine: the last of them. */
+export const Messages = z.array(z.string());
 
 /** To those that watch. */
 export const Event = z.discriminatedUnion('event', [

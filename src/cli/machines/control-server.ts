@@ -10,6 +10,7 @@ import {
   type Ending,
   type Event,
   errorAnswer,
+  type ProcessorTime,
   Request,
   type Stats,
 } from './control-protocol.ts';
@@ -27,6 +28,9 @@ export interface Controlled {
   /** Asks the guest to give up so many bytes of its memory. */
   balloon(bytes: number): Promise<void>;
   stats(): Promise<Stats>;
+  processor(): Promise<ProcessorTime>;
+  /** What its user was told since its start, the last of it. */
+  messages(): Promise<readonly string[]>;
   /** Returns what ends it. */
   watch(listener: (event: Event) => void): () => void;
 }

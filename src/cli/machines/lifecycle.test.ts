@@ -165,6 +165,16 @@ test('figures of a running machine are those of its process', async () => {
   await ok('rm', '-f', 'busy');
 });
 
+test('what the process of a machine in the background says is told with its log', async () => {
+  await ok('run', '-d', '--name', 'told', '--kernel', SPIN, '-p', '80', '--memory', '4M');
+  const { status, stdout, stderr } = await virts('logs', 'told');
+  assert.deepEqual([status, stdout], [0, '']);
+  assert.match(stderr, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 80\.$/m);
+  await ok('kill', 'told');
+  assert.equal((await virts('logs', 'told')).stderr, '');
+  await ok('rm', 'told');
+});
+
 test('what inspect prints, run -f takes', async () => {
   await ok(
     'run',

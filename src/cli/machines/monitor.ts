@@ -10,6 +10,7 @@ import { type ConsoleHub, createConsoleHub } from '../../sdk/console-hub.ts';
 import { endSentence } from '../../sdk/end-sentence.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../../sdk/machine-host.ts';
 import { exitStatus } from '../../sdk/node/exit-status.ts';
+import { processorTime } from '../../sdk/node/figures.ts';
 import { layeredDisk } from '../../sdk/node/image-disk.ts';
 import { type LiveMachine, startLive } from '../../sdk/node/live-machine.ts';
 import { chosenPorts } from '../../sdk/node/network.ts';
@@ -158,6 +159,22 @@ function controls(live: LiveMachine, status: ReturnType<typeof statusKeeper>, de
   };
 }
 
+/** Sentences that are kept for whoever asks later. */
+const MOST_TOLD = 20;
+
+/** Keeps what is reported: who started a machine in the background is gone, and where its disk is full no file takes a word. */
+function keepReports(report: (message: string) => void) {
+  const told: string[] = [];
+  return {
+    told,
+    report(message: string): void {
+      if (told.length === MOST_TOLD) told.shift();
+      told.push(message);
+      report(message);
+    },
+  };
+}
+
 /** The machine as the monitor's options describe it. */
 function startOf(options: MonitorOptions): Promise<LiveMachine> {
   const { configuration, machine, environment, progress, signal, report } = options;
@@ -177,7 +194,9 @@ function startOf(options: MonitorOptions): Promise<LiveMachine> {
  * Starts a machine. Resolves when the guest runs.
  * @throws VirtsError for what cannot be opened or started; nothing is open then.
  */
-export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
+export async function startMonitor(given: MonitorOptions): Promise<Monitor> {
+  const { told, report } = keepReports(given.report);
+  const options = { ...given, report };
   const { machine } = options;
   const status = statusKeeper(machine);
   let live: LiveMachine | undefined;
@@ -191,7 +210,11 @@ export async function startMonitor(options: MonitorOptions): Promise<Monitor> {
     const console = createConsoleHub(live.running, (bytes) => log?.write(bytes));
     options.started?.(console);
     const { ended, outcome, tell, controlled } = controls(live, status, options.gdb !== undefined);
-    const monitored = { ...controlled, console, stats: live.figures };
+    const monitored = {
+      ...{ ...controlled, console, stats: live.figures },
+      processor: async () => processorTime(),
+      messages: async () => told,
+    };
     if (machine !== undefined) server = await serveControl(join(machine.directory, FILES.control), monitored);
     await status.put({ state: 'running' });
     let closing: Promise<void> | undefined;

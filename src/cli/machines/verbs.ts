@@ -12,7 +12,7 @@ import { reportError } from '../report-error.ts';
 import { attach } from '../terminal.ts';
 import { openLogReader } from './console-log.ts';
 import { attachConsole, connectControl } from './control-client.ts';
-import { Ending, Stats } from './control-protocol.ts';
+import { Ending, Messages, ProcessorTime, Stats } from './control-protocol.ts';
 import { described, machineTable, machineYaml } from './describe.ts';
 import { FILES } from './files.ts';
 import { launch } from './launch.ts';
@@ -243,12 +243,28 @@ async function converse(machine: MachineRecord, recent: boolean, { environment, 
 }
 
 export const openConsole = (name: string, environment: Environment): Promise<number> =>
-  command(environment, async (setting) => converse(await setting.store.find(name), true, setting));
+  command(environment, async (setting) => {
+    const machine = await setting.store.find(name);
+    await showMessages(machine, environment);
+    return converse(machine, true, setting);
+  });
 
 export interface LogOptions {
   readonly follow?: boolean;
   /** Lines. */
   readonly tail?: number;
+}
+
+/** Milliseconds that a machine may take to say what there is. */
+const ANSWER_MS = 2000;
+
+/** Shows what a machine's process had to say, beside what its guest wrote. */
+async function showMessages(machine: MachineRecord, { stderr }: Environment): Promise<void> {
+  if (!isUp(statusOf(machine).state)) return;
+  // One that is ending says no more, and one that does not answer keeps nobody from its guest's output.
+  const asked = ask(machine, { method: 'messages' }, Messages, 0).catch(() => []);
+  const messages = await Promise.race([asked, setTimeout(ANSWER_MS, [], { ref: false })]);
+  for (const message of messages) stderr.write(`virts: ${message}\n`);
 }
 
 /** How often a log is looked at, in milliseconds. */
@@ -271,6 +287,7 @@ export const logs = (name: string, { follow, tail }: LogOptions, environment: En
     try {
       const before = reader.read();
       await write(tail === undefined ? before : lastLines(before, tail));
+      await showMessages(machine, environment);
       while (follow === true && !signal.aborted && !environment.stdout.destroyed) {
         const runs = isUp(statusOf(machine).state);
         const bytes = reader.read();
@@ -326,20 +343,24 @@ interface Figures extends Stats {
 const STATS_MS = 1000;
 
 /** `undefined`: it does not run any more. */
-async function look(machine: MachineRecord): Promise<Stats | undefined> {
+async function look<T>(
+  machine: MachineRecord,
+  method: 'stats' | 'processor',
+  answer: z.ZodType<T>,
+): Promise<T | undefined> {
   try {
-    return await ask(machine, { method: 'stats' }, Stats);
+    return await ask(machine, { method }, answer);
   } catch (error) {
     if (error instanceof VirtsError && !isUp(statusOf(machine).state)) return undefined;
     throw error;
   }
 }
 
-/** Figures of all that run, over a second. */
+/** Figures of all that run, over a second, in which none of them is kept busy by being asked for the others. */
 async function measure(machines: readonly MachineRecord[]): Promise<Figures[]> {
-  const before = await Promise.all(machines.map(look));
+  const before = await Promise.all(machines.map((machine) => look(machine, 'processor', ProcessorTime)));
   await setTimeout(STATS_MS);
-  const after = await Promise.all(machines.map(look));
+  const after = await Promise.all(machines.map((machine) => look(machine, 'stats', Stats)));
   return machines.flatMap(({ id, configuration }, i) => {
     const [first, last] = [before[i], after[i]];
     if (first === undefined || last === undefined) return [];

@@ -49,6 +49,9 @@ interface Piece extends Identity {
   readonly bytes: Uint8Array;
 }
 
+/** Whether the name of a file is an address on a web server. */
+export const isAddress = (path: string): boolean => /^https?:\/\//i.test(path);
+
 /** An address without query and fragment, which may be secret. @throws VirtsError `usage` for what is none. */
 export function shownAddress(url: string): string {
   if (!URL.canParse(url)) throw new VirtsError('usage', `${url} is no address of a file.`, { url });
