@@ -14,9 +14,16 @@ export interface Arena {
   readonly thread: number;
   /** Address of `size` bytes, aligned to `align` (a power of two). */
   allocate(size: number, align?: number): number;
+  /**
+   * The same for what is used bit by bit, and mostly stays untouched. Such areas lie at the end, downwards: where the host backs the
+   * memory with large pages, each of them rounds up, which what lies close together pays for once.
+   */
+  reserve(size: number, align?: number): number;
 }
 
 export interface ArenaOptions {
+  /** Address of its first byte; `ARENA_START` if absent. */
+  readonly start?: number;
   /** Address of its end; `ARENA_SIZE` if absent. */
   readonly end?: number;
   /** 0 if absent. */
@@ -24,16 +31,30 @@ export interface ArenaOptions {
 }
 
 /** Throws VirtsError 'no-space' when the arena is used up. */
-export function createArena(buffer: ArrayBufferLike, { end = ARENA_SIZE, thread = 0 }: ArenaOptions = {}): Arena {
-  let next = ARENA_START;
+export function createArena(buffer: ArrayBufferLike, options: ArenaOptions = {}): Arena {
+  const { start = ARENA_START, end = ARENA_SIZE, thread = 0 } = options;
+  /** What is free. */
+  let low = start;
+  let high = end;
+
+  function check(fits: boolean, size: number): void {
+    if (!fits) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });
+  }
+
   return {
     buffer,
     end,
     thread,
     allocate(size, align = 64) {
-      const at = Math.ceil(next / align) * align;
-      if (at + size > end) throw new VirtsError('no-space', 'the shared memory for tables is used up', { size });
-      next = at + size;
+      const at = Math.ceil(low / align) * align;
+      check(at + size <= high, size);
+      low = at + size;
+      return at;
+    },
+    reserve(size, align = 64) {
+      const at = Math.floor((high - size) / align) * align;
+      check(at >= low, size);
+      high = at;
       return at;
     },
   };

@@ -18,7 +18,7 @@ import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import { createArena } from '../memory/arena.ts';
-import { createFramePool } from '../memory/frame-pool.ts';
+import { createFramePool, firstFrame } from '../memory/frame-pool.ts';
 import { createSharedMemory, MEMORY_SIZE, PAGE_SIZE } from '../memory/layout.ts';
 import { createPhysicalMap, type PhysicalMap } from '../memory/physical-map.ts';
 import { readContainer, type Section, writeContainer } from '../snapshot/container.ts';
@@ -152,15 +152,13 @@ const MOST_SKIPS = 100_000;
 
 /** Bytes of RAM that the hole for devices leaves below 4 GiB. */
 const MOST_MEMORY = 3584 * 1024 * 1024;
-/** Frames come in clusters of 2 MiB, and the first holds the zero frame. */
-const ZERO_CLUSTER = 2 * 1024 * 1024;
 
 function check({ memory, cpus = 1, clock, thread }: MachineOptions): void {
   if (thread !== undefined && clock !== 'real') throw new VirtsError('internal', 'A counted clock has one thread.');
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MOST_VCPUS) {
     throw new VirtsError('usage', `A machine has 1 to ${MOST_VCPUS} vCPUs.`, { cpus });
   }
-  const room = MEMORY_SIZE - arenaShares(cpus).arena - ZERO_CLUSTER;
+  const room = MEMORY_SIZE - firstFrame(arenaShares(cpus).arena) * PAGE_SIZE;
   const most = Math.min(MOST_MEMORY, room);
   if (memory % PAGE_SIZE === 0 && memory > 0 && memory <= most) return;
   const limit = `${Math.floor(most / 2 ** 20)} MiB`;

@@ -28,13 +28,14 @@ interface Area {
 /** Finds room for a vCPU with so many bytes for records of decoded code and for cells of regions. */
 export function placeVcpu(arena: Arena, recordBytes: number, cellBytes: number): VcpuPlace {
   const take = (size: number) => arena.allocate(size, PAGE_SIZE);
+  const reserve = (size: number) => ({ base: arena.reserve(size, PAGE_SIZE), size });
   return {
     cpu: take(VCPU_BYTES),
     tlbs: take(TLB_AREA_BYTES),
     jumpCache: take(JUMP_CACHE_BYTES),
     codeIndex: take(CODE_INDEX_BYTES),
     changedCode: take(CHANGED_CODE_BYTES),
-    records: { base: take(recordBytes), size: recordBytes },
-    cells: { base: take(cellBytes), size: cellBytes },
+    records: reserve(recordBytes),
+    cells: reserve(cellBytes),
   };
 }
