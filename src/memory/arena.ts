@@ -14,11 +14,13 @@ export interface Arena {
   readonly thread: number;
   /** Address of `size` bytes, aligned to `align` (a power of two). */
   allocate(size: number, align?: number): number;
-  /**
-   * The same for what is used bit by bit, and mostly stays untouched. Such areas lie at the end, downwards: where the host backs the
-   * memory with large pages, each of them rounds up, which what lies close together pays for once.
-   */
+  /** The same for what is used bit by bit, and mostly stays untouched. Such areas lie at the end, downwards: all others are dense. */
   reserve(size: number, align?: number): number;
+  /**
+   * Tells that little of a range, from a page's beginning on, will ever be touched. Where the host backs the memory with large pages,
+   * it takes small ones there; what lies next to the range must not share a large page with it.
+   */
+  sparse(address: number, length: number): void;
 }
 
 export interface ArenaOptions {
@@ -28,6 +30,8 @@ export interface ArenaOptions {
   readonly end?: number;
   /** 0 if absent. */
   readonly thread?: number;
+  /** Is told of ranges as `Arena.sparse` is, by the first thread. */
+  readonly sparse?: (address: number, length: number) => void;
 }
 
 /** Throws VirtsError 'no-space' when the arena is used up. */
@@ -56,6 +60,9 @@ export function createArena(buffer: ArrayBufferLike, options: ArenaOptions = {})
       check(at >= low, size);
       high = at;
       return at;
+    },
+    sparse(address, length) {
+      if (thread === 0 && length > 0) options.sparse?.(address, length);
     },
   };
 }

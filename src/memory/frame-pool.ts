@@ -5,7 +5,7 @@
 import { VirtsError } from '../base/errors.ts';
 import { createLock, locked } from '../base/lock.ts';
 import type { Arena } from './arena.ts';
-import { MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
+import { LARGE_PAGE, MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
 
 /** Frames in a cluster. */
 export const CLUSTER_FRAMES = 512;
@@ -48,7 +48,9 @@ export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool 
   const { buffer } = arena;
   const first = firstFrame(arena.end);
   /** By frame, from the first on. */
-  const counts = new Int32Array(buffer, arena.reserve((FRAME_END - first) * 4), FRAME_END - first);
+  const counts = new Int32Array(buffer, arena.reserve((FRAME_END - first) * 4, PAGE_SIZE), FRAME_END - first);
+  // Frames follow.
+  arena.sparse(counts.byteOffset, counts.byteLength - LARGE_PAGE);
   const words = new Int32Array(buffer, arena.allocate(WORD.count * 4), WORD.count);
   const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
   const bytes = new Uint8Array(buffer);

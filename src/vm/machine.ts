@@ -63,6 +63,8 @@ export interface MachineOptions {
   random(bytes: Uint8Array): void;
   /** Called in the first thread with the memory of the machine, before anything is in it. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  /** Tells, in the first thread, that little of a range of the memory will ever be touched. */
+  memorySparse?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** Tells the host that a piece of the memory (address and bytes) is of no use until it is written to again; called in any thread. */
   memoryUnused?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** First serial port, transmit side. */
@@ -169,7 +171,11 @@ export function createMachine(options: MachineOptions): Machine {
   check(options);
   const { cpus = 1, thread, log = () => {} } = options;
   const memory = thread?.memory ?? createSharedMemory();
-  const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
+  const arena = createArena(memory.buffer, {
+    end: arenaShares(cpus).arena,
+    thread: thread?.number ?? 0,
+    sparse: (address, length) => options.memorySparse?.(memory, address, length),
+  });
   if (arena.thread === 0) options.memoryMade?.(memory);
   const pool = createFramePool(arena, (address, length) => options.memoryUnused?.(memory, address, length));
   const threads =
