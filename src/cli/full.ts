@@ -1,5 +1,5 @@
 /** Commands that may run a machine, or need what checks the state directory: all but the light ones. */
-import { ENGINE_OPTIONS } from './engine-options.ts';
+import { ENGINE_OPTIONS, endOwnLimits, engineEnvironment } from './engine-options.ts';
 import type { Environment } from './environment.ts';
 import { reportUncaught } from './report-error.ts';
 
@@ -8,7 +8,11 @@ function startAnew(): void {
   if (ENGINE_OPTIONS.every((option) => process.execArgv.includes(option)) || process.channel !== undefined) return;
   const [program, ...rest] = process.argv;
   try {
-    process.execve?.(program!, [program!, ...ENGINE_OPTIONS, ...process.execArgv, ...rest], process.env);
+    process.execve?.(
+      program!,
+      [program!, ...ENGINE_OPTIONS, ...process.execArgv, ...rest],
+      engineEnvironment(process.env),
+    );
   } catch {
     // It is only slower.
   }
@@ -20,6 +24,7 @@ export async function runFully(
   environment: Omit<Environment, 'startMachine'>,
 ): Promise<number> {
   startAnew();
+  endOwnLimits();
   reportUncaught();
   const { main } = await import('./program.ts');
   const { startMachine } = await import('../sdk/node/start-machine.ts');

@@ -5,12 +5,16 @@
 import { VirtsError } from '../base/errors.ts';
 import { createLock, locked } from '../base/lock.ts';
 import type { Arena } from './arena.ts';
-import { MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
+import { LARGE_PAGE, MEMORY_SIZE, PAGE_SIZE } from './layout.ts';
 
 /** Frames in a cluster. */
 export const CLUSTER_FRAMES = 512;
 
 const FRAME_END = MEMORY_SIZE / PAGE_SIZE;
+
+/** The first frame above an arena that ends at an address, at the beginning of a cluster. */
+export const firstFrame = (arenaEnd: number): number =>
+  Math.ceil(arenaEnd / PAGE_SIZE / CLUSTER_FRAMES) * CLUSTER_FRAMES;
 
 export interface FramePool {
   readonly buffer: ArrayBufferLike;
@@ -42,21 +46,26 @@ const WORD = { lock: 0, free: 1, next: 2, used: 3, count: 4 } as const;
 /** A pool over the part of the shared memory above the arena. A frame is named by its page number in that memory. */
 export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool {
   const { buffer } = arena;
-  const counts = new Int32Array(buffer, arena.allocate(FRAME_END * 4), FRAME_END);
+  const first = firstFrame(arena.end);
+  /** By frame, from the first on. */
+  const counts = new Int32Array(buffer, arena.reserve((FRAME_END - first) * 4, PAGE_SIZE), FRAME_END - first);
+  // Frames follow.
+  arena.sparse(counts.byteOffset, counts.byteLength - LARGE_PAGE);
   const words = new Int32Array(buffer, arena.allocate(WORD.count * 4), WORD.count);
   const lock = createLock(words.subarray(WORD.lock, WORD.lock + 1), arena.thread);
   const bytes = new Uint8Array(buffer);
-  const zeroFrame = arena.end / PAGE_SIZE;
-  if (arena.thread === 0) words[WORD.next] = Math.ceil((zeroFrame + 1) / CLUSTER_FRAMES) * CLUSTER_FRAMES;
+  // In the arena: it would have a cluster to itself.
+  const zeroFrame = arena.allocate(PAGE_SIZE, PAGE_SIZE) / PAGE_SIZE;
+  if (arena.thread === 0) words[WORD.next] = first;
 
   /** Puts a frame on the list of free ones. Links lie in the counts, below 0: a free frame's memory may be the host's again. */
   function push(frame: number): void {
-    Atomics.store(counts, frame, ~words[WORD.free]);
+    Atomics.store(counts, frame - first, ~words[WORD.free]);
     words[WORD.free] = frame;
   }
   function pop(): number {
     const frame = words[WORD.free];
-    if (frame !== 0) words[WORD.free] = ~counts[frame];
+    if (frame !== 0) words[WORD.free] = ~counts[frame - first];
     return frame;
   }
 
@@ -90,22 +99,22 @@ export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool 
       locked(lock, () => {
         const { frame, reused } = find(hint);
         if (reused) bytes.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
-        Atomics.store(counts, frame, 1);
+        Atomics.store(counts, frame - first, 1);
         words[WORD.used]++;
         return frame;
       }),
     share(frame) {
-      Atomics.add(counts, frame, 1);
+      Atomics.add(counts, frame - first, 1);
     },
     release(frame) {
-      if (Atomics.sub(counts, frame, 1) > 1) return;
+      if (Atomics.sub(counts, frame - first, 1) > 1) return;
       locked(lock, () => {
         words[WORD.used]--;
         push(frame);
       });
     },
     giveBack(frames) {
-      const free = frames.filter((frame) => Atomics.sub(counts, frame, 1) === 1);
+      const free = frames.filter((frame) => Atomics.sub(counts, frame - first, 1) === 1);
       if (unused !== undefined) tellHost(free, unused);
       locked(lock, () => {
         words[WORD.used] -= free.length;
@@ -114,6 +123,6 @@ export function createFramePool(arena: Arena, unused?: MemoryUnused): FramePool 
       return free.length;
     },
     // A free frame has a link in place of a count.
-    references: (frame) => Math.max(0, Atomics.load(counts, frame)),
+    references: (frame) => Math.max(0, Atomics.load(counts, frame - first)),
   };
 }

@@ -3,6 +3,8 @@ import { VirtsError } from '../base/errors.ts';
 import { SHARES_MEMORY } from '../base/shared-memory.ts';
 
 export const PAGE_SIZE = 4096;
+/** Most that a host takes as one page. */
+export const LARGE_PAGE = 2 * 1024 * 1024;
 /** All that 32-bit addresses reach. */
 export const MEMORY_SIZE = 2 ** 32;
 /** WebAssembly pages of 64 KiB. */

@@ -77,6 +77,7 @@ export interface ThreadHost {
   random(bytes: Uint8Array): void;
   /** As in the machine's options. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  memorySparse?(memory: WebAssembly.Memory, address: number, length: number): void;
   memoryUnused?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** Reads a file by its descriptor, where the owner names any so. @throws VirtsError `io`, `no-space`. */
   readFile?(name: string, descriptor: number): LentBytes;
@@ -113,6 +114,7 @@ function create(options: ThreadOptions, host: ThreadHost, write: (byte: number) 
     epoch: Date.now(),
     random: host.random,
     memoryMade: (memory) => host.memoryMade?.(memory),
+    memorySparse: (memory, address, length) => host.memorySparse?.(memory, address, length),
     memoryUnused: (memory, address, length) => host.memoryUnused?.(memory, address, length),
     serial: { write },
     ...(options.debugLog

@@ -18,7 +18,7 @@ import { createTimers } from '../machine/timers.ts';
 import { vcpuBoard } from '../machine/vcpu-board.ts';
 import { ACTIVITY } from '../machine/vcpu-reset.ts';
 import { createArena } from '../memory/arena.ts';
-import { createFramePool } from '../memory/frame-pool.ts';
+import { createFramePool, firstFrame } from '../memory/frame-pool.ts';
 import { createSharedMemory, MEMORY_SIZE, PAGE_SIZE } from '../memory/layout.ts';
 import { createPhysicalMap, type PhysicalMap } from '../memory/physical-map.ts';
 import { readContainer, type Section, writeContainer } from '../snapshot/container.ts';
@@ -63,6 +63,8 @@ export interface MachineOptions {
   random(bytes: Uint8Array): void;
   /** Called in the first thread with the memory of the machine, before anything is in it. */
   memoryMade?(memory: WebAssembly.Memory): void;
+  /** Tells, in the first thread, that little of a range of the memory will ever be touched. */
+  memorySparse?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** Tells the host that a piece of the memory (address and bytes) is of no use until it is written to again; called in any thread. */
   memoryUnused?(memory: WebAssembly.Memory, address: number, length: number): void;
   /** First serial port, transmit side. */
@@ -152,15 +154,13 @@ const MOST_SKIPS = 100_000;
 
 /** Bytes of RAM that the hole for devices leaves below 4 GiB. */
 const MOST_MEMORY = 3584 * 1024 * 1024;
-/** Frames come in clusters of 2 MiB, and the first holds the zero frame. */
-const ZERO_CLUSTER = 2 * 1024 * 1024;
 
 function check({ memory, cpus = 1, clock, thread }: MachineOptions): void {
   if (thread !== undefined && clock !== 'real') throw new VirtsError('internal', 'A counted clock has one thread.');
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > MOST_VCPUS) {
     throw new VirtsError('usage', `A machine has 1 to ${MOST_VCPUS} vCPUs.`, { cpus });
   }
-  const room = MEMORY_SIZE - arenaShares(cpus).arena - ZERO_CLUSTER;
+  const room = MEMORY_SIZE - firstFrame(arenaShares(cpus).arena) * PAGE_SIZE;
   const most = Math.min(MOST_MEMORY, room);
   if (memory % PAGE_SIZE === 0 && memory > 0 && memory <= most) return;
   const limit = `${Math.floor(most / 2 ** 20)} MiB`;
@@ -171,7 +171,11 @@ export function createMachine(options: MachineOptions): Machine {
   check(options);
   const { cpus = 1, thread, log = () => {} } = options;
   const memory = thread?.memory ?? createSharedMemory();
-  const arena = createArena(memory.buffer, { end: arenaShares(cpus).arena, thread: thread?.number ?? 0 });
+  const arena = createArena(memory.buffer, {
+    end: arenaShares(cpus).arena,
+    thread: thread?.number ?? 0,
+    sparse: (address, length) => options.memorySparse?.(memory, address, length),
+  });
   if (arena.thread === 0) options.memoryMade?.(memory);
   const pool = createFramePool(arena, (address, length) => options.memoryUnused?.(memory, address, length));
   const threads =

@@ -4,6 +4,7 @@
  */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { ACTIVITY } from '../../src/machine/vcpu-reset.ts';
+import { createArena } from '../../src/memory/arena.ts';
 import { createFramePool } from '../../src/memory/frame-pool.ts';
 import { PAGE_SIZE } from '../../src/memory/layout.ts';
 import { createPhysicalMap, WRITABLE } from '../../src/memory/physical-map.ts';
@@ -25,27 +26,14 @@ export interface Job {
 
 export const WAYS = ['interpreted', 'translated'] as const;
 
-/** An arena of its own for each vCPU of each thread. */
-function createArena(buffer: SharedArrayBuffer, number: number) {
-  let next = ARENAS + number * ARENA_BYTES;
-  // The page behind its end is the zero frame.
-  const end = next + ARENA_BYTES - PAGE_SIZE;
-  return {
-    buffer,
-    end,
-    // Each has an arena of its own, and makes everything in it.
-    thread: 0,
-    allocate(size: number, align = 64): number {
-      const at = Math.ceil(next / align) * align;
-      next = at + size;
-      if (next > end) throw new RangeError('the arena of a thread is too small');
-      return at;
-    },
-  };
+/** An arena of its own for each vCPU of each thread, which makes everything in it. */
+function arenaOf(buffer: ArrayBufferLike, number: number) {
+  const start = ARENAS + number * ARENA_BYTES;
+  return createArena(buffer, { start, end: start + ARENA_BYTES });
 }
 
 function createVcpuGuest({ memory, number, shared }: ThreadOptions, way: number) {
-  const arena = createArena(memory.buffer as unknown as SharedArrayBuffer, number * WAYS.length + way);
+  const arena = arenaOf(memory.buffer, number * WAYS.length + way);
   const lock = new Int32Array(arena.buffer, LOCK, 1);
   function exclusively(work: () => void): void {
     while (Atomics.compareExchange(lock, 0, 0, 1) !== 0) Atomics.wait(lock, 0, 1, 1);

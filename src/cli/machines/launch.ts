@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { ERROR_KINDS, type ErrorKind, VirtsError } from '../../base/errors.ts';
-import { ENGINE_OPTIONS } from '../engine-options.ts';
+import { ENGINE_OPTIONS, engineEnvironment } from '../engine-options.ts';
 import { FILES } from './files.ts';
 import { type HeldMachine, nameOf, stateError } from './state-directory.ts';
 
@@ -64,7 +64,7 @@ export async function launch(
   const child = spawn(process.execPath, [...ENGINE_OPTIONS, main, 'monitor', machine.id], {
     detached: true,
     cwd: '/',
-    env,
+    env: engineEnvironment(env),
     stdio: ['ignore', log, log, lock.descriptor, 'pipe'],
   });
   closeSync(log);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { placeVcpu } from '../../engine/translated/vcpu-place.ts';
 import { createArena } from '../../memory/arena.ts';
 import { createFramePool } from '../../memory/frame-pool.ts';
 import { createSharedMemory, PAGE_SIZE } from '../../memory/layout.ts';
 import { createPhysicalMap } from '../../memory/physical-map.ts';
-import { giveBack, preferHugePages } from './host-memory.ts';
+import { giveBack, preferHugePages, preferSmallPages } from './host-memory.ts';
 
 const KNOWN = '/sys/kernel/mm/transparent_hugepage/enabled';
 
@@ -20,6 +21,30 @@ test('memory is marked for large pages, and stays what it was', { skip: !existsS
   preferHugePages(memory);
   assert.equal(advised(), before + 1);
   assert.equal(bytes[12_345], 7);
+});
+
+test('where a machine touches little, it gets small pages', { skip: !existsSync(KNOWN) }, () => {
+  const { buffer } = createSharedMemory();
+  const memory = { buffer };
+  preferHugePages(memory);
+  const sparse: [number, number][] = [];
+  const arena = createArena(buffer, {
+    sparse(address, length) {
+      sparse.push([address, length]);
+      preferSmallPages(memory, address, length);
+    },
+  });
+  createFramePool(arena);
+  const { records, cells } = placeVcpu(arena, 2 ** 26, 2 ** 24);
+  const before = resident();
+  const bytes = new Uint8Array(buffer);
+  for (const [address] of sparse) bytes[address] = 1;
+  assert.equal(sparse.length, 3);
+  assert.ok(resident() - before < 2 ** 20, `${resident() - before} bytes more`);
+  // Records have large pages but where the notes are, and nothing reaches beyond its area.
+  assert.deepEqual(sparse[1], [records.base + 2 ** 26 - 2 ** 21, 2 ** 21]);
+  assert.deepEqual(sparse[2], [cells.base, 2 ** 24 - 2 ** 21]);
+  assert.ok(sparse.every(([address, length]) => address % PAGE_SIZE === 0 && address + length <= arena.end));
 });
 
 /** Bytes of this process that are in the host's memory. */

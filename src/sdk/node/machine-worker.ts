@@ -11,7 +11,7 @@ import { type Channel, kick } from '../worker-channel.ts';
 import { readOpenFile } from './boot-file.ts';
 import { exitStatus } from './exit-status.ts';
 import { serveGdb } from './gdb-server.ts';
-import { giveBack, preferHugePages } from './host-memory.ts';
+import { giveBack, preferHugePages, preferSmallPages } from './host-memory.ts';
 
 type GdbRequest = NonNullable<MachineOptions['gdb']>;
 
@@ -64,6 +64,7 @@ await serveMachine(
     now: options.vcpu === undefined ? () => hostClock.now() : processTime,
     random: (bytes) => void randomFillSync(bytes),
     memoryMade: preferHugePages,
+    memorySparse: preferSmallPages,
     memoryUnused: giveBack,
     readFile: readOpenFile,
     figures: heapFigures,
