@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ENGINE_OPTIONS, engineEnvironment } from './engine-options.ts';
+import { collectAfterStart, ENGINE_OPTIONS, engineEnvironment } from './engine-options.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'virts-test-'));
 after(() => rmSync(home, { recursive: true }));
@@ -56,4 +56,23 @@ test("the main thread's young generation is small, and that of each other thread
   const given = limit(`(await import(${JSON.stringify(options)})).endOwnLimits()`);
   // Three times the size of a half: 8 MiB of the 24, and 2.
   assert.equal(given - limit(''), 3 * (8 - 2) * 2 ** 20);
+});
+
+test('what starting a machine left is collected, where V8 was told to let it', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const before = globalThis.gc;
+  t.after(() => {
+    globalThis.gc = before;
+  });
+  globalThis.gc = undefined;
+  collectAfterStart();
+  t.mock.timers.tick(60_000);
+  let collections = 0;
+  Object.assign(globalThis, { gc: () => collections++ });
+  collectAfterStart();
+  assert.equal(collections, 0);
+  t.mock.timers.tick(60_000);
+  assert.equal(collections, 1);
+  const program = 'gc({ type: "major", execution: "sync", flavor: "last-resort" }); console.log("collected")';
+  assert.equal(lastLine([...ENGINE_OPTIONS, '--eval', program]), 'collected');
 });

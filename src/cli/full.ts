@@ -1,5 +1,5 @@
 /** Commands that may run a machine, or need what checks the state directory: all but the light ones. */
-import { ENGINE_OPTIONS, endOwnLimits, engineEnvironment } from './engine-options.ts';
+import { collectAfterStart, ENGINE_OPTIONS, endOwnLimits, engineEnvironment } from './engine-options.ts';
 import type { Environment } from './environment.ts';
 import { reportUncaught } from './report-error.ts';
 
@@ -29,5 +29,11 @@ export async function runFully(
   const { main } = await import('./program.ts');
   const { startMachine } = await import('../sdk/node/start-machine.ts');
   const { stdin, stdout, stderr, env, signals } = environment;
-  return main(args, { stdin, stdout, stderr, env, signals, startMachine });
+  return main(args, {
+    ...{ stdin, stdout, stderr, env, signals },
+    startMachine(options) {
+      collectAfterStart();
+      return startMachine(options);
+    },
+  });
 }
