@@ -260,7 +260,7 @@ test('a request may have memory to read and memory for its reply', () => {
   for (const page of [0, 1]) assert.equal(pool.references(map.entry(page) >>> 12), 1);
 });
 
-test('no request of another thread is missed, whenever the back end falls asleep', { timeout: 60_000 }, async () => {
+test('no request of another thread is missed, whenever the back end falls asleep', { timeout: 300_000 }, async () => {
   const memory = new SharedArrayBuffer(PAGE_SIZE);
   const link = createIoLink();
   const service = serveIoLink(
