@@ -36,6 +36,9 @@ function rig() {
   return { memory, link, asked, service, port: openIoPort(link, memory), wakes: () => wakes };
 }
 
+/** Index of the flag that the back end sleeps. */
+const ASLEEP = 5;
+
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Event-loop turns until `done`. */
@@ -260,7 +263,39 @@ test('a request may have memory to read and memory for its reply', () => {
   for (const page of [0, 1]) assert.equal(pool.references(map.entry(page) >>> 12), 1);
 });
 
-test('no request of another thread is missed, whenever the back end falls asleep', { timeout: 300_000 }, async () => {
+test('a request is heard where one before it, taken already, clears the flag as the back end falls asleep', async (t) => {
+  const link = createIoLink();
+  const words = new Int32Array(link);
+  const { waitAsync } = Atomics;
+  let late = false;
+  t.mock.method(Atomics, 'waitAsync', (array: Int32Array, index: number, value: number) => {
+    if (late) {
+      late = false;
+      if (Atomics.exchange(words, ASLEEP, 0) !== 0) Atomics.notify(words, ASLEEP);
+    }
+    return waitAsync(array, index, value);
+  });
+  const asked: number[] = [];
+  const service = serveIoLink(
+    link,
+    new SharedArrayBuffer(PAGE_SIZE),
+    ({ count, answer }) => {
+      asked.push(count);
+      answer(0);
+    },
+    () => {},
+  );
+  const port = openIoPort(link, flatMemory(0));
+  late = true;
+  port.post({ ...post(1), count: 1 });
+  while (late) await turn();
+  port.post({ ...post(2), count: 2 });
+  for (let turns = 0; asked.length < 2 && turns < 1000; turns++) await turn();
+  assert.deepEqual(asked, [1, 2]);
+  await service.close();
+});
+
+test('no request of another thread is missed, whenever the back end falls asleep', { timeout: 60_000 }, async () => {
   const memory = new SharedArrayBuffer(PAGE_SIZE);
   const link = createIoLink();
   const service = serveIoLink(

@@ -179,7 +179,7 @@ export function openIoPort(link: ArrayBufferLike, memory: GuestMemory): IoPort {
     }
     Atomics.add(words, WORD.outstanding, length);
     Atomics.add(words, WORD.posted, length);
-    if (Atomics.exchange(words, WORD.asleep, 0) !== 0) Atomics.notify(words, WORD.posted);
+    if (Atomics.exchange(words, WORD.asleep, 0) !== 0) Atomics.notify(words, WORD.asleep);
   }
 
   function takeAnswer(): IoAnswer {
@@ -332,11 +332,11 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
       const left = { ...TURN };
       while (drain(left)) {
         Atomics.store(words, WORD.asleep, 1);
-        // Whoever posted before the flag was up has woken nobody: that is found here, or the word is no longer what it was.
-        // Nothing may be taken while the flag is up: who posted it has cleared it, and the next one would wake nobody.
-        const posted = Atomics.load(words, WORD.posted);
-        if (posted === Atomics.load(words, WORD.taken)) {
-          const wait = Atomics.waitAsync(words, WORD.posted, posted);
+        // Whoever posted before the flag was up has woken nobody: that is found here. Nothing may be taken while it is up, and
+        // it must still be up where the wait begins: what was posted and taken before may clear it late, and the next one
+        // would wake nobody.
+        if (Atomics.load(words, WORD.posted) === Atomics.load(words, WORD.taken)) {
+          const wait = Atomics.waitAsync(words, WORD.asleep, 1);
           if (wait.async) await wait.value;
           Object.assign(left, TURN);
         }
@@ -351,7 +351,7 @@ export function serveIoLink(link: IoLink, memory: ArrayBufferLike, handle: IoHan
   return {
     async close() {
       open = false;
-      Atomics.notify(words, WORD.posted);
+      Atomics.notify(words, WORD.asleep);
       if (underWay === 0) return;
       await new Promise<void>((resolve) => {
         settled = resolve;
