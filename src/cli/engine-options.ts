@@ -32,7 +32,7 @@ const LOADED = 2000;
 
 /**
  * Has the main thread collect what loading and starting a machine left there: MiB, and as it has little to do from then on, they would
- * stay for hours. It takes 30 to 60 ms, once.
+ * stay for hours. It takes some 0.1 s, once.
  */
 export function collectAfterStart(): void {
   setTimeout(() => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }), LOADED).unref();
