@@ -28,9 +28,9 @@ export class InterpreterBuilder extends InstructionBuilder {
   /** The record of the instruction at hand. */
   record: Value;
   #shape: Shape;
-  readonly #threshold: number;
+  /** How often a jump is taken before its target is asked to be translated; 0: never. */
+  protected readonly threshold: number;
 
-  /** `threshold`: how often a jump is taken before its target is asked to be translated; 0: never. */
   constructor(
     signatures: (callee: string) => Signature,
     helpers: (name: string) => Helper,
@@ -38,7 +38,7 @@ export class InterpreterBuilder extends InstructionBuilder {
     threshold: number,
   ) {
     super(HANDLER, signatures, helpers);
-    this.#threshold = threshold;
+    this.threshold = threshold;
     this.record = this.param(1);
     this.#shape = shape;
     this.begin(shape);
@@ -98,7 +98,7 @@ export class InterpreterBuilder extends InstructionBuilder {
    * cheaply.
    */
   #take(instructions: Value): Value {
-    if (this.#threshold > 0) count(this, this.cpu, 'interpreted', this.extendU(instructions));
+    if (this.threshold > 0) count(this, this.cpu, 'interpreted', this.extendU(instructions));
     return this.sub(this.field('budget'), instructions);
   }
   /** Takes the instructions of the block so far, this one included, off the budget. */
@@ -110,7 +110,7 @@ export class InterpreterBuilder extends InstructionBuilder {
     this.setField('budget', this.#take(this.sub(this.recordField(RECORD.count), this.i32(1))));
   }
   jump(ip: Value): void {
-    if (this.#threshold > 0 && isComputedJump(this.#shape.encoding)) this.#noteTarget(ip);
+    if (this.threshold > 0 && isComputedJump(this.#shape.encoding)) this.#noteTarget(ip);
     this.setField('rip', ip);
     this.spend();
     this.goOn();
@@ -134,7 +134,7 @@ export class InterpreterBuilder extends InstructionBuilder {
   #follow(operand: Operand): void {
     this.spend();
     const link = this.loadHost('i32.load', this.record, RECORD.link);
-    if (this.#threshold > 0) this.#count(operand);
+    if (this.threshold > 0) this.#count(operand);
     const quiet = this.and(this.gtS(this.field('budget'), this.i32(0)), this.eqz(this.field('poll')));
     this.leaveIf(this.and(this.gtU(link, this.i32(LINK_OUTSIDE)), quiet), () => this.continueWith(link));
     this.setField('rip', this.target(operand));
@@ -158,7 +158,7 @@ export class InterpreterBuilder extends InstructionBuilder {
   #count(operand: Operand): void {
     const heat = this.add(this.recordField(RECORD.heat), this.i32(1));
     this.storeHost('i32.store16', this.record, heat, RECORD.heat);
-    this.leaveIf(this.eq(heat, this.i32(this.#threshold)), () => {
+    this.leaveIf(this.eq(heat, this.i32(this.threshold)), () => {
       this.setField('rip', this.target(operand));
       this.noteCurrent();
       this.return(this.i32(EXIT.hot));

@@ -3,8 +3,7 @@
  * in a loop, where handlers of their own jump from function to function: each such jump finds its target through the table,
  * with the callee's instance and a check of its signature, and the next cannot begin before that.
  */
-import type { Label, Signature, Value, Variable } from '../../ir/node.ts';
-import type { Helper } from '../../isa/helpers.ts';
+import type { Label, Value, Variable } from '../../ir/node.ts';
 import { VCPU } from '../../isa/state.ts';
 import { HANDLER, InterpreterBuilder } from './builder.ts';
 import { EXIT } from './exits.ts';
@@ -22,19 +21,12 @@ export class CoreBuilder extends InterpreterBuilder {
   readonly #at: Variable;
   readonly #again: Label;
   readonly #dispatches: Label;
-  readonly #hot: number;
 
-  constructor(
-    signatures: (callee: string) => Signature,
-    helpers: (name: string) => Helper,
-    shape: Shape,
-    threshold: number,
-  ) {
-    super(signatures, helpers, shape, threshold);
+  constructor(...args: ConstructorParameters<typeof InterpreterBuilder>) {
+    super(...args);
     this.#at = this.variable('i32', this.record);
     this.#again = this.label('loop');
     this.#dispatches = this.label('block');
-    this.#hot = threshold;
   }
 
   /** `dispatch` of the runtime, as far as nothing has to be looked up. */
@@ -50,13 +42,13 @@ export class CoreBuilder extends InterpreterBuilder {
       this.ne(of('i64.load', JUMP_CACHE.address), this.get(address)),
       // `modeKey` and `jumpGeneration` lie side by side and are compared as one.
       this.ne(of('i64.load', JUMP_CACHE.key), this.loadHost('i64.load', this.cpu, VCPU.offsets.modeKey)),
-      this.eq(this.get(heat), this.i32(this.#hot)),
+      this.eq(this.get(heat), this.i32(this.threshold)),
     ];
     this.leaveIf(
       reasons.reduce((a, b) => this.or(a, b)),
       () => this.return(this.i32(EXIT.dispatch)),
     );
-    if (this.#hot > 0) this.storeHost('i32.store', this.get(entry), this.get(heat), JUMP_CACHE.heat);
+    if (this.threshold > 0) this.storeHost('i32.store', this.get(entry), this.get(heat), JUMP_CACHE.heat);
     this.setField('ipBase', entryIpBase(this, this.get(entry)));
     this.set(this.#at, of('i32.load', JUMP_CACHE.record));
     this.branch(this.#again);
