@@ -116,7 +116,7 @@ export const FPR_STRIDE = 16;
  * Segment attributes hold bits 8–23 of a descriptor's high doubleword shifted to 0: type 0–3, S 4, DPL 5–6, P 7, AVL 12,
  * L 13, D/B 14, G 15; bit 16 marks a segment register that a null selector made unusable.
  */
-export const VCPU = struct('vcpu', 3, {
+export const VCPU = struct('vcpu', 4, {
   gpr: ['u64', 16],
   rip: 'u64',
   /** Always 0: the base of an address that has none. */
@@ -223,8 +223,6 @@ export const VCPU = struct('vcpu', 3, {
   budget: 'i32',
   /** Why the last compiled code came back; see `interpreter/exits.ts`. */
   exitInfo: 'u32',
-  /** Instruction pointer at which what goes from block to block must come back; see `NOWHERE`. */
-  arrival: 'u64',
   /** The record or region that was running when control came back. */
   current: 'u32',
   /** Everything that selects how code is decoded; see `cpu/mode.ts`. */
@@ -237,6 +235,8 @@ export const VCPU = struct('vcpu', 3, {
   depth: 'i32',
   /** Page of the last access that was looked up in place, all ones where the TLB does not grant it. */
   grantedPage: 'u64',
+  /** Instruction pointer where what goes from block to block must come back; not a canonical one: nowhere. */
+  arrival: 'u64',
   /** Instructions retired, brought up to date whenever control returns to the run loop. */
   instructions: 'u64',
 
@@ -292,6 +292,7 @@ export const ENGINE_FIELDS = [
   'jumpFloor',
   'depth',
   'grantedPage',
+  'arrival',
   'tlbBase',
   'tlbMask',
   'tlbArea',

@@ -11,8 +11,10 @@ test('architectural state goes over, the engine keeps its own', () => {
   from.instructions = 99n;
   from.tlbBase = 0x5000;
   to.tlbBase = 0x7000;
+  from.arrival = 0x1000n;
+  to.arrival = 1n << 63n;
   restoreVcpu(to, saveVcpu(from));
-  assert.deepEqual([to.gpr[3], to.instructions, to.tlbBase], [0x1234n, 99n, 0x7000]);
+  assert.deepEqual([to.gpr[3], to.instructions, to.tlbBase, to.arrival], [0x1234n, 99n, 0x7000, 1n << 63n]);
 });
 
 test('the section may lie anywhere in a Buffer', () => {

@@ -169,6 +169,7 @@ export function createWorld(
     revoked: (host, moved) => holder.vcpu?.revoked(host, moved),
   });
   const vcpu = createVcpu({
+    // Early, so that most cases run through the interpreter's core.
     coreAfter: 500,
     memory,
     arena,

@@ -19,7 +19,7 @@ export const SPECIAL = [
 export type Special = (typeof SPECIAL)[number];
 /** Those that are routines of the runtime. */
 export const RUNTIME = ['dispatch', 'dispatchFrom'] as const;
-export type Runtime = (typeof RUNTIME)[number];
+type Runtime = (typeof RUNTIME)[number];
 export const isRuntime = (name: Special): name is Runtime => RUNTIME.some((other) => other === name);
 /** Their places in the function table. */
 export const SPECIAL_INDEX = Object.fromEntries(SPECIAL.map((name, i) => [name, i + 1])) as Record<Special, number>;
@@ -40,12 +40,16 @@ export function emptyShape(): Shape {
   };
 }
 
-/** Leaves the block at this record: the instruction there is reached through the run loop. */
-function fillLeave(b: InterpreterBuilder, exit: number): void {
+/** What was done before this record is counted, and `rip` is at its instruction. */
+function stopBefore(b: InterpreterBuilder): void {
   b.spendBefore();
   b.setField('rip', b.currentIp());
-  if (exit === EXIT.dispatch) b.goOn();
-  else b.return(b.i32(exit));
+}
+
+/** Leaves the block at this record: the instruction there is looked up like any other. */
+function fillLeave(b: InterpreterBuilder): void {
+  stopBefore(b);
+  b.goOn();
 }
 
 /**
@@ -56,8 +60,9 @@ function fillStale(b: InterpreterBuilder): void {
   const entry = jumpCacheEntry(b, b.cpu, b.currentIp());
   const sameAddress = b.eq(b.loadHost('i64.load', entry, JUMP_CACHE.address), b.currentIp());
   const other = b.ne(b.loadHost('i32.load', entry, JUMP_CACHE.record), b.record);
-  b.leaveIf(b.and(sameAddress, other), () => fillLeave(b, EXIT.dispatch));
-  fillLeave(b, EXIT.lookup);
+  b.leaveIf(b.and(sameAddress, other), () => fillLeave(b));
+  stopBefore(b);
+  b.return(b.i32(EXIT.lookup));
 }
 
 /** Goes on in another block, which begins here. Blocks after one another must not add up to more than one may overdraw. */
@@ -74,7 +79,7 @@ export function fillSpecial(b: InterpreterBuilder, special: Exclude<Special, Run
   switch (special) {
     case 'end':
     case 'leave':
-      fillLeave(b, EXIT.dispatch);
+      fillLeave(b);
       break;
     case 'continue':
       fillContinue(b);

@@ -59,7 +59,6 @@ export interface RigOptions {
   readonly recordBytes?: number;
   readonly translation?: Translation | undefined;
   readonly compiler?: CompilerPort | undefined;
-  readonly coreAfter?: number | undefined;
   readonly environment?: Partial<VcpuEnvironment>;
   readonly instructionSet?: InstructionSet;
 }
@@ -106,7 +105,7 @@ export function createRig(options: RigOptions = {}) {
     }),
     translation: options.translation,
     compiler: options.compiler,
-    coreAfter: options.coreAfter ?? EARLY,
+    coreAfter: EARLY,
     environment: {
       topology: { apicId: 0, count: 1 },
       ports: { read: () => 0, write() {} },

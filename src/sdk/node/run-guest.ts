@@ -1,5 +1,4 @@
 /** Runs machines that work for the host, such as the one that builds an image. */
-
 import { unlessAborted } from '../../base/unless-aborted.ts';
 import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu-interface.ts';
 import type { RunGuest } from '../../images/run-guest.ts';
