@@ -168,7 +168,8 @@ test('figures of a running machine are those of its process', async () => {
 test('what the process of a machine in the background says is told with its log', async () => {
   await ok('run', '-d', '--name', 'told', '--kernel', SPIN, '-p', '80', '--memory', '4M');
   const { status, stdout, stderr } = await virts('logs', 'told');
-  assert.deepEqual([status, stdout], [0, '']);
+  assert.equal(status, 0);
+  assert.doesNotMatch(stdout, /virts/);
   assert.match(stderr, /^virts: 127\.0\.0\.1:\d+ leads to the guest's TCP port 80\.$/m);
   await ok('kill', 'told');
   assert.equal((await virts('logs', 'told')).stderr, '');
