@@ -1,5 +1,6 @@
 /** How Node is started for a process that runs machines: what takes effect only from the start. */
 import { setFlagsFromString } from 'node:v8';
+import { NO_INLINING } from '../sdk/node/region-module.ts';
 
 /**
  * MiB of each half of the main thread's young generation. V8 lets both grow to 8 while modules are loaded, and where little happens
@@ -7,17 +8,8 @@ import { setFlagsFromString } from 'node:v8';
  */
 const OWN_YOUNG = '--max-semi-space-size';
 
-/**
- * Options of V8. Those of WebAssembly must not change once some was compiled, as Node does itself while it starts: without them,
- * code that is not optimised yet counts what its calls through the table lead to, to have it copied there, which no region can
- * have: 8 % of the time of a program's first run.
- */
-export const ENGINE_OPTIONS = [
-  '--no-wasm-inlining',
-  '--no-wasm-inlining-call-indirect',
-  `${OWN_YOUNG}=2`,
-  '--expose-gc',
-];
+/** Options of V8. */
+export const ENGINE_OPTIONS = [...NO_INLINING, `${OWN_YOUNG}=2`, '--expose-gc'];
 
 /**
  * The environment of such a process, where the user's own settings have precedence. The C library gives each thread memory of its

@@ -1,12 +1,12 @@
 /** The thread that compiles hot code for the thread of a machine. */
 import { availableParallelism } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createThreadCompiler } from '../../engine/translated/helpers.ts';
 import { x86 } from '../../engine/translated/instruction-set.ts';
 import type { TranslatorMessage } from '../running-machine.ts';
 import { serveCompiler, type TranslatorLink } from '../translator-link.ts';
 import { describeError } from '../worker-error.ts';
+import { createRegionModule } from './region-module.ts';
 import { lowerEnginePriority, lowerPriority } from './thread-priority.ts';
 
 const hostClock = performance;
@@ -21,21 +21,8 @@ if (links.length < availableParallelism()) {
   lowerEnginePriority();
 }
 
-/**
- * V8 compiles a function when it is first called, which would be in the thread of the machine. The flag is the whole
- * process's; what the machine makes meanwhile is called at once anyway.
- */
-function createModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  setFlagsFromString('--no-wasm-lazy-compilation');
-  try {
-    return new WebAssembly.Module(bytes);
-  } finally {
-    setFlagsFromString('--wasm-lazy-compilation');
-  }
-}
-
 try {
-  serveCompiler(links, createThreadCompiler(x86, { createModule, now: () => hostClock.now() }));
+  serveCompiler(links, createThreadCompiler(x86, { createModule: createRegionModule, now: () => hostClock.now() }));
 } catch (error) {
   parentPort?.postMessage({ kind: 'failed', error: describeError(error) } satisfies TranslatorMessage);
 }
