@@ -263,6 +263,7 @@ export class Builder {
     return variable;
   }
   get(variable: Variable): Value {
+    variable.life.read = true;
     return this.#push(simpleNode('get', variable.type, undefined, undefined, 0, variable));
   }
   set(variable: Variable, value: Value): void {

@@ -16,6 +16,8 @@ export interface Variable {
 
 /** Uses of a variable. Positions number a body's nodes in the order of the text. */
 export interface Life {
+  /** Whether it is read anywhere. Nothing is written to one that is not. */
+  read: boolean;
   /** Position of the last read or write. */
   last: number;
   /** Position of the first write behind where the analysis, which goes backwards, has come. */
@@ -63,7 +65,7 @@ export const BEFORE = -0x40000000;
 export const BEHIND = 0x3fffffff;
 
 export function createVariable(type: Type, index = NOWHERE): Variable {
-  return { type, index, life: { last: BEFORE, nextSet: BEHIND, left: 0, setIn: -1, scoped: false } };
+  return { type, index, life: { read: false, last: BEFORE, nextSet: BEHIND, left: 0, setIn: -1, scoped: false } };
 }
 
 export type Node = Base &

@@ -17,12 +17,12 @@ import { walkRoutines } from './walk.ts';
 /** Kinds of pending write (`VCPU.pendingKind`). */
 export const PENDING = { none: 0, device: 1, split: 2 } as const;
 
-/** Sets the fault fields and returns 0. */
-function fail(b: Builder, cpu: Value, vector: number | Value, error?: Value): void {
+/** Sets the fault fields and returns `result`. */
+function fail(b: Builder, cpu: Value, vector: number | Value, error?: Value, result = 0): void {
   writeField(b, cpu, 'faultVector', typeof vector === 'number' ? b.i32(vector) : vector);
   writeField(b, cpu, 'faultHasError', b.i32(error === undefined ? 0 : 1));
   if (error !== undefined) writeField(b, cpu, 'faultError', error);
-  b.return(b.i32(0));
+  b.return(b.i32(result));
 }
 
 /** True (i32) where `flags` has a bit of `mask`. */
@@ -69,13 +69,13 @@ const page = routine('translatePage', ['i64', 'i32'], 'i32', (b, cpu, linear, fl
   b.return(b.or(b.and(b.get(entry), b.i32(-4096)), b.and(b.wrap(linear), b.i32(4095))));
 });
 
-/** Canonical and alignment checks that come before any translation. */
-function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void {
+/** Canonical and alignment checks that come before any translation; `failed`: what is returned where one fails. */
+function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value, failed = 0): void {
   const last = b.add(linear, b.extendU(b.sub(b.and(flags, b.i32(0xff)), b.i32(1))));
   const canonical = (address: Value) => b.eq(b.shrS(b.shl(address, b.i64(16)), b.i64(16)), address);
   b.if(b.eqz(b.and(canonical(linear), canonical(last))), () => {
     const vector = b.select(has(b, flags, MEMORY_ACCESS.stack), b.i32(VECTOR.ss), b.i32(VECTOR.gp));
-    fail(b, cpu, vector, b.i32(0));
+    fail(b, cpu, vector, b.i32(0), failed);
   });
   const checked = b.and(b.eq(readField(b, cpu, 'cpl'), b.i32(3)), has(b, readField(b, cpu, 'eflags'), EFLAGS.ac));
   const enabled = b.and(checked, has(b, b.wrap(readField(b, cpu, 'cr0')), CR0.am));
@@ -83,7 +83,7 @@ function checkAddress(b: Builder, cpu: Value, linear: Value, flags: Value): void
     const size = b.and(flags, b.i32(0xff));
     const isPower = b.and(b.leU(size, b.i32(8)), b.eqz(b.and(size, b.sub(size, b.i32(1)))));
     const odd = b.ne(b.and(b.wrap(linear), b.sub(size, b.i32(1))), b.i32(0));
-    b.if(b.and(isPower, odd), () => fail(b, cpu, VECTOR.ac, b.i32(0)));
+    b.if(b.and(isPower, odd), () => fail(b, cpu, VECTOR.ac, b.i32(0), failed));
   });
 }
 
@@ -158,27 +158,32 @@ const translateLocked = routine(
   true,
 );
 
+/** What `translateInPlace` gives in the place of an addend, all of which are whole pages. */
+export const NOT_IN_PLACE = 1;
+
 /**
- * `translateInPlace` (cpu, linear, size | flags) -> host address in the RAM of one page, or 0: with the fault fields set, or
- * without where the access needs more than that, or took back rights that others may hold (`epoch` moved).
+ * `translateInPlace` (cpu, linear, size | flags) -> what to add to the low half of the address to get one in the RAM of one page, or
+ * `NOT_IN_PLACE`: with the fault fields set, or without where the access needs more than that, or took back rights that others may
+ * hold (`epoch` moved).
  */
 const translateInPlace = routine(
   'translateInPlace',
   ['i64', 'i32'],
   'i32',
   (b, cpu, linear, flags) => {
-    checkAddress(b, cpu, linear, flags);
+    checkAddress(b, cpu, linear, flags, NOT_IN_PLACE);
     const last = b.add(b.and(b.wrap(linear), b.i32(4095)), b.and(flags, b.i32(0xff)));
-    b.if(b.gtU(last, b.i32(4096)), () => b.return(b.i32(0)));
-    b.if(isTorn(b, linear, flags), () => fail(b, cpu, RUN_ALONE));
+    b.if(b.gtU(last, b.i32(4096)), () => b.return(b.i32(NOT_IN_PLACE)));
+    b.if(isTorn(b, linear, flags), () => fail(b, cpu, RUN_ALONE, undefined, NOT_IN_PLACE));
     // Where breakpoints watch all accesses, only the interpreter may run.
-    b.if(b.eqz(readField(b, cpu, 'tlbMask')), () => b.return(b.i32(0)));
+    b.if(b.eqz(readField(b, cpu, 'tlbMask')), () => b.return(b.i32(NOT_IN_PLACE)));
     const before = b.variable('i32', readField(b, cpu, 'epoch'));
     const host = b.variable('i32', b.call('translatePage', cpu, linear, flags));
-    const device = b.eq(b.get(host), b.i32(1));
+    // 0 is a fault, 1 a device.
+    const elsewhere = b.leU(b.get(host), b.i32(1));
     const moved = b.ne(readField(b, cpu, 'epoch'), b.get(before));
-    b.if(b.or(device, moved), () => b.return(b.i32(0)));
-    b.return(b.get(host));
+    b.if(b.or(elsewhere, moved), () => b.return(b.i32(NOT_IN_PLACE)));
+    b.return(b.sub(b.get(host), b.wrap(linear)));
   },
   true,
 );
@@ -195,15 +200,15 @@ const lookUpInPlace = routine(
     const tag = b.add(entry, b.shl(write, b.i32(3)));
     const size = b.extendU(b.and(flags, b.i32(0xff)));
     const page = b.and(b.sub(b.add(linear, size), b.i64(1)), b.i64(-4096));
-    const host = b.variable('i32');
+    const addend = b.variable('i32');
     b.if(
       b.eq(b.loadHost('i64.load', tag), page),
-      () => b.set(host, b.add(b.wrap(linear), b.loadHost('i32.load', entry, TLB_ENTRY.addend))),
-      () => b.set(host, b.call('translateInPlace', cpu, linear, flags)),
+      () => b.set(addend, b.loadHost('i32.load', entry, TLB_ENTRY.addend)),
+      () => b.set(addend, b.call('translateInPlace', cpu, linear, flags)),
     );
     const granted = b.eq(b.loadHost('i64.load', tag), page);
     writeField(b, cpu, 'grantedPage', b.select(granted, page, b.i64(TLB_INVALID_PAGE)));
-    b.return(b.get(host));
+    b.return(b.get(addend));
   },
   true,
 );

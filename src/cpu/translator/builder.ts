@@ -9,6 +9,7 @@ import type { Operand, Width } from '../../isa/operand.ts';
 import { InstructionBuilder } from '../../isa/semantics.ts';
 import { GPR, SEGMENT, VCPU, type VcpuField } from '../../isa/state.ts';
 import { TLB_ENTRY, TLB_INVALID_PAGE, TLB_MASK } from '../../memory/tlb.ts';
+import { NOT_IN_PLACE } from '../../memory/translate.ts';
 import { HANDLER } from '../interpreter/builder.ts';
 import { EXIT } from '../interpreter/exits.ts';
 import type { ShapeMode } from '../interpreter/shape.ts';
@@ -377,24 +378,22 @@ export abstract class RegionBuilder extends InstructionBuilder {
     // Computed where it is needed: mostly nowhere.
     const accessed = () => this.accessedPage(linear, bytes, flags);
     const missed = (routine: string) => {
-      const host = this.call(routine, this.cpu, linear, this.i32(bytes | flags));
-      this.leaveIf(this.eqz(host), () => this.fault());
-      return host;
+      this.set(cache.addend, this.call(routine, this.cpu, linear, this.i32(bytes | flags)));
+      this.leaveIf(this.eq(this.get(cache.addend), this.i32(NOT_IN_PLACE)), () => this.fault());
     };
     // Beside a locked operation one look-up is little, and whether the access is aligned is part of it.
     const locked = (flags & MEMORY_ACCESS.locked) !== 0;
     const base = this.#baseOf(linear);
     const cache = this.caches.of(locked ? LOCKED : base < 0 ? NO_BASE : base, write);
     const slow = () => {
-      const host = missed('lookUpInPlace');
+      missed('lookUpInPlace');
       this.set(cache.page, this.loadHost('i64.load', this.cpu, VCPU.offsets.grantedPage));
-      this.set(cache.addend, this.sub(host, this.wrap(linear)));
     };
     if (locked || (!this.#staysInPage(base) && !this.#lookedUp[write ? 1 : 0].has(base))) {
       if (!locked) this.#lookedUp[write ? 1 : 0].add(base);
       this.#lookUp(linear, accessed, write, cache, () => {
         this.set(cache.page, this.i64(TLB_INVALID_PAGE));
-        this.set(cache.addend, this.sub(missed('translateInPlace'), this.wrap(linear)));
+        missed('translateInPlace');
       });
     } else {
       const looked = this.#inLoop && base !== GPR.rsp;

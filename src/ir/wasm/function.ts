@@ -43,6 +43,8 @@ class FunctionEncoder {
   /** The local and the place of a `local.set` that ends at `#setEnd`. */
   #setLocal = NOWHERE;
   readonly hints: BranchHint[] = [];
+  /** Arms that are seldom taken around what is written: a hint says nothing new there. */
+  #seldom = 0;
   #setAt = 0;
   #setEnd = -1;
 
@@ -205,10 +207,10 @@ class FunctionEncoder {
         code.byte(0x04);
         code.byte(VOID);
         this.#depth++;
-        this.block(node.consequent);
+        this.#arm(node.consequent, node.hint === 'unlikely');
         if (node.alternative.nodes.length > 0) {
           code.byte(0x05);
-          this.block(node.alternative);
+          this.#arm(node.alternative, node.hint === 'likely');
         }
         this.#depth--;
         code.byte(0x0b);
@@ -220,10 +222,10 @@ class FunctionEncoder {
         code.byte(0x04);
         code.byte(wanted ? TYPE_CODES[node.type as Type] : VOID);
         this.#depth++;
-        this.block(node.consequent);
+        this.#arm(node.consequent, node.hint === 'unlikely');
         if (wanted) this.#value(node.outcomes[0]);
         code.byte(0x05);
-        this.block(node.alternative);
+        this.#arm(node.alternative, node.hint === 'likely');
         if (wanted) this.#value(node.outcomes[1]);
         this.#depth--;
         code.byte(0x0b);
@@ -263,7 +265,14 @@ class FunctionEncoder {
   }
 
   #hint(hint: Hint | undefined): void {
-    if (hint !== undefined) this.hints.push({ offset: this.code.length, likely: hint === 'likely' });
+    if (hint === undefined || this.#seldom > 0) return;
+    this.hints.push({ offset: this.code.length, likely: hint === 'likely' });
+  }
+
+  #arm(block: Block, seldom: boolean): void {
+    if (seldom) this.#seldom++;
+    this.block(block);
+    if (seldom) this.#seldom--;
   }
 
   #scope(label: Label, body: Block): void {

@@ -12,6 +12,7 @@ export function isPure(node: Node): boolean {
 
 /** Whether a node has to be encoded although nobody uses its value. */
 export function hasEffect(node: Node): boolean {
+  if (node.kind === 'set') return node.variable.life.read;
   return !isPure(node) && node.kind !== 'get' && node.kind !== 'load';
 }
 
