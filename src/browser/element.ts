@@ -6,7 +6,7 @@
  * Events: `started`; `ended` with a `MachineEnd` as its detail; `failed` with the error as its detail.
  */
 import { VirtsError } from '../base/errors.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
+import { defaultThreshold } from '../engine/translated/vcpu-interface.ts';
 import { endSentence } from '../sdk/end-sentence.ts';
 import type { MachineEnd, RunningMachine } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';
@@ -44,14 +44,15 @@ function readAttributes(element: Element): Request {
   if (kernel === undefined) {
     throw new VirtsError('usage', 'The element <virts-machine> needs the attribute kernel, the address of a kernel.');
   }
+  const cpus = attribute(element, 'cpus', 1, readCount);
   return {
     kernel,
     initrd: attribute<string | undefined>(element, 'initrd', undefined, address),
     append: element.getAttribute('append') ?? '',
     memory: attribute(element, 'memory', DEFAULT_MEMORY, parseMemory),
-    cpus: attribute(element, 'cpus', 1, readCount),
+    cpus,
     reboot: element.hasAttribute('reboot'),
-    translation: DEFAULT_TRANSLATION,
+    translation: { threshold: defaultThreshold(cpus, navigator.hardwareConcurrency) },
   };
 }
 

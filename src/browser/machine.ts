@@ -1,5 +1,5 @@
 /** Machines as programs in a page have them: what they share with those of Node (`sdk/lifecycle.ts`). */
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
+import { defaultThreshold } from '../engine/translated/vcpu-interface.ts';
 import { createLife, type MachineLife, startNew } from '../sdk/lifecycle.ts';
 import type { BootFile, NamedBytes } from '../sdk/machine-host.ts';
 import { DEFAULT_MEMORY, parseMemory } from '../vm/memory-size.ts';
@@ -37,7 +37,7 @@ export type Machine = MachineLife;
 
 async function create(options: MachineOptions): Promise<Machine> {
   const { memory = DEFAULT_MEMORY, cpus = 1, append = '', reboot = true, onDebugLog, onProgress } = options;
-  const { translate = DEFAULT_TRANSLATION.threshold } = options;
+  const { translate = defaultThreshold(cpus, navigator.hardwareConcurrency) } = options;
   const bytes = typeof memory === 'number' ? memory : parseMemory(memory);
   /** Files are fetched once: a machine that starts again has them. */
   const files = new Map<'kernel' | 'initrd', BootFile>();

@@ -1,7 +1,6 @@
 /** Values of command line options. */
 import { InvalidArgumentError } from 'commander';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { parseForward as readForward, parsePort as readPort } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';
@@ -87,9 +86,6 @@ function splitList(text: string): string[] {
 
 /** How often code runs before it is translated. */
 type Translate = number | 'off';
-
-/** What `--translate` is if it is not given. */
-export const DEFAULT_TRANSLATE: Translate = DEFAULT_TRANSLATION.threshold;
 
 /** Reads how often code runs before it is translated. */
 export function parseTranslate(text: string): Translate {

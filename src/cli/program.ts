@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { ERROR_KINDS, type ErrorKind } from '../base/errors.ts';
+import { CROWDED_THRESHOLD, DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { NET_KINDS } from '../vm/configuration.ts';
 import { DEFAULT_MEMORY, formatMemory } from '../vm/memory-size.ts';
 import { doctor } from './doctor.ts';
@@ -12,7 +13,6 @@ import { isLight, runLight } from './light.ts';
 import { machineCommands } from './machine-commands.ts';
 import { addNetworkCommands } from './networks.ts';
 import {
-  DEFAULT_TRANSLATE,
   parseAllowed,
   parseCpus,
   parseDisk,
@@ -125,7 +125,8 @@ function withMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         '--translate <times>',
-        `how often code runs before it is translated; off: interpret everything (default: ${DEFAULT_TRANSLATE})`,
+        'how often code runs before it is translated; off: interpret everything ' +
+          `(default: ${DEFAULT_TRANSLATION.threshold}; ${CROWDED_THRESHOLD} where the guest has all processors of this host)`,
       ).argParser(parseTranslate),
     )
     .addOption(

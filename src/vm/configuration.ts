@@ -6,7 +6,6 @@
 import * as z from 'zod';
 import { VirtsError } from '../base/errors.ts';
 import { MOST_HEAT } from '../cpu/interpreter/record.ts';
-import { DEFAULT_TRANSLATION } from '../engine/translated/vcpu-interface.ts';
 import { MAX_DISKS, MAX_FOLDERS } from '../machine/pci-devices.ts';
 import { formatForward, parseForward } from '../network/forward-text.ts';
 import type { ForwardRequest } from '../network/nat.ts';
@@ -138,8 +137,8 @@ export const Configuration = z.strictObject({
   vsock: path.optional(),
   /** Whether a reset or a triple fault starts the guest again; if not, it ends the run. */
   reboot: z.boolean().default(true),
-  /** How often code runs before it is translated; `off`: all is interpreted. */
-  translate: z.union([z.int().min(1).max(MOST_HEAT), z.literal('off')]).default(DEFAULT_TRANSLATION.threshold),
+  /** How often code runs before it is translated; `off`: all is interpreted; absent: as the host has processors to spare. */
+  translate: z.union([z.int().min(1).max(MOST_HEAT), z.literal('off')]).optional(),
   /** Checks translated code against the interpreter as it runs. */
   verifyTranslation: z.boolean().default(false),
   /** File for what the guest did that was unexpected; `true`: standard error of the process that runs it. */

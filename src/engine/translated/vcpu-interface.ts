@@ -74,6 +74,13 @@ export const DEFAULT_SAMPLE: Sample = { first: 16, every: 251 };
 
 export const DEFAULT_TRANSLATION: Translation = { threshold: 20_000 };
 
+/** The threshold where a machine's vCPUs leave no processor to the threads that compile: what these take, the guest has not. */
+export const CROWDED_THRESHOLD = 60_000;
+
+/** The threshold of a machine with `cpus` vCPUs on a host with `processors`, where nobody asks for another. */
+export const defaultThreshold = (cpus: number, processors: number): number =>
+  cpus < processors ? DEFAULT_TRANSLATION.threshold : CROWDED_THRESHOLD;
+
 export interface VcpuOptions {
   readonly memory: WebAssembly.Memory;
   readonly arena: Arena;

@@ -2,7 +2,8 @@
  * A machine that runs in this process: what its configuration names is opened, its threads are started, and all of it is closed
  * again. The command line's monitor and programs that embed machines both stand on it.
  */
-import { DEFAULT_SAMPLE } from '../../engine/translated/vcpu-interface.ts';
+import { availableParallelism } from 'node:os';
+import { DEFAULT_SAMPLE, defaultThreshold } from '../../engine/translated/vcpu-interface.ts';
 import { networksDirectory } from '../../images/directories.ts';
 import type { Access } from '../../network/policy.ts';
 import type { BlockDevice } from '../../storage/block-device.ts';
@@ -95,7 +96,8 @@ async function openNetworkOf({ configuration, env, networks, report }: LiveOptio
 /** Opens what the configuration names, piece by piece into `opened`. */
 async function openParts(options: LiveOptions, opened: Opened): Promise<MachineOptions> {
   const { configuration, report } = options;
-  const { translate, verifyTranslation } = configuration;
+  const { cpus, verifyTranslation } = configuration;
+  const { translate = defaultThreshold(cpus, availableParallelism()) } = configuration;
   const { imageFiles, refresh, kernel = configuration.kernel, initrd = configuration.initrd } = options;
   const boot = await bootFiles({ ...configuration, kernel, initrd, imageFiles, refresh }, options);
   opened.boot = boot;
@@ -111,7 +113,7 @@ async function openParts(options: LiveOptions, opened: Opened): Promise<MachineO
     append: [boot.append, ...opened.folders.words].join(' '),
     folders: opened.folders.open,
     memory: configuration.memory,
-    cpus: configuration.cpus,
+    cpus,
     disks: opened.disks.open,
     network: opened.network?.machine,
     vsock: opened.vsock?.machine,
