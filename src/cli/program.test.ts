@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { VirtsError } from '../base/errors.ts';
-import { DEFAULT_SAMPLE } from '../engine/translated/vcpu-interface.ts';
+import { DEFAULT_SAMPLE, defaultThreshold } from '../engine/translated/vcpu-interface.ts';
 import type { MachineEnd, MachineOptions, RunningMachine } from '../sdk/machine-host.ts';
 import { readOpenFile } from '../sdk/node/boot-file.ts';
 import type { Environment } from './environment.ts';
@@ -109,8 +109,7 @@ test('--translate says how often code runs before it is translated', async () =>
     [['debug', '--translate', '65535'], { threshold: 65535 }],
     [['run', '--translate', 'off'], undefined],
     [['run', '--translate', '7', '--verify-translation'], { threshold: 7, verify: DEFAULT_SAMPLE }],
-    [['run'], { threshold: availableParallelism() > 1 ? 20_000 : 60_000 }],
-    [['run', '--cpus', `${availableParallelism()}`], { threshold: 60_000 }],
+    [['run'], { threshold: defaultThreshold(1, availableParallelism()) }],
   ] as const) {
     const machine = fake();
     const status = main([...args, '--kernel', KERNEL], machine.environment);

@@ -10,7 +10,7 @@ export interface Variable {
   readonly type: Type;
   /** Set while the function is encoded; parameters have theirs from the start. */
   index: number;
-  /** For the analysis in `wasm/uses.ts`. */
+  /** For the analysis in `wasm/uses.ts`; `read` is known once the body is built. */
   readonly life: Life;
 }
 

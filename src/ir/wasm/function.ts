@@ -42,11 +42,11 @@ class FunctionEncoder {
   #depth = 0;
   /** The local and the place of a `local.set` that ends at `#setEnd`. */
   #setLocal = NOWHERE;
+  #setAt = 0;
+  #setEnd = -1;
   readonly hints: BranchHint[] = [];
   /** Arms that are seldom taken around what is written: a hint says nothing new there. */
   #seldom = 0;
-  #setAt = 0;
-  #setEnd = -1;
 
   constructor(params: readonly Type[], context: FunctionContext) {
     this.code.truncate(0);

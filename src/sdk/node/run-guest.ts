@@ -1,6 +1,7 @@
 /** Runs machines that work for the host, such as the one that builds an image. */
+import { availableParallelism } from 'node:os';
 import { unlessAborted } from '../../base/unless-aborted.ts';
-import { DEFAULT_TRANSLATION } from '../../engine/translated/vcpu-interface.ts';
+import { defaultThreshold } from '../../engine/translated/vcpu-interface.ts';
 import type { RunGuest } from '../../images/run-guest.ts';
 import type { StartMachine } from '../machine-host.ts';
 import { sharedBytes } from './boot-file.ts';
@@ -17,7 +18,7 @@ export function guestRunner(startMachine: StartMachine, report: (message: string
       memory,
       cpus,
       disks: disks.map((disk) => servedDisk(disk, report)),
-      translation: DEFAULT_TRANSLATION,
+      translation: { threshold: defaultThreshold(cpus, availableParallelism()) },
       reboot: false,
     });
     try {
