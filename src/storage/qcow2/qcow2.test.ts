@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { openHostFile } from '../host-file.ts';
 import { openDisk } from '../open-disk.ts';
 import {
@@ -129,7 +130,7 @@ test('an image that was not closed has its refcounts put right', async () => {
   assert.equal(Buffer.compare(await qemuBytes(file), model), 0);
 });
 
-test('discarded clusters are given back to the host and used again', async () => {
+test('discarded clusters are given back to the host and used again', { timeout: 60_000 }, async () => {
   const file = path('discard.qcow2');
   await qemuImg('create', '-q', '-f', 'qcow2', file, '64M');
   const disk = await openDisk({ path: file });
@@ -140,9 +141,8 @@ test('discarded clusters are given back to the host and used again', async () =>
   assert.ok(blocks() > 16 * 2 ** 20);
   await disk.discard(0, 16 * 2 ** 20);
   await disk.flush();
-  // Behind the flush, when nothing uses the clusters any more.
-  for (let i = 0; i < 1000 && blocks() > 4 * 2 ** 20; i++) await disk.read(0, [new Uint8Array(512)]);
-  assert.ok(blocks() < 4 * 2 ** 20);
+  // Behind the flush, when nothing uses the clusters any more: other threads do it, in their own time.
+  while (blocks() >= 4 * 2 ** 20) await setImmediate();
   await disk.write(32 * 2 ** 20, data);
   await disk.close();
   assert.ok(statSync(file).size < 20 * 2 ** 20, 'the file did not grow');
